@@ -1,0 +1,48 @@
+# Everything a contributor runs. `make check` is what CI runs before the tests.
+GO ?= go
+FUZZTIME ?= 60s
+STRESSTIME ?= 60s
+EXAMPLES := $(dir $(wildcard examples/*/go.mod))
+
+.PHONY: help check fmt vet lint test race fuzz model xfetch stress orders tidy
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+check: fmt vet lint ## formatting, vet, staticcheck
+
+fmt: ## fails if gofumpt would change a file
+	@out=$$($(GO) tool -modfile=tools/go.mod gofumpt -l .); test -z "$$out" || { echo "gofumpt:"; echo "$$out"; exit 1; }
+
+vet: ## go vet, all modules
+	$(GO) vet ./...
+	@for dir in $(EXAMPLES); do echo "$(GO) -C $$dir vet ./..."; $(GO) -C $$dir vet ./... || exit 1; done
+
+lint: ## staticcheck; .golangci.yml is for editors and reviews
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+test: ## the README's command
+	$(GO) test ./...
+
+race: ## with the race detector; real servers required
+	CACHE_REQUIRE_REDIS=1 $(GO) test -race ./...
+
+fuzz: ## each fuzz target for FUZZTIME
+	@grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
+		for target in $$(grep -o '^func Fuzz[A-Za-z0-9_]*' "$$file" | cut -c6-); do \
+			echo "$$target in $$(dirname "$$file")"; \
+			$(GO) test "./$$(dirname "$$file")" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || exit 1; \
+		done; \
+	done
+
+model: ## the model checker's large bound: three readers
+	$(GO) test ./internal/model -run TestModel -readers 3 -timeout 60m
+
+stress: ## races against real servers, standalone and cluster, with and without eviction
+	$(GO) run ./internal/stress -for $(STRESSTIME)
+
+xfetch: ## the XFetch table, 50,000 lives a row
+	CACHE_XFETCH_CYCLES=50000 $(GO) test -count=1 -v -run 'TestXFetch(Table|Degenerate)' .
+
+tidy: ## go mod tidy, all modules
+	@for dir in . tools $(EXAMPLES); do $(GO) -C $$dir mod tidy || exit 1; done

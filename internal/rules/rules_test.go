@@ -1,0 +1,190 @@
+package rules_test
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+const (
+	module = "github.com/larder-go/cache"
+	root   = "../.."
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// source is one Go file of the repository.
+type source struct {
+	path  string // slash-separated, from the repository's root
+	text  []byte
+	tree  *ast.File
+	fset  *token.FileSet
+	tests bool
+}
+
+func (s source) dir() string { return filepath.ToSlash(filepath.Dir(s.path)) }
+
+func (s source) imports() (paths []string) {
+	for _, spec := range s.tree.Imports {
+		path, _ := strconv.Unquote(spec.Path.Value)
+		paths = append(paths, path)
+	}
+	return paths
+}
+
+// in reports whether the file is in one of the folders or below them.
+func (s source) in(folders ...string) bool {
+	for _, folder := range folders {
+		if s.dir() == folder || strings.HasPrefix(s.dir(), folder+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func sources(t *testing.T) (all []source) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != root {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		fset := token.NewFileSet()
+		tree, err := parser.ParseFile(fset, path, text, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		all = append(all, source{
+			path: filepath.ToSlash(rel), text: text, tree: tree, fset: fset,
+			tests: strings.HasSuffix(path, "_test.go"),
+		})
+		return err
+	}))
+	require.NotEmpty(t, all)
+	return all
+}
+
+func TestNoFileIsLongerThan400Lines(t *testing.T) {
+	for _, s := range sources(t) {
+		lines := bytes.Count(s.text, []byte("\n"))
+		assert.LessOrEqual(t, lines, 400, "%s: which noun is hiding in it?", s.path)
+	}
+}
+
+func TestImportsRunInward(t *testing.T) {
+	infrastructure := []string{"internal/redistest", "internal/stress", "internal/rules"}
+	for _, s := range sources(t) {
+		if s.tests || !s.in("internal") || s.in(infrastructure...) {
+			continue
+		}
+		for _, path := range s.imports() {
+			assert.NotEqual(t, module, path, "%s: internal packages do not know the facade", s.path)
+			if strings.HasPrefix(path, "github.com/redis/go-redis") {
+				assert.True(t, s.in("internal/store"), "%s: internal/store is the only door to Redis", s.path)
+			}
+		}
+	}
+}
+
+func TestFormatsAndNamesNeedNothingButTheStandardLibrary(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.tests || !s.in("internal/envelope", "internal/keyspace", "internal/model") {
+			continue
+		}
+		for _, path := range s.imports() {
+			standard := !strings.Contains(strings.SplitN(path, "/", 2)[0], ".")
+			assert.True(t, standard || path == "github.com/cespare/xxhash/v2", "%s imports %s", s.path, path)
+		}
+	}
+}
+
+func TestTestLibrariesStayInTests(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.tests || s.in("internal", "examples", "cachetest", "bench") {
+			continue
+		}
+		for _, path := range s.imports() {
+			for _, banned := range []string{"testing", "testify", "miniredis", "goleak", "rapid"} {
+				assert.NotContains(t, path, banned, "%s", s.path)
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	documented := map[string]bool{}
+	for _, s := range sources(t) {
+		if s.tests {
+			continue
+		}
+		documented[s.dir()] = documented[s.dir()] || s.tree.Doc != nil
+	}
+	for dir, ok := range documented {
+		assert.True(t, ok, "%s has no package comment", dir)
+	}
+}
+
+// Commands that walk or empty a keyspace would stop a shared Redis, or delete
+// what is not ours.
+var walkers = []string{"Keys", "Scan", "ScanType", "FlushDB", "FlushAll", "FlushDBAsync", "FlushAllAsync"}
+
+func TestNothingWalksOrEmptiesTheKeyspace(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.tests || !(s.dir() == "." || s.in("internal/store")) {
+			continue
+		}
+		ast.Inspect(s.tree, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			method, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if of, ok := method.X.(*ast.Ident); !ok || of.Name != "maps" {
+				assert.NotContains(t, walkers, method.Sel.Name, "%s", s.fset.Position(n.Pos()))
+			}
+			return true
+		})
+	}
+	scripts, err := filepath.Glob(root + "/internal/store/lua/*.lua")
+	require.NoError(t, err)
+	require.NotEmpty(t, scripts)
+	for _, path := range scripts {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, banned := range []string{"'KEYS'", "'SCAN'", "'FLUSHDB'", "'FLUSHALL'"} {
+			assert.NotContains(t, strings.ToUpper(string(text)), banned, path)
+		}
+	}
+}
+
+func TestTheProjectSpeaksOfItselfAlone(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, banned := range []string{"/wor" + "k/", "/ro" + "ot/", "TO" + "DO", "FIX" + "ME"} {
+			assert.NotContains(t, string(s.text), banned, "%s", s.path)
+		}
+	}
+}
