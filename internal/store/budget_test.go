@@ -1,0 +1,222 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// embedder is a client of a type that go-redis does not know.
+type embedder struct{ *redis.Client }
+
+// stranger shows no options.
+type stranger struct{ redis.UniversalClient }
+
+// contexts makes a client honour deadlines.
+func contexts(o *redis.Options) { o.ContextTimeoutEnabled = true }
+
+// brief lets a test that leaves commands behind end before long.
+func brief(o *redis.Options) { o.ReadTimeout = time.Second }
+
+// kinds are clients of one server, and whether they honour deadlines.
+func kinds(t *testing.T, addr string) map[string]redis.UniversalClient {
+	t.Helper()
+	ring := func(inline bool) *redis.Ring {
+		r := redis.NewRing(&redis.RingOptions{
+			Addrs: map[string]string{"one": addr}, ReadTimeout: time.Second, ContextTimeoutEnabled: inline,
+		})
+		t.Cleanup(func() { require.NoError(t, r.Close()) })
+		return r
+	}
+	return map[string]redis.UniversalClient{
+		"plain":                   dial(t, addr, brief),
+		"plain, inline":           dial(t, addr, contexts),
+		"embedded":                embedder{dial(t, addr, brief)},
+		"embedded, inline":        embedder{dial(t, addr, contexts)},
+		"unknown":                 stranger{dial(t, addr, contexts, brief)},
+		"without socket timeouts": dial(t, addr, contexts, func(o *redis.Options) { o.ReadTimeout = -2 }),
+		"ring":                    ring(false),
+		"ring, inline":            ring(true),
+	}
+}
+
+var inlineKinds = map[string]bool{"plain, inline": true, "embedded, inline": true, "ring, inline": true}
+
+func TestCommandsRunInlineOnlyOnClientsThatHonourDeadlines(t *testing.T) {
+	for name, c := range kinds(t, mini(t).Addr()) {
+		s := open(t, c)
+		assert.Equal(t, inlineKinds[name], s.Inline(), name)
+		if inlineKinds[name] {
+			assert.Empty(t, s.Warnings(), name)
+		} else {
+			assert.Len(t, s.Warnings(), 1, name)
+		}
+		_, err := s.Invalidate(t.Context(), "k", store.Notice{})
+		require.NoError(t, err, name)
+	}
+}
+
+// within asserts that run takes at least most of d and not twice d. The machine
+// may be busy, so the upper bound has some absolute room.
+func within(t *testing.T, d time.Duration, name string, run func()) {
+	t.Helper()
+	start := time.Now()
+	run()
+	took := time.Since(start)
+	assert.GreaterOrEqual(t, took, d*9/10, name)
+	assert.Less(t, took, 2*d+100*time.Millisecond, name)
+	t.Logf("%-26s %v of %v", name, took.Round(time.Millisecond), d)
+}
+
+func TestFrozenServerCostsTheBudgetWhateverTheClient(t *testing.T) {
+	server := redistest.Single(t)
+	for name, c := range kinds(t, server.Addr()) {
+		t.Run(name, func(t *testing.T) {
+			frozen(t, c, server.Pause, server.Resume)
+		})
+	}
+}
+
+// frozen checks the budgets of a store on c while its server is stopped.
+func frozen(t *testing.T, c redis.UniversalClient, pause, resume func()) {
+	t.Helper()
+	ctx := t.Context()
+	s := store.New(c, store.Options{})
+	_, err := s.Read(ctx, "k")
+	require.NoError(t, err)
+	_, err = s.Acquire(ctx, "other", lead(alice, envelope.Token{}))
+	require.NoError(t, err)
+	pause()
+	defer resume()
+	within(t, store.DefaultReadBudget, "read", func() {
+		_, err := s.Read(ctx, "k")
+		assert.ErrorIs(t, err, store.ErrBudget)
+		assert.NotErrorIs(t, err, context.DeadlineExceeded)
+		assert.True(t, store.Infrastructure(err))
+	})
+	within(t, store.DefaultScriptBudget, "invalidate", func() {
+		_, err := s.Invalidate(ctx, "k", store.Notice{})
+		assert.ErrorIs(t, err, store.ErrBudget)
+	})
+	within(t, store.DefaultScriptBudget, "set", func() {
+		_, err := s.Set(ctx, "k", store.Entry{TTL: time.Minute, CID: alice})
+		assert.ErrorIs(t, err, store.ErrBudget)
+	})
+	within(t, store.DefaultScriptBudget, "invalidate many", func() {
+		_, errs := s.InvalidateMany(ctx, []string{"k", "k{k}"}, nil)
+		if assert.Len(t, errs, 2) {
+			assert.ErrorIs(t, errs[1], store.ErrBudget)
+		}
+	})
+	within(t, 40*time.Millisecond, "a nearer deadline", func() {
+		ctx, cancel := context.WithTimeout(ctx, 40*time.Millisecond)
+		defer cancel()
+		_, err := s.Read(ctx, "k")
+		assert.Equal(t, context.DeadlineExceeded, err) //nolint:testifylint // bare
+		assert.False(t, store.Infrastructure(err))
+	})
+	cancelled(t, s)
+	resume()
+	require.Eventually(t, func() bool { return s.Close() == nil }, 5*time.Second, 10*time.Millisecond)
+	_, err = s.Read(ctx, "k")
+	require.ErrorIs(t, err, store.ErrClosed)
+}
+
+// cancelled checks that a caller who gives up is let go with its own error, at
+// once unless go-redis holds it, and then with the budget.
+func cancelled(t *testing.T, s *store.Store) {
+	t.Helper()
+	after := 30 * time.Millisecond
+	least := after
+	if s.Inline() {
+		least = store.DefaultReadBudget
+	}
+	within(t, least, "cancellation", func() {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer time.AfterFunc(after, cancel).Stop()
+		_, err := s.Read(ctx, "k")
+		assert.Equal(t, context.Canceled, err) //nolint:testifylint // bare
+		assert.False(t, store.Infrastructure(err))
+	})
+}
+
+func TestCallerWhoseTimeIsOverSendsNothing(t *testing.T) {
+	s, p, _ := through(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := s.Read(ctx, "k")
+	assert.Equal(t, context.Canceled, err) //nolint:testifylint // bare
+	_, err = s.Commit(ctx, "k", fill(alice))
+	assert.Equal(t, context.Canceled, err) //nolint:testifylint // bare
+	assert.Zero(t, p.Exchanges())
+}
+
+func TestServerThatIsGoneIsAnInfrastructureError(t *testing.T) {
+	server := redistest.Single(t)
+	s := openWith(t, server.Client(t, contexts), store.Options{})
+	server.Kill()
+	_, err := s.Read(t.Context(), "k")
+	require.Error(t, err)
+	assert.True(t, store.Infrastructure(err), err)
+	_, err = s.Acquire(t.Context(), "k", lead(alice, envelope.Token{}))
+	require.Error(t, err)
+	assert.True(t, store.Infrastructure(err), err)
+	server.Restart()
+	_, err = s.Read(t.Context(), "k")
+	require.NoError(t, err)
+}
+
+func TestBodyOfACallerWhoLeftIsNotSharedWithTheCommandLeftBehind(t *testing.T) {
+	m := mini(t)
+	p := redistest.NewProxy(t, m.Addr())
+	beside := dial(t, m.Addr())
+	gate := &gate{reached: make(chan struct{}), open: make(chan struct{})}
+	c := dial(t, p.Addr())
+	c.AddHook(gate)
+	s := open(t, c)
+	require.False(t, s.Inline())
+	body := []byte("as it was")
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-gate.reached
+		cancel()
+	}()
+	_, err := s.Set(ctx, "k", store.Entry{TTL: time.Minute, CID: alice, Body: body})
+	require.ErrorIs(t, err, context.Canceled)
+	copy(body, "scribbled over")
+	close(gate.open)
+	require.NoError(t, s.Close())
+	assert.Equal(t, record(envelope.Header{Kind: envelope.Value, CID: alice}, "as it was"), beside.Get(t.Context(), "k").Val())
+}
+
+// gate is a hook that holds commands back, and sends them whatever their context
+// says by then.
+type gate struct{ reached, open chan struct{} }
+
+func (*gate) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		switch cmd.Name() {
+		case "evalsha":
+			close(g.reached)
+			<-g.open
+		case "eval":
+		default:
+			return next(ctx, cmd)
+		}
+		return next(context.WithoutCancel(ctx), cmd)
+	}
+}
+
+func (*gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}

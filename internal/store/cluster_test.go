@@ -1,0 +1,143 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// forCache are the settings that the documentation asks for.
+func forCache(o *redis.ClusterOptions) {
+	o.ContextTimeoutEnabled = true
+	o.ClusterStateReloadInterval = time.Second
+}
+
+func TestCluster(t *testing.T) {
+	cluster := redistest.StartCluster(t)
+	t.Run("keys of all nodes are served", func(t *testing.T) { clusterServes(t, cluster) })
+	t.Run("scripts lost by one node are sent to it once", func(t *testing.T) { clusterForgets(t, cluster) })
+	t.Run("peer is the primary of the key", func(t *testing.T) { clusterPeer(t, cluster) })
+	t.Run("a frozen node costs the budget", func(t *testing.T) { clusterFrozen(t, cluster) })
+	t.Run("a promoted replica is taught the scripts", func(t *testing.T) { clusterFailover(t, cluster) })
+}
+
+func clusterServes(t *testing.T, cluster *redistest.Cluster) {
+	c := cluster.Client(t, forCache)
+	s := open(t, c)
+	assert.True(t, s.Inline())
+	assert.Empty(t, s.Warnings())
+	ctx := t.Context()
+	all := keys(60)
+	for _, k := range all {
+		g, err := s.Acquire(ctx, k, lead(alice, envelope.Token{}))
+		require.NoError(t, err)
+		require.Equal(t, store.Granted, g.Answer)
+		v, err := s.Commit(ctx, k, fill(alice))
+		require.NoError(t, err)
+		require.Equal(t, store.Committed, v)
+	}
+	records, err := s.ReadMany(ctx, all)
+	require.NoError(t, err)
+	for i := range all {
+		assert.Equal(t, record(envelope.Header{Kind: envelope.Value, CID: alice}, "body"), string(records[i].Data))
+	}
+	answers, errs := s.InvalidateMany(ctx, all, nil)
+	require.Nil(t, errs)
+	for i := range all {
+		assert.Equal(t, store.Removed, answers[i], all[i])
+	}
+}
+
+func clusterForgets(t *testing.T, cluster *redistest.Cluster) {
+	s := open(t, cluster.Client(t, forCache))
+	ctx := t.Context()
+	all := keys(60)
+	_, errs := s.InvalidateMany(ctx, all, nil)
+	require.Nil(t, errs)
+	node := cluster.Owner(all[0]).Client(t)
+	require.NoError(t, node.ScriptFlush(ctx).Err())
+	require.NoError(t, node.ConfigResetStat(ctx).Err())
+	_, errs = s.InvalidateMany(ctx, all, nil)
+	require.Nil(t, errs)
+	assert.Contains(t, node.Info(ctx, "commandstats").Val(), "cmdstat_eval:calls=1,")
+	_, err := s.Invalidate(ctx, all[0], store.Notice{})
+	require.NoError(t, err)
+}
+
+func clusterPeer(t *testing.T, cluster *redistest.Cluster) {
+	s := open(t, cluster.Client(t, forCache))
+	for _, k := range keys(10) {
+		host, port := s.Peer(t.Context(), k)
+		assert.Equal(t, cluster.Owner(k).Addr(), fmt.Sprint(host, ":", port))
+	}
+}
+
+func clusterFrozen(t *testing.T, cluster *redistest.Cluster) {
+	victim := cluster.Owner("k")
+	for name, c := range map[string]*redis.ClusterClient{
+		"inline": cluster.Client(t, forCache),
+		"not": cluster.Client(t, func(o *redis.ClusterOptions) {
+			o.ReadTimeout, o.ContextTimeoutEnabled = time.Second, false
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, name == "inline", store.New(c, store.Options{}).Inline())
+			frozen(t, c, victim.Pause, victim.Resume)
+		})
+	}
+	t.Run("the other nodes' records are there", func(t *testing.T) { clusterPartly(t, cluster) })
+}
+
+// clusterPartly freezes one node and expects the answers of the others.
+func clusterPartly(t *testing.T, cluster *redistest.Cluster) {
+	ctx := t.Context()
+	s := openWith(t, cluster.Client(t, forCache), store.Options{})
+	all := keys(30)
+	_, err := s.ReadMany(ctx, all)
+	require.NoError(t, err)
+	_, errs := s.InvalidateMany(ctx, all, nil)
+	require.Nil(t, errs)
+	victim := cluster.Owner(all[0])
+	victim.Pause()
+	defer victim.Resume()
+
+	records, err := s.ReadMany(ctx, all)
+	var byKey store.KeyErrors
+	require.ErrorAs(t, err, &byKey)
+	assert.True(t, store.Infrastructure(err))
+	_, errs = s.InvalidateMany(ctx, all, nil)
+	require.Len(t, errs, len(all))
+	require.Len(t, records, len(all))
+	for i, k := range all {
+		for _, err := range []error{byKey[i], errs[i]} {
+			if cluster.Owner(k).Addr() == victim.Addr() {
+				assert.ErrorIs(t, err, store.ErrBudget, k)
+			} else {
+				assert.NoError(t, err, k)
+			}
+		}
+	}
+}
+
+func clusterFailover(t *testing.T, cluster *redistest.Cluster) {
+	s := openWith(t, cluster.Client(t, forCache), store.Options{})
+	ctx := t.Context()
+	_, err := s.Mint(ctx, "k", time.Minute, true)
+	require.NoError(t, err)
+	cluster.Failover(cluster.Owner("k"))
+	require.Eventually(t, func() bool {
+		_, err := s.Acquire(ctx, "k"+"{k}", lead(alice, envelope.Token{}))
+		return err == nil
+	}, 10*time.Second, 50*time.Millisecond)
+	answers, errs := s.InvalidateMany(ctx, []string{"k{k}"}, nil)
+	require.Nil(t, errs)
+	assert.Equal(t, []store.InvalidateAnswer{store.Removed}, answers)
+}

@@ -1,0 +1,14 @@
+package store
+
+// ReadsOut is how many reads are on their way before others collect.
+const ReadsOut = readsOut
+
+// Collecting is the number of readers of the batch that collects.
+func Collecting(s *Store) int {
+	s.lanes.mu.Lock()
+	defer s.lanes.mu.Unlock()
+	if b := s.lanes.all[0].next; b != nil {
+		return b.readers
+	}
+	return 0
+}

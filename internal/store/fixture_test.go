@@ -1,0 +1,82 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// epoch is where the clock of a miniredis starts.
+var epoch = time.UnixMilli(1_763_661_234_567)
+
+// Tokens of three parties, and times that are over and far away.
+var (
+	alice = envelope.Token([]byte("alice-----------"))
+	bob   = envelope.Token([]byte("bob-------------"))
+	carol = envelope.Token([]byte("carol-----------"))
+)
+
+const (
+	past   = 1_000
+	future = 9_000_000_000_000
+)
+
+// mini starts a miniredis whose clock stands still unless the test moves it.
+func mini(t testing.TB) *miniredis.Miniredis {
+	t.Helper()
+	m := miniredis.NewMiniRedis()
+	require.NoError(t, m.Start())
+	t.Cleanup(m.Close)
+	m.ClockTTL(true)
+	m.SetTime(epoch)
+	return m
+}
+
+// dial returns a client of the server at addr that is closed with the test.
+func dial(t testing.TB, addr string, mutate ...func(*redis.Options)) *redis.Client {
+	t.Helper()
+	o := &redis.Options{
+		Addr:                     addr,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+	for _, m := range mutate {
+		m(o)
+	}
+	c := redis.NewClient(o)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	return c
+}
+
+// onEach runs f on a miniredis and on a real server.
+func onEach(t *testing.T, f func(t *testing.T, c *redis.Client)) {
+	t.Helper()
+	t.Run("miniredis", func(t *testing.T) { f(t, dial(t, mini(t).Addr())) })
+	t.Run("redis", func(t *testing.T) { f(t, redistest.Single(t).Client(t)) })
+}
+
+// open returns a store on c that is closed, without anything left, with the test.
+func open(t testing.TB, c redis.UniversalClient) *store.Store {
+	t.Helper()
+	return openWith(t, c, store.Options{ReadBudget: 5 * time.Second, ScriptBudget: 5 * time.Second})
+}
+
+// openWith is open with options of the test's.
+func openWith(t testing.TB, c redis.UniversalClient, o store.Options) *store.Store {
+	t.Helper()
+	s := store.New(c, o)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+// record is a whole record of ours.
+func record(h envelope.Header, body string) string {
+	return string(envelope.AppendHeader(nil, h)) + body
+}

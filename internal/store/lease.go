@@ -1,0 +1,202 @@
+package store
+
+import (
+	"context"
+	_ "embed"
+	"strconv"
+	"time"
+
+	"github.com/larder-go/cache/internal/envelope"
+)
+
+var (
+	//go:embed lua/acquire.lua
+	acquireLua string
+	//go:embed lua/commit.lua
+	commitLua string
+	//go:embed lua/renew.lua
+	renewLua string
+	//go:embed lua/release.lua
+	releaseLua string
+
+	acquireScript = sentOnce(newScript("acquire", nowLua, acquireLua))
+	commitScript  = newScript("commit", publishLua, commitLua)
+	renewScript   = newScript("renew", nowLua, renewLua)
+	releaseScript = newScript("release", nowLua, releaseLua)
+)
+
+// Notice is a message that a script publishes after its change, for the L1 of
+// other processes. The zero Notice publishes nothing. The store does not look
+// into it.
+type Notice struct{ Channel, Message string }
+
+// Answer is what [Store.Acquire] was told.
+type Answer byte
+
+const (
+	// Granted is a lease where there is no value, or an invalid one.
+	Granted Answer = 'G'
+	// GrantedOver is a lease to replace the value that was read.
+	GrantedOver Answer = 'R'
+	// Busy: somebody else is loading, with a lease for Left more.
+	Busy Answer = 'B'
+	// Held: the record is not the one that was read; Record has it.
+	Held Answer = 'H'
+	// Writing: a write is in progress, with an intent for Left more.
+	Writing Answer = 'W'
+	// BackingOff: a load failed, nobody shall try again before Left is over.
+	BackingOff Answer = 'E'
+	// Foreign: the record is not the cache's and stays as it is.
+	Foreign Answer = 'X'
+)
+
+// answers maps the scripts' spelling.
+var answers = map[string]Answer{
+	"G": Granted, "GS": GrantedOver, "B": Busy, "H": Held, "W": Writing, "E": BackingOff, "X": Foreign,
+}
+
+// Acquire are the arguments of [Store.Acquire].
+type Acquire struct {
+	// Token names this attempt: a new one each time.
+	Token envelope.Token
+	// Lease is how long nobody else is granted one, at least 1 ms.
+	Lease time.Duration
+	// Retain is how long the record of a lease without a value is kept, and with
+	// it the right to commit, at least 1 ms.
+	Retain time.Duration
+	// Seen is the CID of the record that was read; zero: a miss.
+	Seen envelope.Token
+	// Invalid says that the record with CID Seen is of no use and is replaced
+	// by the lease.
+	Invalid bool
+}
+
+// Grant is the reply of [Store.Acquire].
+type Grant struct {
+	Answer Answer
+	Now    int64         // Redis time in ms when the script ran
+	Left   time.Duration // with Busy, Writing and BackingOff: when to come back
+	Record Record        // with Held
+}
+
+// Acquire asks for the lease of key. One round trip; the client never sends it
+// twice. After an error the outcome is unknown: the caller releases the token,
+// and tries again with another one if at all.
+func (s *Store) Acquire(ctx context.Context, key string, a Acquire) (Grant, error) {
+	seen, invalid := "", "0"
+	if a.Seen != (envelope.Token{}) {
+		seen = a.Seen.String()
+	}
+	if a.Invalid {
+		invalid = "1"
+	}
+	reply, err := s.eval(ctx, acquireScript, key,
+		token(a.Token), millis(a.Lease, 1), millis(a.Retain, 1), seen, invalid)
+	if err != nil {
+		return Grant{}, err
+	}
+	if g, ok := parseGrant(reply); ok {
+		return g, nil
+	}
+	return Grant{}, &AnswerError{Script: acquireScript.name, Answer: reply}
+}
+
+// parseGrant reads {answer, now}, {answer, now, ms} or {"H", now, pttl, record}.
+func parseGrant(reply any) (g Grant, ok bool) {
+	list, _ := reply.([]any)
+	if len(list) < 2 {
+		return g, false
+	}
+	letter, _ := list[0].(string)
+	if g.Answer, ok = answers[letter]; !ok {
+		return g, false
+	}
+	if g.Now, ok = list[1].(int64); !ok {
+		return g, false
+	}
+	switch g.Answer {
+	case Granted, GrantedOver, Foreign:
+		return g, len(list) == 2
+	}
+	if len(list) < 3 {
+		return g, false
+	}
+	ms, ok := list[2].(int64)
+	if g.Answer != Held {
+		g.Left = time.Duration(ms) * time.Millisecond
+		return g, ok && len(list) == 3
+	}
+	if !ok || len(list) != 4 {
+		return g, false
+	}
+	record, ok := list[3].(string)
+	g.Record = Record{Data: []byte(record), PTTL: noTTL}
+	if ms >= 0 {
+		g.Record.PTTL = time.Duration(ms) * time.Millisecond
+	}
+	return g, ok
+}
+
+// Verdict is what became of a [Commit].
+type Verdict int8
+
+const (
+	// Refused: the token is not in the record any more, nothing was stored.
+	Refused Verdict = 0
+	// Committed: the body is stored, or the record removed if the TTL was 0.
+	Committed Verdict = 1
+	// Older: what is cached has a higher version and stays; the lease is over.
+	Older Verdict = 2
+)
+
+// Commit are the arguments of [Store.Commit].
+type Commit struct {
+	// Token is that of the acquire; the stored record has it as CID.
+	Token envelope.Token
+	// TTL is how long the record shall live, rounded down to a millisecond. If
+	// nothing is left of it the record is removed instead.
+	TTL time.Duration
+	// Version of the value, 0 for none.
+	Version uint64
+	// Body is sent as it is and not kept.
+	Body []byte
+	// Absent says that the body is no value; the record's version does not
+	// bind it.
+	Absent bool
+	// Notice is published if a value was replaced or removed.
+	Notice Notice
+}
+
+// Commit stores the body if the lease's token is still in the record. One round
+// trip. A commit that was sent twice answers Refused though it was stored; what
+// is stored is then correct.
+func (s *Store) Commit(ctx context.Context, key string, c Commit) (Verdict, error) {
+	absent := "0"
+	if c.Absent {
+		absent = "1"
+	}
+	n, err := s.evalInt(ctx, commitScript, 0, 2, key,
+		token(c.Token), millis(c.TTL, 0), version(c.Version), c.Body, absent,
+		c.Notice.Channel, c.Notice.Message)
+	return Verdict(n), err
+}
+
+// Renew prolongs the lease of t, and the record of a lease without a value, and
+// reports whether the lease was still t's. One round trip.
+func (s *Store) Renew(ctx context.Context, key string, t envelope.Token, lease, retain time.Duration) (bool, error) {
+	n, err := s.evalInt(ctx, renewScript, 0, 1, key,
+		token(t), millis(lease, 1), millis(retain, 1))
+	return n == 1, err
+}
+
+// Release gives the lease of t back and reports whether it was still t's. With a
+// backoff above zero nobody is granted one before it is over. One round trip.
+func (s *Store) Release(ctx context.Context, key string, t envelope.Token, backoff time.Duration) (bool, error) {
+	ms := int64(0)
+	if backoff > 0 {
+		ms = millis(backoff, 1)
+	}
+	n, err := s.evalInt(ctx, releaseScript, 0, 1, key,
+		token(t), strconv.FormatInt(ms, 10))
+	return n == 1, err
+}

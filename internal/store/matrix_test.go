@@ -1,0 +1,259 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// state is what may be under a key. Alice made it where somebody did; versions
+// are compared with 5, which the operations write.
+type state struct {
+	name string
+	put  func(ctx context.Context, c *redis.Client, key string) error
+}
+
+func holding(name, record string) state {
+	return state{name, func(ctx context.Context, c *redis.Client, key string) error {
+		return c.Set(ctx, key, record, time.Hour).Err()
+	}}
+}
+
+func ours(name string, h envelope.Header, body string) state { return holding(name, record(h, body)) }
+
+func states() []state {
+	value := func(version uint64, cid envelope.Token) envelope.Header {
+		return envelope.Header{Kind: envelope.Value, CID: cid, Version: version}
+	}
+	return []state{
+		{"none", func(context.Context, *redis.Client, string) error { return nil }},
+		holding("foreign", "hello, I am somebody else's and longer than a header of the cache's records"),
+		holding("letter", "K"),
+		{"hash", func(ctx context.Context, c *redis.Client, key string) error {
+			return c.HSet(ctx, key, "K1V", "1").Err()
+		}},
+		{"list", func(ctx context.Context, c *redis.Client, key string) error { return c.RPush(ctx, key, "K1L").Err() }},
+		holding("cutL", "K1L"),
+		holding("cutV", record(value(0, alice), "")[:40]),
+		holding("cutW", "K1W"),
+		holding("cutD", "K1D"),
+		ours("L", envelope.Header{Kind: envelope.Lease, Until: future, Token: alice}, ""),
+		ours("Lold", envelope.Header{Kind: envelope.Lease, Until: past, Token: alice}, ""),
+		ours("E", envelope.Header{Kind: envelope.Backoff, Until: future}, ""),
+		ours("Eold", envelope.Header{Kind: envelope.Backoff, Until: past}, ""),
+		ours("V0", value(0, alice), "body"),
+		ours("V4", value(4, alice), "body"),
+		ours("V5", value(5, alice), "body"),
+		ours("V5bob", value(5, bob), "body"),
+		ours("V6", value(6, alice), "body"),
+		ours("S", envelope.Header{Kind: envelope.Soft, CID: alice, Version: 4}, "body"),
+		ours("Vlease", envelope.Header{Kind: envelope.Value, Until: future, Token: alice, CID: alice, Version: 6}, "body"),
+		ours("Vback", envelope.Header{Kind: envelope.Value, Until: future, CID: alice, Version: 4}, "body"),
+		ours("W", envelope.Header{Kind: envelope.Intent, Until: future}, alice.String()),
+		ours("Wold", envelope.Header{Kind: envelope.Intent, Until: past}, alice.String()),
+		ours("Wconf", envelope.Header{Kind: envelope.Intent, Until: future, Conflict: true}, alice.String()),
+		ours("Wtwo", envelope.Header{Kind: envelope.Intent, Until: future}, bob.String()+alice.String()),
+		ours("D", envelope.Header{Kind: envelope.Dirty, Version: 4}, "body"),
+	}
+}
+
+// column is one operation of the matrix.
+type column struct {
+	name string
+	do   func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error)
+}
+
+func columns() []column {
+	acquire := func(t, seen envelope.Token, invalid bool) func(context.Context, *store.Store, string, store.Notice) (any, error) {
+		return func(ctx context.Context, s *store.Store, key string, _ store.Notice) (any, error) {
+			g, err := s.Acquire(ctx, key, store.Acquire{
+				Token: t, Lease: time.Minute, Retain: time.Hour, Seen: seen, Invalid: invalid,
+			})
+			return string(g.Answer), err
+		}
+	}
+	commit := func(ttl time.Duration, absent bool) func(context.Context, *store.Store, string, store.Notice) (any, error) {
+		return func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
+			return s.Commit(ctx, key, store.Commit{
+				Token: alice, TTL: ttl, Version: 5, Body: []byte("new"), Absent: absent, Notice: n,
+			})
+		}
+	}
+	entry := func(v uint64, n store.Notice) store.Entry {
+		return store.Entry{Version: v, TTL: time.Minute, CID: alice, Body: []byte("new"), Notice: n}
+	}
+	return []column{
+		{"acq", acquire(bob, envelope.Token{}, false)},
+		{"own", acquire(alice, envelope.Token{}, false)},
+		{"seen", acquire(bob, alice, false)},
+		{"inv", acquire(bob, alice, true)},
+		{"com", commit(time.Minute, false)},
+		{"com0", commit(0, false)},
+		{"coma", commit(time.Minute, true)},
+		{"ren", func(ctx context.Context, s *store.Store, key string, _ store.Notice) (any, error) {
+			return s.Renew(ctx, key, alice, time.Minute, time.Hour)
+		}},
+		{"rel", func(ctx context.Context, s *store.Store, key string, _ store.Notice) (any, error) {
+			return s.Release(ctx, key, alice, time.Minute)
+		}},
+		{"sli", func(ctx context.Context, s *store.Store, key string, _ store.Notice) (any, error) {
+			return s.Slide(ctx, key, alice, time.Minute, 0)
+		}},
+		{"set", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
+			a, err := s.Set(ctx, key, entry(5, n))
+			return string(a), err
+		}},
+		{"set0", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
+			a, err := s.Set(ctx, key, entry(0, n))
+			return string(a), err
+		}},
+		{"setv", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
+			a, err := s.SetVersioned(ctx, key, entry(5, n))
+			return string(a), err
+		}},
+		{"invd", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
+			return s.Invalidate(ctx, key, n)
+		}},
+		{"exp", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
+			return s.Expire(ctx, key, time.Minute, n)
+		}},
+		{"wbeg", func(ctx context.Context, s *store.Store, key string, _ store.Notice) (any, error) {
+			return s.BeginWrite(ctx, key, bob, time.Minute)
+		}},
+		{"wend", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
+			a, err := s.EndWrite(ctx, key, store.EndWrite{Token: alice, TTL: time.Minute, Body: []byte("new"), Notice: n})
+			return string(a), err
+		}},
+	}
+}
+
+// matrix says what each operation answers on each state. Behind the answer: "="
+// the key is as it was, "-" it is gone, "~" it is something else, or has another
+// time to live; "!" there was a notice.
+const matrix = `
+        acq   own   seen  inv   com   com0  coma  ren   rel   sli   set   set0  setv  invd  exp   wbeg  wend
+none    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   M=!   0=!   0=!   1~    L=!
+foreign X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    X=    1-!   -2=   -2=   X=
+letter  X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    X=    1-!   -2=   -2=   X=
+hash    X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    X=    0=!   -2=   -2=   X=
+list    X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    X=    0=!   -2=   -2=   X=
+cutL    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0=!   1~    L-!
+cutV    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0=!   1~    L-!
+cutW    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0=!   1~    L-!
+cutD    H=    H=    H=    H=    0=    0=    0=    0=    0=    0=    D=    D=    X=    3=    0=    -1=   L=!
+L       B=    G~    B=    B=    1~    1-    1~    1~    1~    0=    S~!   S~!   D-!   1-!   0-!   1~    L-!
+Lold    G~    G~    G~    G~    1~    1-    1~    1~    1~    0=    S~!   S~!   D-!   1-!   0-!   1~    L-!
+E       E=    E=    E=    E=    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~    L-!
+Eold    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~    L-!
+V0      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   D-!   1-!   1~!   1~    L-!
+V4      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   S~!   1-!   1~!   1~    L-!
+V5      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   O=    1-!   1~!   1~    L-!
+V5bob   H=    H=    H=    H=    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   1~!   1~    L-!
+V6      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    O=    S~!   O=    1-!   1~!   1~    L-!
+S       H=    H=    R~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   1~!   1~    L-!
+Vlease  H=    H=    B=    B=    2~    1-!   1~!   1~    1~    1~    O=    S~!   O=    1-!   1~!   1~    L-!
+Vback   H=    H=    E=    E=    0=    0=    0=    0=    0=    1~    S~!   S~!   S~!   1-!   1~!   1~    L-!
+W       W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W~!   W~!   W~!   2~!   2~!   2~    S~!
+Wold    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   W~!   1-!   2~!   1~    S~!
+Wconf   W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W=!   W=!   W=!   2=!   2=!   2~    D-!
+Wtwo    W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W~!   W~!   W~!   2~!   2~!   2=    K~!
+D       H=    H=    H=    H=    0=    0=    0=    0=    0=    0=    D=    D=    X=    3=    0=    -1=   L=!
+`
+
+// cell runs one operation on one state and describes what happened.
+func cell(ctx context.Context, t *testing.T, c *redis.Client, s *store.Store, st state, col column) string {
+	t.Helper()
+	key := st.name + "/" + col.name
+	require.NoError(t, st.put(ctx, c, key))
+	before := dump(ctx, t, c, key)
+	answer, err := col.do(ctx, s, key, store.Notice{Channel: "notices", Message: key})
+	require.NoError(t, err, key)
+	text := fmt.Sprint(answer)
+	if b, ok := answer.(bool); ok {
+		text = map[bool]string{true: "1", false: "0"}[b]
+	}
+	switch after := dump(ctx, t, c, key); {
+	case after == before:
+		return text + "="
+	case after == "":
+		return text + "-"
+	default:
+		return text + "~"
+	}
+}
+
+// dump is everything about a key that may change, "" if there is none. The time
+// to live is rounded up to minutes: nothing in the matrix takes as long.
+func dump(ctx context.Context, t *testing.T, c *redis.Client, key string) string {
+	t.Helper()
+	kind, err := c.Type(ctx, key).Result()
+	require.NoError(t, err)
+	ttl, err := c.PTTL(ctx, key).Result()
+	require.NoError(t, err)
+	switch kind {
+	case "none":
+		return ""
+	case "string":
+		return fmt.Sprint(c.Get(ctx, key).Val(), int64((ttl+time.Minute-1)/time.Minute))
+	case "hash":
+		return fmt.Sprint(c.HGetAll(ctx, key).Val())
+	}
+	return fmt.Sprint(c.LRange(ctx, key, 0, -1).Val())
+}
+
+func TestMatrix(t *testing.T) {
+	onEach(t, func(t *testing.T, c *redis.Client) {
+		ctx := t.Context()
+		s := open(t, c)
+		sub := c.Subscribe(ctx, "notices")
+		defer func() { require.NoError(t, sub.Close()) }()
+		_, err := sub.Receive(ctx)
+		require.NoError(t, err)
+
+		cells := map[string]string{}
+		for _, st := range states() {
+			for _, col := range columns() {
+				cells[st.name+"/"+col.name] = cell(ctx, t, c, s, st, col)
+			}
+		}
+		require.NoError(t, c.Publish(ctx, "notices", "end").Err())
+		for {
+			m, err := sub.ReceiveMessage(ctx)
+			require.NoError(t, err)
+			if m.Payload == "end" {
+				break
+			}
+			cells[m.Payload] += "!"
+		}
+		assert.Equal(t, strings.TrimSpace(matrix), strings.TrimSpace(layout(cells)))
+	})
+}
+
+// layout writes the cells as the matrix is written.
+func layout(cells map[string]string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-8s", "")
+	for _, col := range columns() {
+		fmt.Fprintf(&b, "%-6s", col.name)
+	}
+	for _, st := range states() {
+		fmt.Fprintf(&b, "\n%-8s", st.name)
+		for _, col := range columns() {
+			fmt.Fprintf(&b, "%-6s", cells[st.name+"/"+col.name])
+		}
+	}
+	lines := strings.Split(b.String(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// call is one operation: what it sends, and where its replies go. A call that
+// was abandoned by its caller is never looked at again by anybody but the
+// goroutine that runs it.
+type call interface {
+	// run sends the commands and returns nil if there is an answer to each.
+	run(ctx context.Context, client redis.UniversalClient) error
+	// own copies whatever the caller may change after it has left.
+	own()
+	// name is what errors call the operation.
+	name() string
+}
+
+// send runs c within budget and returns when there is an answer, the budget has
+// run out or the caller's time is over. After an error c must not be touched.
+func (s *Store) send(ctx context.Context, budget time.Duration, c call) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !s.inline {
+		return s.detach(ctx, budget, c)
+	}
+	inner := ctx
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > budget {
+		var cancel context.CancelFunc
+		inner, cancel = context.WithTimeout(ctx, budget)
+		defer cancel()
+	}
+	if err := c.run(inner, s.client); err != nil {
+		return explain(ctx, ended(inner) != nil, budget, c.name(), err)
+	}
+	return nil
+}
+
+// detach runs c on a goroutine of the store's, which the caller leaves in time.
+func (s *Store) detach(ctx context.Context, budget time.Duration, c call) error {
+	if !s.detached.enter() {
+		return ErrClosed
+	}
+	c.own()
+	inner, cancel := context.WithTimeout(ctx, budget)
+	done := make(chan error, 1) // buffered: nobody may be there to receive
+	go func() {
+		defer s.detached.leave()
+		defer cancel()
+		done <- c.run(inner, s.client)
+	}()
+	var err error
+	select {
+	case err = <-done:
+	case <-inner.Done():
+		select {
+		case err = <-done: // both were ready: an answer is an answer
+		default:
+			err = inner.Err()
+		}
+	}
+	if err != nil {
+		return explain(ctx, ended(inner) != nil, budget, c.name(), err)
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// patient is a store through a proxy, on a real server, that does not give up.
+func patient(t *testing.T) (*store.Store, *redistest.Proxy, *redis.Client) {
+	t.Helper()
+	server := redistest.Single(t)
+	proxy := redistest.NewProxy(t, server.Addr())
+	client := redis.NewClient(&redis.Options{
+		Addr: proxy.Addr(), ContextTimeoutEnabled: true, MaxRetries: -1, Protocol: 2, DisableIdentity: true,
+		ReadTimeout: 20 * time.Second,
+	})
+	s := store.New(client, store.Options{ReadBudget: 20 * time.Second})
+	t.Cleanup(func() {
+		assert.NoError(t, s.Close())
+		_ = client.Close()
+	})
+	return s, proxy, server.Client(t)
+}
+
+// readsHeld keeps as many reads on their way as go out alone.
+func readsHeld(t *testing.T, s *store.Store, p *redistest.Proxy) (release func()) {
+	t.Helper()
+	var held []*redistest.Held
+	var out sync.WaitGroup
+	for i := range store.ReadsOut {
+		key := fmt.Sprintf("held %d", i)
+		h := p.Hold(func(args [][]byte) bool {
+			return bytes.EqualFold(args[0], []byte("get")) && string(args[1]) == key
+		})
+		held = append(held, h)
+		out.Go(func() {
+			_, err := s.Read(context.Background(), key)
+			assert.NoError(t, err)
+		})
+		<-h.Reached()
+	}
+	return func() {
+		for _, h := range held {
+			h.Release()
+		}
+		out.Wait()
+	}
+}
+
+func TestReadersWhoComeWhileOthersAreOutShareOnePipeline(t *testing.T) {
+	s, p, beside := patient(t)
+	ctx := t.Context()
+	for i := range 50 {
+		require.NoError(t, beside.Set(ctx, fmt.Sprint(i), fmt.Sprint("value ", i), time.Minute).Err())
+	}
+	require.NoError(t, beside.HSet(ctx, "hash", "f", "v").Err())
+	release := readsHeld(t, s, p)
+	p.Reset()
+	var readers sync.WaitGroup
+	for i := range 200 { // four for each key
+		readers.Go(func() {
+			rec, err := s.Read(ctx, fmt.Sprint(i%50))
+			assert.NoError(t, err)
+			assert.Equal(t, fmt.Sprint("value ", i%50), string(rec.Data))
+			assert.Positive(t, rec.PTTL)
+		})
+	}
+	readers.Go(func() {
+		rec, err := s.Read(ctx, "hash")
+		assert.NoError(t, err)
+		assert.True(t, rec.Foreign)
+	})
+	readers.Go(func() {
+		rec, err := s.Read(ctx, "nothing")
+		assert.NoError(t, err)
+		assert.Nil(t, rec.Data)
+	})
+	require.Eventually(t, func() bool { return store.Collecting(s) == 202 }, 10*time.Second, time.Millisecond)
+	release()
+	readers.Wait()
+	assert.EqualValues(t, 52, p.CommandsNamed("get"), "equal keys of one batch are read once")
+	assert.EqualValues(t, 1, p.Exchanges(), "and all of them in one pipeline")
+}
+
+// A read that is on its way may be answered with what was there before the
+// reader came. So it is not joined:
+//
+//  1. R1's read of v1 has reached Redis; its reply is held.
+//  2. W writes v2.
+//  3. R2 reads the same key. It must get v2.
+func TestAReadOnItsWayIsNeverJoined(t *testing.T) {
+	s, p, beside := patient(t)
+	ctx := t.Context()
+	require.NoError(t, beside.Set(ctx, "k", "v1", 0).Err())
+	h := p.Hold(func(args [][]byte) bool {
+		return bytes.EqualFold(args[0], []byte("get")) && string(args[1]) == "k"
+	})
+	var first sync.WaitGroup
+	first.Go(func() {
+		rec, err := s.Read(ctx, "k")
+		assert.NoError(t, err)
+		assert.Equal(t, "v1", string(rec.Data))
+	})
+	<-h.Reached()
+	require.NoError(t, beside.Set(ctx, "k", "v2", 0).Err())
+	rec, err := s.Read(ctx, "k")
+	require.NoError(t, err)
+	assert.Equal(t, "v2", string(rec.Data))
+	h.Release()
+	first.Wait()
+}
+
+func TestAReaderLeavesItsBatchOnItsOwnContext(t *testing.T) {
+	s, p, _ := patient(t)
+	release := readsHeld(t, s, p)
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		_, err := s.Read(ctx, "k")
+		left <- err
+	}()
+	stays := make(chan error, 1)
+	go func() {
+		_, err := s.Read(t.Context(), "k")
+		stays <- err
+	}()
+	require.Eventually(t, func() bool { return store.Collecting(s) == 2 }, 10*time.Second, time.Millisecond)
+	cancel()
+	assert.ErrorIs(t, <-left, context.Canceled)
+	release()
+	assert.NoError(t, <-stays)
+}
+
+// A frozen server costs nobody more than the budget, counted from the call.
+func TestReadersInABatchLeaveWithinTheirBudget(t *testing.T) {
+	server := redistest.Single(t)
+	client := server.Client(t, func(o *redis.Options) { o.ContextTimeoutEnabled = true })
+	s := store.New(client, store.Options{})
+	require.NoError(t, client.Ping(t.Context()).Err())
+	server.Pause()
+	var readers sync.WaitGroup
+	for i := range 100 {
+		readers.Go(func() {
+			began := time.Now()
+			_, err := s.Read(t.Context(), fmt.Sprint(i))
+			assert.ErrorIs(t, err, store.ErrBudget)
+			assert.Less(t, time.Since(began), 2*store.DefaultReadBudget+200*time.Millisecond)
+		})
+	}
+	readers.Wait()
+	server.Resume()
+	assert.NoError(t, s.Close())
+}
