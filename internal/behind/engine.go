@@ -1,0 +1,193 @@
+package behind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// group is the consumer group of the tickets, the same for all processes.
+const group = "w"
+
+var (
+	// ErrClosed is returned after Close or Shutdown has begun.
+	ErrClosed = errors.New("write-behind is closed")
+	// ErrBackpressure: nothing was stored because too many keys wait for the sink.
+	ErrBackpressure = errors.New("too many keys wait for the sink")
+	// ErrStuck: a call of the sink did not end although its context did. It will
+	// not be acknowledged.
+	ErrStuck = errors.New("the sink does not return")
+)
+
+// Engine puts values, and writes them behind unless it only puts. Its methods
+// are safe for concurrent use. Make it with [New], end it with [Engine.Shutdown]
+// or [Engine.Close].
+type Engine struct {
+	o     Options
+	store *store.Store
+	parts []*store.Partition
+	name  string // of this engine among the consumers
+
+	puts   gate
+	flight flight
+	taken  atomic.Int64    // batches that the sink took
+	wake   []chan struct{} // one per worker
+	nudge  chan struct{}   // the keeper's
+
+	retire  context.CancelFunc // no further ticket is taken
+	stop    context.CancelFunc // and what is under way ends
+	running sync.WaitGroup
+}
+
+// New makes the group of workers, one round trip per node, and starts the
+// goroutines. An engine that only puts does neither. It does not look at the
+// server's settings: see [store.Store.CheckDurability].
+func New(ctx context.Context, o Options) (*Engine, error) {
+	if err := o.settle(); err != nil {
+		return nil, err
+	}
+	e := &Engine{o: o, store: o.Store, name: envelope.NewToken().String() + ":", nudge: make(chan struct{}, 1)}
+	e.retire, e.stop = func() {}, func() {}
+	for i := range o.Partitions {
+		e.parts = append(e.parts, &o.Partitions[i])
+	}
+	if o.putOnly() {
+		return e, nil
+	}
+	if err := e.store.EnsureGroups(ctx, group, e.parts); err != nil {
+		return nil, err
+	}
+	e.start()
+	return e, nil
+}
+
+// start starts the goroutines. They look for work as long as the inner context
+// lives and finish what they have as long as the outer one does.
+func (e *Engine) start() {
+	work, stop := context.WithCancel(context.Background())
+	look, retire := context.WithCancel(work)
+	e.stop, e.retire = stop, retire
+	for i := range e.o.Workers {
+		w := e.newWorker(i)
+		e.wake = append(e.wake, w.wake)
+		e.running.Go(func() { w.run(look, work) })
+	}
+	k := e.newKeeper()
+	e.running.Go(func() { k.run(look, work) })
+}
+
+// partition returns where a user's key lives.
+func (e *Engine) partition(key string) *store.Partition { return e.parts[e.o.PartitionOf(key)] }
+
+// RecordKey returns the Redis key of a user's key: what its body is sealed for.
+func (e *Engine) RecordKey(key string) string { return e.partition(key).Record(key) }
+
+// Sample reads the state of all partitions, one round trip per node. It works
+// in a process that only puts, and after Close.
+func (e *Engine) Sample(ctx context.Context) (Sample, error) {
+	all, err := e.store.Gauges(ctx, e.parts)
+	var s Sample
+	for _, g := range all {
+		s.Dirty += g.Dirty
+		s.DeadLetters += g.DeadLetters
+		s.Lag = max(s.Lag, g.Lag)
+	}
+	return s, err
+}
+
+// Shutdown refuses further puts, waits until all that is dirty now is in the
+// sink or ctx ends, and then does what Close does. It returns 0 and nil, or how
+// many keys are dirty, of all processes, and why it did not wait longer. They
+// stay in Redis for other processes, or for this one when it comes back.
+//
+// An engine that only puts waits for nobody: what it put is safe in Redis. It
+// returns the number of dirty keys.
+func (e *Engine) Shutdown(ctx context.Context) (remaining int, err error) {
+	if err := e.puts.close(ctx); err != nil {
+		return e.remaining(err)
+	}
+	if e.o.putOnly() {
+		return e.remaining(nil)
+	}
+	if err := e.Flush(ctx); err != nil {
+		return e.remaining(errors.Join(err, e.end()))
+	}
+	e.retire()
+	select {
+	case <-e.ended(): // what they had in hand, maybe of others, is done too
+	case <-ctx.Done():
+	}
+	return 0, e.end()
+}
+
+// Close refuses further puts and ends the goroutines. The context of a call of
+// the sink that is under way ends, and what it has written nevertheless is
+// acknowledged if it says so. Close returns how many keys are dirty, of all
+// processes; the error says why it does not know, or Is ErrStuck if the sink
+// does not return within its timeout and 6 s more. A second Close does the same
+// again.
+func (e *Engine) Close() (remaining int, err error) {
+	e.puts.shut()
+	return e.remaining(e.end())
+}
+
+// end stops the goroutines and waits for them.
+func (e *Engine) end() error {
+	e.stop()
+	patience := time.NewTimer(e.o.SinkTimeout + 3*store.WorkBudget)
+	defer patience.Stop()
+	select {
+	case <-e.ended():
+		return nil
+	case <-patience.C:
+		return ErrStuck
+	}
+}
+
+// ended is closed when all goroutines are gone.
+func (e *Engine) ended() <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		e.running.Wait()
+	}()
+	return ended
+}
+
+// remaining adds the number of dirty keys to err.
+func (e *Engine) remaining(err error) (int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), store.WorkBudget)
+	defer cancel()
+	s, failed := e.Sample(ctx)
+	if failed != nil {
+		err = errors.Join(err, fmt.Errorf("count dirty keys: %w", failed))
+	}
+	return s.Dirty, err
+}
+
+// failed tells of what went wrong in Redis. That the engine was closed is nothing
+// to tell.
+func (e *Engine) failed(ctx context.Context, op string, err error) {
+	if err != nil && ctx.Err() == nil && e.o.Hooks.Error != nil {
+		e.o.Hooks.Error(op, err)
+	}
+}
+
+// pause waits for d, a wake-up or the end of ctx, and reports whether ctx is
+// still alive.
+func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-wake:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}

@@ -1,0 +1,269 @@
+package behind_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache/internal/behind"
+	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/store"
+)
+
+var errPoison = errors.New("poison")
+
+// poisoned refuses batches with keys that begin with "bad", by the given means.
+func (d *table) poisoned(refuse func() error) behind.Sink {
+	return func(ctx context.Context, batch []behind.Mutation) error {
+		for _, m := range batch {
+			if strings.HasPrefix(m.Key, "bad") {
+				return refuse()
+			}
+		}
+		return d.write(ctx, batch)
+	}
+}
+
+func TestWBPoison(t *testing.T) {
+	for name, refuse := range map[string]func() error{
+		"an error":   func() error { return errPoison },
+		"a panic":    func() error { panic("poison") },
+		"its Goexit": func() error { runtime.Goexit(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			testPoison(t, miniClient(t), refuse)
+		})
+	}
+}
+
+func TestWBPoisonOnRealServers(t *testing.T) {
+	refuse := func() error { return errPoison }
+	t.Run("redis", func(t *testing.T) { testPoison(t, redistest.Single(t).Client(t), refuse) })
+	t.Run("cluster", func(t *testing.T) { testPoison(t, redistest.StartCluster(t).Client(t), refuse) })
+}
+
+func testPoison(t *testing.T, c redis.UniversalClient, refuse func() error) {
+	t.Helper()
+	type death struct {
+		key     string
+		version uint64
+	}
+	var alone atomic.Int64
+	deaths := make(chan death, 10)
+	db := newTable()
+	o := quick(open(t, c), db.poisoned(refuse))
+	o.Hooks.DeadLetter = func(key string, version uint64, err error) {
+		assert.Error(t, err)
+		deaths <- death{key, version}
+	}
+	o.Hooks.Batch = func(b behind.Batch) {
+		if b.Size == 1 && b.Err != nil {
+			alone.Add(1)
+		}
+	}
+	e := start(t, o)
+	v := put(t, e, "bad", "poison")
+	began := time.Now()
+	for i := range 100 {
+		put(t, e, strconv.Itoa(i), "x")
+	}
+	require.Eventually(t, func() bool { return db.len() == 100 }, 2*time.Second, time.Millisecond, "others are delayed")
+	t.Logf("the others took %v", time.Since(began))
+	select {
+	case d := <-deaths:
+		assert.Equal(t, death{"bad", v}, d)
+	case <-time.After(10 * time.Second):
+		t.Fatal("no dead letter")
+	}
+	assert.EqualValues(t, 10, alone.Load(), "deliveries")
+	all := letters(t, e)
+	require.Len(t, all, 1)
+	assert.NotEmpty(t, all[0].Reason)
+	assert.Equal(t, "poison", string(all[0].Payload))
+	clean(t, c, o.Partitions)
+	assert.ErrorIs(t, e.RetryDeadLetter(t.Context(), "nonsense"), behind.ErrNoLetter)
+	assert.ErrorIs(t, e.RetryDeadLetter(t.Context(), "99:1-1"), behind.ErrNoLetter)
+	require.NoError(t, e.RetryDeadLetter(t.Context(), all[0].ID))
+	assert.Equal(t, death{"bad", v}, <-deaths, "ten more tries, with its old version")
+	all = letters(t, e)
+	put(t, e, "bad", "newer")
+	assert.ErrorIs(t, e.RetryDeadLetter(t.Context(), all[0].ID), store.ErrNewer)
+	require.NoError(t, e.DropDeadLetter(t.Context(), all[0].ID))
+	assert.ErrorIs(t, e.DropDeadLetter(t.Context(), all[0].ID), behind.ErrNoLetter)
+	<-deaths
+}
+
+// Nobody is given up for a neighbour, whatever the sink does with the batch.
+func TestManyBadValuesDoNotTakeOthersWithThem(t *testing.T) {
+	const bad, good = 20, 300
+	db, c := newTable(), miniClient(t)
+	var mu sync.Mutex
+	dead := map[string]int{}
+	o := quick(open(t, c), db.poisoned(func() error { return errPoison }))
+	o.Interval = 20 * time.Millisecond
+	o.Hooks.DeadLetter = func(key string, _ uint64, _ error) {
+		mu.Lock()
+		defer mu.Unlock()
+		dead[key]++
+	}
+	e := start(t, o)
+	for i := range bad {
+		put(t, e, "bad"+strconv.Itoa(i), "x")
+	}
+	for i := range good {
+		put(t, e, strconv.Itoa(i), "x")
+	}
+	require.NoError(t, e.Flush(within(t, 20*time.Second)))
+	assert.Equal(t, good, db.len())
+	assert.Len(t, dead, bad)
+	for key, n := range dead {
+		assert.True(t, strings.HasPrefix(key, "bad"), key)
+		assert.Equal(t, 1, n, key)
+	}
+}
+
+// While the sink takes nothing, tickets are tried one by one and ever more
+// rarely: an outage must not make dead letters of everything.
+func TestSinkOutageKillsNobody(t *testing.T) {
+	const keys = 500
+	db := newTable()
+	var down atomic.Bool
+	var calls atomic.Int64
+	down.Store(true)
+	o := quick(open(t, miniClient(t)), func(ctx context.Context, batch []behind.Mutation) error {
+		calls.Add(1)
+		if down.Load() {
+			return errors.New("down")
+		}
+		return db.write(ctx, batch)
+	})
+	o.Backoff, o.MaxBackoff, o.MaxAttempts = 10*time.Millisecond, time.Second, 4 // over in 70 ms
+	e := start(t, o)
+	for i := range keys {
+		put(t, e, strconv.Itoa(i), "x")
+	}
+	outage := within(t, 700*time.Millisecond)
+	<-outage.Done()
+	t.Logf("%d calls in an outage", calls.Load())
+	down.Store(false)
+	require.NoError(t, e.Flush(within(t, 20*time.Second)))
+	assert.Equal(t, keys, db.len())
+	assert.Empty(t, letters(t, e))
+}
+
+func TestLostRecordBecomesADeadLetterAtOnce(t *testing.T) {
+	db, c := newTable(), miniClient(t)
+	o := quick(open(t, c), db.write)
+	o.Workers = -1
+	putter := start(t, o)
+	put(t, putter, "k", "one")
+	put(t, putter, "broken", "one")
+	require.NoError(t, c.Del(t.Context(), putter.RecordKey("k")).Err())
+	require.NoError(t, c.SetRange(t.Context(), putter.RecordKey("broken"), 70, "\xff").Err())
+	o.Workers = 2
+	e := start(t, o)
+	require.NoError(t, e.Flush(within(t, 5*time.Second)))
+	reasons := map[string]string{}
+	for _, l := range letters(t, e) {
+		reasons[l.Key] = l.Reason
+	}
+	assert.Contains(t, reasons["k"], "the record is gone")
+	assert.Contains(t, reasons["broken"], "corrupt")
+	assert.Zero(t, db.len())
+}
+
+func TestBackpressureRefuses(t *testing.T) {
+	o := quick(open(t, miniClient(t)), nil)
+	o.Partitions, o.PartitionOf = partitions(1), hashed(1)
+	o.MaxDirty, o.Refuse = 3, true
+	e := start(t, o)
+	for i := range 3 {
+		put(t, e, strconv.Itoa(i), "x")
+	}
+	_, err := e.Put(t.Context(), "one too many", body(t, e, "one too many", "x"))
+	assert.ErrorIs(t, err, behind.ErrBackpressure)
+	put(t, e, "1", "dirty already")
+}
+
+func TestBackpressureWaitsForRoom(t *testing.T) {
+	db := newTable()
+	o := quick(open(t, miniClient(t)), nil)
+	o.Partitions, o.PartitionOf = partitions(1), hashed(1)
+	o.MaxDirty = 3
+	e := start(t, o)
+	for i := range 3 {
+		put(t, e, strconv.Itoa(i), "x")
+	}
+	_, err := e.Put(within(t, 50*time.Millisecond), "k", body(t, e, "k", "x"))
+	assert.ErrorIs(t, err, behind.ErrBackpressure)
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	waiting := make(chan error, 1)
+	b := body(t, e, "k", "x")
+	go func() {
+		_, err := e.Put(t.Context(), "k", b)
+		waiting <- err
+	}()
+	o.Sink = db.write
+	worker := start(t, o)
+	require.NoError(t, <-waiting)
+	require.NoError(t, worker.Flush(within(t, 5*time.Second)))
+	assert.Equal(t, 4, db.len())
+}
+
+func TestPutThatWaitsForRoomEndsWithTheEngine(t *testing.T) {
+	o := quick(open(t, miniClient(t)), nil)
+	o.Partitions, o.PartitionOf, o.MaxDirty = partitions(1), hashed(1), 1
+	e := start(t, o)
+	put(t, e, "a", "x")
+	waiting := make(chan error, 1)
+	b := body(t, e, "k", "x")
+	go func() {
+		_, err := e.Put(t.Context(), "k", b)
+		waiting <- err
+	}()
+	_, err := e.Shutdown(t.Context())
+	require.NoError(t, err)
+	assert.ErrorIs(t, <-waiting, behind.ErrClosed)
+}
+
+// With a single try each, only those may be given up that failed by themselves.
+func TestValueIsGivenUpOnlyWhenItFailedAlone(t *testing.T) {
+	const keys = 64
+	db := newTable()
+	var down atomic.Bool
+	down.Store(true)
+	o := quick(open(t, miniClient(t)), func(ctx context.Context, batch []behind.Mutation) error {
+		if down.Load() {
+			return errors.New("down")
+		}
+		return db.write(ctx, batch)
+	})
+	o.Partitions, o.PartitionOf, o.MaxAttempts = partitions(1), hashed(1), 1
+	o.Backoff, o.MaxBackoff = time.Second, time.Second // no second try while it is down
+	o.Workers = -1
+	putter := start(t, o)
+	for i := range keys {
+		put(t, putter, strconv.Itoa(i), "x")
+	}
+	dead := make(chan string, keys)
+	o.Hooks.DeadLetter = func(key string, _ uint64, _ error) { dead <- key }
+	o.Workers = 1
+	e := start(t, o)
+	<-dead
+	down.Store(false)
+	require.NoError(t, e.Flush(within(t, 20*time.Second)))
+	given := len(letters(t, e))
+	t.Logf("%d of %d given up", given, keys)
+	assert.Less(t, given, 16)
+	assert.Equal(t, keys, db.len()+given)
+}

@@ -1,0 +1,195 @@
+package behind_test
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache/internal/behind"
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// partitions names the keys of n partitions.
+func partitions(n int) []store.Partition {
+	all := make([]store.Partition, n)
+	for i := range all {
+		tag := fmt.Sprintf("{n!%d}", i)
+		all[i] = store.Partition{
+			Records: tag + "v", Dirty: tag + "d", Tickets: tag + "s", Clock: tag + "q", Dead: tag + "x", Doomed: tag + "g",
+		}
+	}
+	return all
+}
+
+// hashed spreads keys over n partitions.
+func hashed(n int) func(string) int {
+	return func(key string) int {
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(key))
+		return int(h.Sum32() % uint32(n))
+	}
+}
+
+// quick are options for tests: a few partitions and short times.
+func quick(s *store.Store, sink behind.Sink) behind.Options {
+	const n = 4
+	return behind.Options{
+		Store: s, Partitions: partitions(n), PartitionOf: hashed(n), Sink: sink, Workers: 2,
+		Interval: 2 * time.Millisecond, SinkTimeout: time.Second,
+		Backoff: 5 * time.Millisecond, MaxBackoff: 20 * time.Millisecond,
+	}
+}
+
+// open returns a store on c, closed with the test.
+func open(t testing.TB, c redis.UniversalClient) *store.Store {
+	t.Helper()
+	s := store.New(c, store.Options{ReadBudget: 5 * time.Second, ScriptBudget: 5 * time.Second})
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+// start returns an engine that is closed with the test.
+func start(t testing.TB, o behind.Options) *behind.Engine {
+	t.Helper()
+	e, err := behind.New(t.Context(), o)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := e.Close()
+		require.NoError(t, err)
+	})
+	return e
+}
+
+// miniClient returns a client of a new miniredis.
+func miniClient(t testing.TB) *redis.Client {
+	t.Helper()
+	m := miniredis.RunT(t)
+	m.ClockTTL(true)
+	c := redis.NewClient(&redis.Options{
+		Addr: m.Addr(), ContextTimeoutEnabled: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// onEachSingle runs f on a miniredis and a real server.
+func onEachSingle(t *testing.T, f func(t *testing.T, c redis.UniversalClient)) {
+	t.Helper()
+	t.Run("miniredis", func(t *testing.T) { f(t, miniClient(t)) })
+	t.Run("redis", func(t *testing.T) { f(t, redistest.Single(t).Client(t)) })
+}
+
+// onEach runs f on a miniredis, a real server and a cluster.
+func onEach(t *testing.T, f func(t *testing.T, c redis.UniversalClient)) {
+	t.Helper()
+	onEachSingle(t, f)
+	t.Run("cluster", func(t *testing.T) { f(t, redistest.StartCluster(t).Client(t)) })
+}
+
+// body seals a value for key; "" is a tombstone.
+func body(t testing.TB, e *behind.Engine, key, value string) []byte {
+	t.Helper()
+	b := envelope.Body{Absent: value == "", Codec: 1, Schema: 2, Soft: time.Minute, Grace: time.Second}
+	if value != "" {
+		b.Payload = []byte(value)
+	}
+	out, crcAt, err := envelope.AppendBody(nil, &b)
+	require.NoError(t, err)
+	envelope.Seal(out, crcAt, e.RecordKey(key), 0)
+	return out
+}
+
+// put stores a value and returns its version.
+func put(t testing.TB, e *behind.Engine, key, value string) uint64 {
+	t.Helper()
+	v, err := e.Put(t.Context(), key, body(t, e, key, value))
+	require.NoError(t, err)
+	return v
+}
+
+// table is a system of record.
+type table struct {
+	fence bool // an older version never replaces a newer one
+
+	mu       sync.Mutex
+	rows     map[string]behind.Mutation
+	writes   int
+	rejected int
+	batches  int
+	largest  int
+}
+
+func newTable() *table { return &table{fence: true, rows: map[string]behind.Mutation{}} }
+
+func (d *table) write(_ context.Context, batch []behind.Mutation) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.batches++
+	d.largest = max(d.largest, len(batch))
+	for _, m := range batch {
+		if d.fence && d.rows[m.Key].Version > m.Version {
+			d.rejected++
+			continue
+		}
+		d.rows[m.Key] = m
+		d.writes++
+	}
+	return nil
+}
+
+func (d *table) row(key string) (behind.Mutation, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m, ok := d.rows[key]
+	return m, ok
+}
+
+func (d *table) len() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.rows)
+}
+
+// clean asserts that nothing is left in Redis: no dirty key, no ticket, nothing
+// pending.
+func clean(t testing.TB, c redis.UniversalClient, parts []store.Partition) {
+	t.Helper()
+	for _, p := range parts {
+		assert.Zero(t, c.HLen(t.Context(), p.Dirty).Val(), p.Dirty)
+		assert.Zero(t, c.XLen(t.Context(), p.Tickets).Val(), p.Tickets)
+		pending, err := c.XPending(t.Context(), p.Tickets, "w").Result()
+		if assert.NoError(t, err) {
+			assert.Zero(t, pending.Count, p.Tickets)
+		}
+	}
+}
+
+// letters lists all dead letters.
+func letters(t testing.TB, e *behind.Engine) (all []behind.DeadLetter) {
+	t.Helper()
+	for l, err := range e.DeadLetters(t.Context()) {
+		require.NoError(t, err)
+		all = append(all, l)
+	}
+	return all
+}
+
+// within bounds a wait.
+func within(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}

@@ -1,0 +1,182 @@
+package behind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/larder-go/cache/internal/store"
+)
+
+// Mutation is what the sink is to make true of one key.
+type Mutation struct {
+	Key string
+	// Payload is the encoded value, nil if Deleted. It is the sink's to keep.
+	Payload []byte
+	// Codec and Schema are those of the envelope: what encoded the payload.
+	Codec  uint8
+	Schema uint16
+	// Deleted says that the key is to be removed.
+	Deleted bool
+	// Version grows with every put of the key. A sink that has a higher one must
+	// leave its row alone and count that as success.
+	Version uint64
+}
+
+// Sink writes a batch, in which no key occurs twice. It returns nil only if all
+// of it is written; after an error, a panic or ctx's end the batch counts as not
+// written, and is written again, whole or in parts. It runs on a goroutine of its
+// own, under no lock, for as long as it takes: ctx asks it to end.
+type Sink func(ctx context.Context, batch []Mutation) error
+
+// Defaults of [Options].
+const (
+	DefaultWorkers     = 4
+	DefaultBatchSize   = 256
+	DefaultMaxDirty    = 100_000
+	DefaultMaxAttempts = 10
+	DefaultInterval    = 100 * time.Millisecond
+	DefaultSinkTimeout = 10 * time.Second
+	DefaultBackoff     = time.Second
+	DefaultMaxBackoff  = time.Minute
+	DefaultSweepAge    = 2 * time.Minute
+	DefaultSweepEvery  = time.Minute
+	DefaultSampleEvery = time.Second
+)
+
+// Options configure an [Engine]. For numbers and durations zero means the
+// default, and below zero is an error unless something else is said.
+type Options struct {
+	// Store is the way to Redis; it stays the caller's to close, after the engine.
+	Store *store.Store
+	// Partitions are the Redis keys; all processes must agree on them.
+	Partitions []store.Partition
+	// PartitionOf returns the index of a user key's partition.
+	PartitionOf func(key string) int
+	// Notice is what to publish for the L1 of others when the record of a user's
+	// key changes. Nil: nothing.
+	Notice func(key string) store.Notice
+
+	// Sink is nil in a process that only puts.
+	Sink Sink
+	// Workers take fresh tickets, each of its share of the partitions; no more
+	// than there are partitions. Default 4; below zero this process only puts.
+	Workers int
+	// BatchSize is the most that the sink gets in one call. Default 256.
+	BatchSize int
+	// Interval is how long a key that became dirty may wait for company.
+	// A full batch is not waited for. Default 100 ms.
+	Interval time.Duration
+	// SinkTimeout is when the ctx of a call of the sink ends. Three times that is
+	// when another process takes a ticket over. Default 10 s.
+	SinkTimeout time.Duration
+	// MaxAttempts is how often a value is delivered before it is a dead letter.
+	// Default 10.
+	MaxAttempts int
+	// Backoff is the wait before the second delivery, and doubles up to
+	// MaxBackoff. Defaults 1 s and 60 s.
+	Backoff, MaxBackoff time.Duration
+	// MaxDirty bounds the keys that wait for the sink, of all processes, divided
+	// evenly among the partitions. Default 100,000.
+	MaxDirty int
+	// Refuse makes a put above that fail at once; else it waits.
+	Refuse bool
+
+	// SweepAge is how old the version of a dirty key must be before the keeper
+	// makes sure that it has a ticket, SweepEvery how often it looks. Defaults
+	// 2 min and 1 min.
+	SweepAge, SweepEvery time.Duration
+	// SampleEvery is the distance of the calls of Hooks.Sample. Default 1 s.
+	SampleEvery time.Duration
+	// Hooks tell what happens.
+	Hooks Hooks
+}
+
+// Hooks are called by the workers and the keeper, which they delay; they must
+// not panic. Any may be nil. None is called in a process that only puts.
+type Hooks struct {
+	// Sample has the state of all partitions.
+	Sample func(Sample)
+	// Batch has the outcome of a call of the sink.
+	Batch func(Batch)
+	// DeadLetter has a value that was given up, and why.
+	DeadLetter func(key string, version uint64, err error)
+	// Error has what a worker could not do in Redis. It tries again.
+	Error func(op string, err error)
+}
+
+// Sample is the state of all partitions together.
+type Sample struct {
+	Dirty, DeadLetters int
+	// Lag is the age of the oldest ticket: since the key that has waited longest
+	// for the sink became dirty, or was put again while it was written.
+	Lag time.Duration
+}
+
+// Batch is the outcome of one call of the sink.
+type Batch struct {
+	Size int
+	Took time.Duration
+	Err  error
+}
+
+// putOnly reports whether this process leaves the writing to others.
+func (o *Options) putOnly() bool { return o.Sink == nil || o.Workers < 0 }
+
+// settle fills in the defaults and reports all that is wrong.
+func (o *Options) settle() error {
+	var errs []error
+	if o.Store == nil || len(o.Partitions) == 0 || o.PartitionOf == nil {
+		errs = append(errs, errors.New("store, partitions and PartitionOf are required"))
+	}
+	if o.Workers == 0 {
+		o.Workers = DefaultWorkers
+	}
+	o.Workers = min(o.Workers, len(o.Partitions))
+	for _, n := range []struct {
+		name  string
+		value *int
+		other int
+	}{
+		{"BatchSize", &o.BatchSize, DefaultBatchSize},
+		{"MaxAttempts", &o.MaxAttempts, DefaultMaxAttempts},
+		{"MaxDirty", &o.MaxDirty, DefaultMaxDirty},
+	} {
+		errs = append(errs, settle(n.name, n.value, n.other))
+	}
+	for _, d := range []struct {
+		name  string
+		value *time.Duration
+		other time.Duration
+	}{
+		{"Interval", &o.Interval, DefaultInterval},
+		{"SinkTimeout", &o.SinkTimeout, DefaultSinkTimeout},
+		{"Backoff", &o.Backoff, DefaultBackoff},
+		{"MaxBackoff", &o.MaxBackoff, DefaultMaxBackoff},
+		{"SweepAge", &o.SweepAge, DefaultSweepAge},
+		{"SweepEvery", &o.SweepEvery, DefaultSweepEvery},
+		{"SampleEvery", &o.SampleEvery, DefaultSampleEvery},
+	} {
+		errs = append(errs, settle(d.name, d.value, d.other))
+	}
+	return errors.Join(errs...)
+}
+
+// settle replaces a zero by the default.
+func settle[T int | time.Duration](name string, value *T, other T) error {
+	switch {
+	case *value < 0:
+		return fmt.Errorf("%s must not be negative, is %v", name, *value)
+	case *value == 0:
+		*value = other
+	}
+	return nil
+}
+
+func (o *Options) notice(key string) store.Notice {
+	if o.Notice == nil {
+		return store.Notice{}
+	}
+	return o.Notice(key)
+}
