@@ -1,0 +1,156 @@
+package cache_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/keyspace"
+	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/store"
+)
+
+const allocRuns = 300
+
+// allocs is the allocations of one call of f, which must not fail.
+func allocs(t testing.TB, f func() error) float64 {
+	t.Helper()
+	require.NoError(t, f(), "the first call warms up")
+	var failed error
+	n := testing.AllocsPerRun(allocRuns, func() {
+		if err := f(); err != nil {
+			failed = err
+		}
+	})
+	require.NoError(t, failed)
+	return n
+}
+
+// article is a value of about 1 KiB.
+type article struct {
+	ID    int      `json:"id"`
+	Title string   `json:"title"`
+	Tags  []string `json:"tags"`
+	Body  string   `json:"body"`
+}
+
+func newArticle() article {
+	return article{ID: 7, Title: "Caches", Tags: []string{"go", "redis"}, Body: strings.Repeat("x", 900)}
+}
+
+// spareHit is how many allocations more a hit may make than a GET and a decode:
+// PTTL goes with it, in a pipeline.
+const spareHit = 20
+
+func TestAllocationsOfAHit(t *testing.T) {
+	ctx := t.Context()
+	rdb := redistest.Single(t).Client(t)
+	data, err := json.Marshal(newArticle())
+	require.NoError(t, err)
+	require.NoError(t, rdb.Set(ctx, "raw", data, 0).Err())
+	raw := allocs(t, func() error { return rawHit(ctx, rdb) })
+
+	c := newCache[article](t, rdb, cache.WithXFetch(0))
+	require.NoError(t, c.Set(ctx, rawKey, newArticle()))
+	never := mustNotLoad[article](t)
+	through := c.ReadThrough(never)
+	hits := map[string]func() error{
+		"Get":             func() error { _, err := c.Get(ctx, rawKey); return err },
+		"GetOrLoad":       func() error { _, err := c.GetOrLoad(ctx, rawKey, never); return err },
+		"ReadThrough.Get": func() error { _, err := through.Get(ctx, rawKey); return err },
+	}
+	for name, hit := range hits {
+		n := allocs(t, hit)
+		t.Logf("%s: %.0f allocations; raw GET and json.Unmarshal: %.0f", name, n, raw)
+		assert.LessOrEqual(t, n, raw+spareHit+poolSlack, name)
+	}
+}
+
+// rawHit is what a hit is compared with.
+func rawHit(ctx context.Context, rdb *redis.Client) error {
+	data, err := rdb.Get(ctx, "raw").Bytes()
+	if err != nil {
+		return err
+	}
+	var v article
+	return json.Unmarshal(data, &v)
+}
+
+func TestAMissAllocatesNothingBeyondTheRead(t *testing.T) {
+	ctx := t.Context()
+	rdb := redistest.Single(t).Client(t)
+	c := newCache[article](t, rdb)
+	space, err := keyspace.New("test")
+	require.NoError(t, err)
+	s := store.New(rdb, store.Options{})
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+
+	read := allocs(t, func() error {
+		_, err := s.Read(ctx, space.Entry("absent"))
+		return err
+	})
+	miss := allocs(t, func() error {
+		if _, err := c.Get(ctx, "absent"); err != cache.ErrMiss { //nolint:errorlint // the identity is the promise
+			return err
+		}
+		return nil
+	})
+	t.Logf("Get of a miss: %.0f allocations; the read alone: %.0f", miss, read)
+	assert.LessOrEqual(t, miss, read+poolSlack)
+}
+
+// setup is a cache's options and the context of its calls.
+type setup struct {
+	ctx     context.Context //nolint:containedctx // a table
+	options []cache.Option
+}
+
+// silent are the set-ups in which telemetry records nothing.
+func silent(t testing.TB) map[string]setup {
+	sdk := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample()))
+	unrecorded, _ := sdk.Tracer("parent").Start(t.Context(), "parent")
+	given := []cache.Option{cache.WithTracerProvider(newRecorder())}
+	return map[string]setup{
+		"no provider":                      {t.Context(), nil},
+		"a no-op provider":                 {t.Context(), []cache.Option{cache.WithTracerProvider(noop.NewTracerProvider())}},
+		"a parent that does not record":    {unrecorded, given},
+		"a parent of a propagated context": {trace.ContextWithSpanContext(t.Context(), spanContext(0)), given},
+	}
+}
+
+func TestTelemetryThatRecordsNothingAllocatesNothing(t *testing.T) {
+	for name, setup := range silent(t) {
+		t.Run(name, func(t *testing.T) {
+			c := newCache[int](t, cachetest.Redis(t), setup.options...)
+			started := false
+			assert.Zero(t, testing.AllocsPerRun(allocRuns, func() {
+				started = cache.StartsSpan(setup.ctx, c) || started
+			}))
+			assert.False(t, started)
+		})
+	}
+}
+
+// BenchmarkNoProvider is what telemetry adds to a hit that nobody traces: below
+// 100 ns and no allocation.
+func BenchmarkNoProvider(b *testing.B) {
+	for name, setup := range silent(b) {
+		b.Run(name, func(b *testing.B) {
+			c := newCache[int](b, cachetest.Redis(b), setup.options...)
+			b.ReportAllocs()
+			for b.Loop() {
+				cache.StartsSpan(setup.ctx, c)
+			}
+		})
+	}
+}

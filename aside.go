@@ -1,0 +1,336 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// This file is the read path, from top to bottom in the order in which it
+// happens: the call, the look-up (one round trip), what a hit does, and for a
+// miss the flight that loads (lock.go, fill.go) and who shares it
+// (singleflight.go).
+
+// Loader fetches the value of key from the system of record. It returns
+// [ErrNotFound] (or what [WithNotFound] accepts) if there is none.
+//
+// It must read the primary, or a replica known to have caught up, and take its
+// snapshot after it was called: never inside an older transaction. Its context
+// carries the values of the call that caused the load, and ends with the load
+// timeout, with Close, or when nobody waits any more. It is called without any
+// lock held, on a goroutine of its own.
+type Loader[T any] func(ctx context.Context, key string) (T, error)
+
+// GetOrLoad returns the value of key, calling load and storing its result if
+// there is none. Concurrent calls for one key share one load, in this process
+// and across all processes that share the Redis: callers of one load share its
+// T, so a caller that modifies what T points to must copy it first.
+//
+// The load does not stop when ctx does, since others may wait for it: it runs
+// with ctx's values, without its cancellation, for at most the load timeout,
+// and is cancelled when nobody waits for it any more. The caller does stop,
+// and gets ctx's error.
+//
+// The error is load's, unchanged; one that means "no such record" also Is
+// [ErrNotFound], and is remembered for the class's Absent: later calls get
+// ErrNotFound alone. Other errors are never stored; after one the fleet backs
+// off from the key for as long as the load took, at least 100 ms and at most
+// 1 s: callers wait for that, or get [ErrBackoff] if they may not wait so long.
+// A panic of load reaches every caller as a [*PanicError]. [ErrOverloaded] and
+// [ErrClosed] are the others. A failing Redis is never an error here: the value
+// is loaded and returned without being stored.
+//
+// A hit costs one round trip, a miss that loads three. A flight stores with
+// the options of the caller that started it, so calls for one key should use
+// the same ones: [Cache.ReadThrough] binds them.
+func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load Loader[T], opts ...EntryOption) (T, error) {
+	kept, err := c.config.entry.with(opts)
+	if err != nil {
+		var zero T
+		return zero, &OpError{Op: "get", Key: key, Err: err}
+	}
+	return c.getOrLoad(ctx, request[T]{key: key, load: load, entry: kept})
+}
+
+// ReadThrough is a loader bound to a cache, with its options.
+type ReadThrough[T any] struct {
+	cache *Cache[T]
+	load  Loader[T]
+	entry entry
+	err   error
+}
+
+// ReadThrough binds load and opts once, so that calls need not repeat them. A
+// nil load or a bad option is reported by each Get.
+func (c *Cache[T]) ReadThrough(load Loader[T], opts ...EntryOption) *ReadThrough[T] {
+	kept, err := c.config.entry.with(opts)
+	return &ReadThrough[T]{cache: c, load: load, entry: kept, err: err}
+}
+
+// Get is [Cache.GetOrLoad] with the loader and the options that were bound.
+func (r *ReadThrough[T]) Get(ctx context.Context, key string) (T, error) {
+	if r.err != nil {
+		var zero T
+		return zero, &OpError{Op: "get", Key: key, Err: r.err}
+	}
+	return r.cache.getOrLoad(ctx, request[T]{key: key, load: r.load, entry: r.entry})
+}
+
+// request is one call for one key.
+type request[T any] struct {
+	key   string
+	load  Loader[T] // nil in Get: look only
+	entry entry
+}
+
+// call is a request under way.
+type call[T any] struct {
+	request[T]
+	began  uint64    // on the flights' clock: rule (b) of singleflight.go
+	missed bool      // a look-up found nothing to serve
+	joined bool      // it waited for another caller's flight
+	waited bool      // it waited for a load that was not for it; it does so once
+	until  time.Time // when it stops waiting for back-offs; zero: it did not yet
+}
+
+// answer is what a call ends with, for the caller and for telemetry.
+type answer[T any] struct {
+	value   T
+	outcome outcome
+	size    int           // encoded bytes of the value; -1: not known
+	ttl     time.Duration // until the soft expiry; of a miss, the class's Fresh
+	asked   bool          // Redis was
+}
+
+func (c *Cache[T]) getOrLoad(ctx context.Context, r request[T]) (T, error) {
+	if r.load == nil {
+		var zero T
+		return zero, argError("get", r.key, "loader is nil")
+	}
+	ctx, span := c.tel.start(ctx, opGet)
+	got, err := c.serve(ctx, r)
+	c.endGet(ctx, span, r.key, &got, err)
+	return got.value, err
+}
+
+// serve looks, and loads if the look finds nothing to serve. A caller that may
+// not have what a flight found looks again.
+func (c *Cache[T]) serve(ctx context.Context, r request[T]) (answer[T], error) {
+	call := call[T]{request: r, began: c.flights.now()}
+	for {
+		seen, got, err := c.look(ctx, &call)
+		if err != nil || seen.found() {
+			return got, err
+		}
+		call.missed = true
+		again, err := c.join(ctx, &call, &seen, &got)
+		if !again {
+			return got, err
+		}
+	}
+}
+
+// sight is what a look-up saw of a key.
+type sight struct {
+	record
+	redisKey string
+	unread   bool  // not read from Redis: load without a lease
+	failure  error // why: Redis did not answer
+}
+
+// look reads key once: one round trip. What may be served is in got. The error
+// is the caller's: ErrNotFound for a remembered absence, ctx's, or ErrClosed.
+func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got answer[T], err error) {
+	got = answer[T]{outcome: outcomeMiss, size: -1, ttl: call.entry.class.Fresh}
+	if err := c.usable(ctx); err != nil {
+		return seen, got, err
+	}
+	seen.redisKey = c.redisKey(call.key)
+	pending := c.pending.has(call.key)
+	if pending && !c.buffered {
+		c.tel.stats.bypassed.Add(1)
+		seen.unread = true
+		return seen, got, nil
+	}
+	got.asked = true
+	rec, err := c.read(ctx, seen.redisKey)
+	if problem := c.meta.problem(); problem != nil {
+		return seen, got, &OpError{Op: "get", Key: call.key, Err: problem}
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return seen, got, ctx.Err()
+		}
+		c.tel.redisFailed(opGet, err)
+		c.tel.stats.bypassed.Add(1)
+		seen.unread, seen.failure = true, err
+		return seen, got, nil
+	}
+	seen.record = c.reader(call.entry.class).classify(seen.redisKey, rec)
+	if pending && seen.header.Kind != envelope.Dirty { // a put is newer than what was invalidated
+		c.tel.stats.bypassed.Add(1)
+		return sight{redisKey: seen.redisKey, unread: true}, got, nil
+	}
+	if call.load == nil && seen.state == stale {
+		seen.state = expired // Get looks for fresh entries only
+	}
+	if seen.found() {
+		err = c.open(&seen.record, &got)
+	}
+	c.tel.saw(&seen.record)
+	if seen.found() {
+		c.refreshIfDue(ctx, call, &seen)
+	}
+	if call.missed && got.outcome != outcomeStale {
+		got.outcome = outcomeMiss // what the first read found is what counts
+	}
+	return seen, got, err
+}
+
+// read reads one record, the first time together with the meta record.
+func (c *Cache[T]) read(ctx context.Context, redisKey string) (store.Record, error) {
+	if c.meta.known() {
+		return c.store.Read(ctx, redisKey)
+	}
+	recs, err := c.store.ReadMany(ctx, []string{redisKey, c.space.Meta()})
+	if err != nil {
+		return store.Record{}, err
+	}
+	c.meta.settle(string(recs[1].Data))
+	return recs[0], nil
+}
+
+// open decodes a record that may be served into got. One that does not decode
+// is invalid from here on, or bypassed if it is a write that is not flushed yet.
+func (c *Cache[T]) open(rec *record, got *answer[T]) error {
+	if rec.timed {
+		got.ttl = max(rec.left, 0)
+	}
+	if rec.absent {
+		got.outcome = outcomeAbsent
+		return ErrNotFound
+	}
+	var v T // decoding into got would move it to the heap at each miss, too
+	if err := c.config.codec.Decode(rec.body.Payload, &v); err != nil {
+		rec.state = invalid
+		if rec.header.Kind == envelope.Dirty {
+			rec.state = bypassed
+		}
+		return nil
+	}
+	got.value, got.size, got.outcome = v, len(rec.body.Payload), outcomeHit
+	if rec.state == stale {
+		got.outcome = outcomeStale
+	}
+	return nil
+}
+
+// join waits for the key's flight, its own or another caller's. again says
+// that the caller has to look again.
+func (c *Cache[T]) join(ctx context.Context, call *call[T], seen *sight, got *answer[T]) (again bool, err error) {
+	f, ticket, as, err := c.flights.join(call.key, call.began, call.waited)
+	if err != nil {
+		return false, err
+	}
+	switch as {
+	case lead:
+		c.launch(ctx, call.request, seen, f)
+	case follow:
+		if !call.joined {
+			call.joined = true
+			c.tel.stats.coalesced.Add(1)
+		}
+	}
+	if err := c.flights.await(ctx, call.key, f, as); err != nil {
+		return false, err
+	}
+	switch {
+	case as == attend:
+		call.waited = true
+	case as == settle:
+	default:
+		return c.take(ctx, call, seen, got, &f.result, ticket)
+	}
+	return true, nil
+}
+
+// take is what a caller makes of the landing of a flight that it led or joined.
+func (c *Cache[T]) take(ctx context.Context, call *call[T], seen *sight, got *answer[T], result *landing[T], ticket int) (again bool, err error) {
+	switch {
+	case result.grants(ticket, call.began):
+		got.value, got.size = result.value, result.size
+		return false, c.orStale(call, seen, got, result.err)
+	case result.backoff > 0:
+		return c.sitOut(ctx, call, seen, got, result.backoff)
+	case result.gaveUp && c.orStale(call, seen, got, errLockWait) == nil:
+		return false, nil
+	}
+	call.waited = call.waited || result.gaveUp || result.loadSeq != 0
+	return true, nil
+}
+
+// orStale is err, or nil and the stale value that the caller's own look-up saw,
+// if the class serves it in place of an error.
+func (c *Cache[T]) orStale(call *call[T], seen *sight, got *answer[T], err error) error {
+	if err == nil || seen.state != staleIfError || isAbsent(err) || errors.Is(err, ErrClosed) {
+		return err
+	}
+	if c.open(&seen.record, got) != nil || seen.state != staleIfError {
+		return err
+	}
+	got.outcome = outcomeStale
+	c.tel.servedStale(call.key, seen.age(c.reader(call.entry.class).now), err)
+	return nil
+}
+
+// sitOut waits for the end of the fleet's back-off, if the caller may wait so
+// long, and has no stale value to serve meanwhile.
+func (c *Cache[T]) sitOut(ctx context.Context, call *call[T], seen *sight, got *answer[T], left time.Duration) (again bool, err error) {
+	if err := c.orStale(call, seen, got, ErrBackoff); err == nil {
+		return false, nil
+	}
+	end := time.Now().Add(left)
+	if call.until.IsZero() {
+		call.until = time.Now().Add(c.config.lockWait())
+	}
+	if deadline, ok := ctx.Deadline(); end.After(call.until) || ok && end.After(deadline) {
+		return false, ErrBackoff
+	}
+	return true, c.sleep(ctx, left)
+}
+
+// refreshIfDue starts a refresh in the background for an entry that is served
+// stale, or that XFetch elects early, and slides one that is in use. The caller
+// does not wait for it.
+func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight) {
+	if seen.state == stale {
+		c.tel.servedStale(call.key, seen.age(0), nil)
+	}
+	if call.load == nil || !call.entry.store || seen.header.Kind == envelope.Dirty {
+		return
+	}
+	if seen.state == stale {
+		c.refresh(ctx, call.request, seen)
+		return
+	}
+	if !seen.timed {
+		return
+	}
+	left, soft := seen.left, seen.body.Soft
+	if class := call.entry.class; class.Sliding && !seen.absent {
+		age := seen.age(c.clock.now())
+		c.slideIfDue(ctx, call, seen, age)
+		if age == 0 {
+			return // nothing to draw against
+		}
+		left, soft = class.MaxAge-age, class.MaxAge
+	}
+	delta := costDelta(seen.body.Delta, seen.body.EWMA)
+	if refreshEarly(left, soft, delta, c.config.beta, rand.ExpFloat64()) {
+		c.refresh(ctx, call.request, seen)
+	}
+}

@@ -1,0 +1,220 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/larder-go/cache/internal/keyspace"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// Cache is a cache of values of type T under one name in a Redis. Make it with
+// [New]; its methods may be called concurrently.
+//
+// Every method returns [ErrClosed] after Close, and ctx's error when ctx ends
+// first. No key is refused: it may be empty, long, or no text at all.
+type Cache[T any] struct {
+	config    config
+	space     keyspace.Space
+	store     *store.Store
+	strategy  Strategy[T]
+	tel       *telemetry
+	version   func(T) uint64
+	redisKey  func(key string) string // where an entry lives is up to the strategy
+	buffered  bool                    // the strategy keeps writes in Redis that are not flushed yet
+	meta      agreement
+	flights   *group[T]
+	refreshes *refreshes
+	slides    *refreshes
+	clock     redisClock
+	limit     *limiter
+	pending   *pending
+
+	closed     atomic.Bool
+	closing    chan struct{}
+	close      sync.Once
+	left       error // what Close returns
+	background crew  // goroutines that are no flights
+}
+
+// Strategy says what a write does to the system of record: [Aside] and its
+// siblings. The interface is sealed for now.
+type Strategy[T any] interface {
+	// problem is why New refuses the strategy; "" if it does not.
+	problem() string
+	// failClosed: a write that cannot be guarded is refused.
+	failClosed() bool
+	// count adds what the strategy counts itself.
+	count(s *Stats)
+	// open begins what the strategy needs beside the cache; it is called once.
+	open(c *Cache[T]) error
+	// flush, drain and shut are the strategy's part of Flush, Shutdown and Close;
+	// the number is that of the keys left dirty.
+	flush(ctx context.Context) (dirty int, err error)
+	drain(ctx context.Context) (dirty int, err error)
+	shut() (dirty int, err error)
+	set(ctx context.Context, c *Cache[T], key string, v T, kept entry) error
+	remove(ctx context.Context, c *Cache[T], op string, keys []string) error
+}
+
+// New returns a cache of the given name over client, which may be any client
+// of go-redis and stays the caller's to close. The name, 1 to 64 bytes, is the
+// namespace in Redis: caches of the same name share their entries, in all
+// processes, and must agree on the strategy.
+//
+// New sends nothing to Redis, except under [WriteBehind]: a Redis that is down is
+// no error. It reports all bad arguments and options at once, joined, and warns through the logger
+// about a client whose settings would make calls hang; [Tune] mends them.
+func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts ...Option) (*Cache[T], error) {
+	config := defaultConfig()
+	Options(opts).apply(&config)
+	space, err := keyspace.New(name)
+	if err != nil {
+		config.refuse("name", err.Error())
+	}
+	if isNil(client) {
+		config.refuse("client", "is nil")
+	}
+	if isNil(s) {
+		config.refuse("strategy", "is nil; use Aside")
+	} else if problem := s.problem(); problem != "" {
+		config.refuse("strategy", problem)
+	}
+	if !config.replicaReads && !isNil(client) && store.ReadsReplicas(client) {
+		config.refuse("client", "reads from replicas; AllowReplicaReads accepts it and voids the promise of freshness")
+	}
+	var zero T
+	if _, err := config.codec.Append(nil, zero); err != nil {
+		config.refuse("WithCodec", fmt.Sprintf("the codec cannot encode %T: %v", zero, err))
+	}
+	if len(config.problems) > 0 {
+		return nil, &OpError{Op: "new", Key: name, Err: errors.Join(config.problems...)}
+	}
+	config.codecID = codecID(config.codec)
+	config.budgets.Logger = config.logger
+	c := &Cache[T]{
+		config: config, space: space, strategy: s,
+		store:     store.New(client, config.budgets),
+		tel:       newTelemetry(name, &config),
+		version:   versionOf[T](),
+		redisKey:  space.Entry,
+		flights:   newGroup[T](),
+		refreshes: newRefreshes(config.loadLimit),
+		slides:    newRefreshes(config.loadLimit),
+		limit:     newLimiter(config.loadLimit),
+		closing:   make(chan struct{}),
+	}
+	c.pending = newPending(c.closing, c.retry)
+	if err := s.open(c); err != nil {
+		_ = c.Close() // nothing of it has been used
+		return nil, &OpError{Op: "new", Key: name, Err: err}
+	}
+	for _, warning := range c.store.Warnings() {
+		c.tel.logger.Warn("the Redis client is not set up for a cache", "problem", warning, "mend", "cache.Tune")
+	}
+	return c, nil
+}
+
+// isNil reports whether v is nil or holds a nil pointer.
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	r := reflect.ValueOf(v)
+	return r.Kind() == reflect.Pointer && r.IsNil()
+}
+
+// Get looks key up and loads nothing. It returns [ErrMiss], bare, if there is
+// no fresh entry, and [ErrNotFound], bare, for a remembered absence. A Redis
+// that does not answer is an [*OpError]. It costs one round trip.
+func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
+	ctx, span := c.tel.start(ctx, opGet)
+	call := call[T]{request: request[T]{key: key, entry: c.config.entry}}
+	seen, got, err := c.look(ctx, &call)
+	switch {
+	case err != nil:
+	case seen.failure != nil:
+		err = &OpError{Op: "get", Key: key, Err: seen.failure}
+	case seen.state != fresh:
+		err = ErrMiss
+	}
+	c.endGet(ctx, span, key, &got, err)
+	return got.value, err
+}
+
+// Set stores v under key, by strategy. Under [Aside] it writes the entry and
+// nothing else, and is not ordered against other writers or against loads of
+// other processes that began before it: after a write to the system of record
+// use Update or [Cache.Invalidate]. A value whose CacheVersion is older than
+// that of the entry is not stored, which is no error.
+//
+// The error is an [*OpError]: the value cannot be encoded, or Redis did not
+// answer, and then the write may still take effect. It costs one round trip.
+func (c *Cache[T]) Set(ctx context.Context, key string, v T, opts ...EntryOption) error {
+	kept, err := c.config.entry.with(opts)
+	if err != nil {
+		return &OpError{Op: "set", Key: key, Err: err}
+	}
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
+	if err := c.agree(ctx, "set", key); err != nil {
+		return err
+	}
+	return c.strategy.set(ctx, c, key, v, kept)
+}
+
+// Delete removes records by strategy. Under [Aside] it is [Cache.Invalidate]:
+// it removes the entries, and the rows stay in the system of record.
+func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
+	if err := c.agree(ctx, "delete", ""); err != nil {
+		return err
+	}
+	return c.strategy.remove(ctx, c, "delete", keys)
+}
+
+// Invalidate removes the entries of keys, and the leases of loads that are
+// running for them anywhere: what those loaded is not stored. Call it after
+// the change has been committed. When it has returned nil, no call that starts
+// later is served an older entry.
+//
+// The errors are one [*OpError] for each key that failed, joined; each Is
+// [ErrPending], because its invalidation is queued and retried until Redis
+// accepts it: meanwhile this process does not read the key from Redis, and
+// other processes may be served the old entry. It costs one round trip for each
+// node of a cluster.
+func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
+	if err := c.agree(ctx, "invalidate", ""); err != nil {
+		return err
+	}
+	return c.invalidate(ctx, "invalidate", keys)
+}
+
+// Stats returns a snapshot of the counters.
+func (c *Cache[T]) Stats() Stats {
+	s := c.tel.stats.snapshot()
+	s.Pending = c.pending.size.Load()
+	c.strategy.count(&s)
+	return s
+}
+
+// reader is what classifying records for a call with class takes.
+func (c *Cache[T]) reader(class *TTL) reader {
+	r := reader{codec: c.config.codecID, schema: c.config.schema, class: class}
+	if class.Sliding {
+		r.now = c.clock.now()
+	}
+	return r
+}

@@ -1,0 +1,126 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// Close ends the cache now: it refuses new calls, gives callers that wait for
+// a load ErrClosed, cancels the loads and waits for them. It never closes the
+// client. It may be called more than once and always returns the same: nil, or
+// a [*RemainingError] that says how many invalidations Redis never accepted, and
+// how many keys of a [WriteBehind] cache are not in the sink yet: those stay in
+// Redis for other processes. Of a Redis that does not answer the number cannot be
+// asked, which is an [*OpError].
+func (c *Cache[T]) Close() error {
+	c.close.Do(func() {
+		c.closed.Store(true)
+		close(c.closing)
+		c.flights.close()
+		c.background.close()
+		dirty, failed := c.strategy.shut()
+		pending := c.pending.close()
+		c.left = errors.Join(remaining(dirty, pending), failed, c.store.Close())
+	})
+	return c.left
+}
+
+// remaining is a *RemainingError, or nil if nothing is left.
+func remaining(dirty, pending int) error {
+	if dirty == 0 && pending == 0 {
+		return nil
+	}
+	return &RemainingError{Dirty: dirty, Pending: pending}
+}
+
+// Flush waits until everything that is dirty now is in the sink of a
+// [WriteBehind] cache, in this version or a later one, or is a dead letter. If
+// ctx ends first the error is ctx's, joined with a [*RemainingError]. Under the
+// other strategies there is nothing to flush and it returns nil.
+func (c *Cache[T]) Flush(ctx context.Context) error {
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
+	ctx, span := c.tel.start(ctx, opFlush)
+	dirty, err := c.strategy.flush(ctx)
+	if err != nil {
+		err = errors.Join(err, remaining(dirty, 0))
+	}
+	c.tel.end(span, err)
+	return err
+}
+
+// Shutdown waits until everything dirty is flushed and the queued invalidations
+// have landed, or ctx ends, then closes the cache. It returns what Close returns,
+// joined with ctx's error if that ended first. Writes of other goroutines are
+// refused from the moment on at which it begins to flush.
+func (c *Cache[T]) Shutdown(ctx context.Context) error {
+	if c.closed.Load() {
+		return c.Close()
+	}
+	_, err := c.strategy.drain(ctx)
+	err = errors.Join(err, c.pending.flush(ctx))
+	return errors.Join(err, c.Close())
+}
+
+// usable is ErrClosed or ctx's error if no operation should be started.
+func (c *Cache[T]) usable(ctx context.Context) error {
+	if c.closed.Load() {
+		return ErrClosed
+	}
+	return ctx.Err()
+}
+
+// unbuffered is what a strategy that writes at once has to flush.
+type unbuffered struct{}
+
+func (unbuffered) count(*Stats) {}
+
+func (unbuffered) flush(context.Context) (int, error) { return 0, nil }
+
+func (unbuffered) drain(context.Context) (int, error) { return 0, nil }
+
+func (unbuffered) shut() (int, error) { return 0, nil }
+
+// crew counts goroutines that must have ended before Close returns.
+type crew struct {
+	mu      sync.Mutex // protects following
+	closed  bool
+	running sync.WaitGroup
+}
+
+// start counts one goroutine more, which calls end. It reports false after close.
+func (c *crew) start() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.running.Add(1)
+	return true
+}
+
+func (c *crew) end() { c.running.Done() }
+
+func (c *crew) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.running.Wait()
+}
+
+// sleep waits for d, for ctx, or for Close.
+func (c *Cache[T]) sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.closing:
+		return ErrClosed
+	}
+}

@@ -1,0 +1,118 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// Sentinels that callers branch on. What a loader or a writer returns is
+// passed on unchanged and is never one of these, except that an error which
+// means "no such record" also Is [ErrNotFound] (see [WithNotFound]).
+var (
+	// ErrMiss says that the cache holds no live entry. Get returns it bare, so
+	// == works and a miss allocates nothing for it.
+	ErrMiss = errors.New("cache: miss")
+
+	// ErrNotFound says that the system of record has no such record. Loaders
+	// return it, wrapped or bare; callers get it; it is remembered for
+	// [TTL].Absent.
+	ErrNotFound = errors.New("cache: not found")
+
+	// ErrClosed is returned by every method after Close or Shutdown, and to
+	// callers that wait for a load while the cache is closed.
+	ErrClosed = errors.New("cache: closed")
+
+	// ErrOverloaded says that a load was refused because as many loads as
+	// [WithLoadLimit] allows were running, for longer than the queue waits.
+	ErrOverloaded = errors.New("cache: overloaded")
+
+	// ErrBackoff says that the last load of this key failed moments ago, that
+	// the fleet is backing off, and that the caller may not wait for the end
+	// of the back-off.
+	ErrBackoff = errors.New("cache: backing off after a failed load")
+
+	// ErrBackpressure says that a write-behind cache stored nothing, because as many
+	// keys as WriteBehindOptions.MaxDirty allows are waiting for the sink.
+	ErrBackpressure = errors.New("cache: too many unflushed keys")
+
+	// ErrPending says that the write succeeded and must not be repeated: only
+	// its invalidation is still queued, because Redis failed. Until it lands,
+	// this process does not read the key from Redis.
+	ErrPending = errors.New("cache: invalidation pending")
+)
+
+// OpError is a failure of the cache itself: a bad argument, or a Redis that
+// did not answer. Loader and writer errors never come as an OpError, so "Redis
+// is down" and "the database is down" never look alike.
+type OpError struct {
+	// Op is the operation: "get", "set", "delete", "invalidate" and so on.
+	Op string
+	// Key is the caller's key; empty if the failure concerns none.
+	Key string
+	// Err is the cause; Unwrap returns it.
+	Err error
+}
+
+func (e *OpError) Error() string {
+	if e.Key == "" {
+		return "cache: " + e.Op + ": " + e.Err.Error()
+	}
+	return "cache: " + e.Op + " " + strconv.Quote(e.Key) + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *OpError) Unwrap() error { return e.Err }
+
+// PanicError says that a loader, a writer or a codec panicked or called
+// [runtime.Goexit] while the cache ran it. Every caller that waited for it
+// gets the same one; nothing is stored.
+type PanicError struct {
+	// Value is what the function panicked with; for Goexit an error that says so.
+	Value any
+	// Stack is the stack of the goroutine that panicked.
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("cache: loader panicked: %v", e.Value) }
+
+// Unwrap returns the panic's value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// errGoexit is the Value of the PanicError of a function that called Goexit.
+var errGoexit = errors.New("runtime.Goexit was called")
+
+// RemainingError says what Close or Shutdown had to leave behind.
+type RemainingError struct {
+	// Dirty is the number of write-behind keys that are not in the sink yet.
+	// They stay in Redis, for the other processes.
+	Dirty int
+	// Pending is the number of invalidations that Redis never accepted.
+	Pending int
+}
+
+func (e *RemainingError) Error() string {
+	return fmt.Sprintf("cache: closed with %d dirty keys and %d pending invalidations left", e.Dirty, e.Pending)
+}
+
+// errLockWait is why a stale value was served: the load of another process did
+// not end within Lock.Wait.
+var errLockWait = errors.New("cache: another process is loading for longer than Lock.Wait")
+
+// isAbsent reports whether a load's error is an answer: there is no record.
+func isAbsent(err error) bool { return errors.Is(err, ErrNotFound) }
+
+// absentError is a loader's error that means ErrNotFound without being it. The
+// caller of the load gets both: the loader's own identity and ErrNotFound.
+type absentError struct{ error }
+
+func (e absentError) Is(target error) bool { return target == ErrNotFound }
+func (e absentError) Unwrap() error        { return e.error }
+
+// argError is an *OpError for an argument the call cannot work with.
+func argError(op, key, problem string) error {
+	return &OpError{Op: op, Key: key, Err: errors.New(problem)}
+}

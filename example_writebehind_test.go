@@ -1,0 +1,111 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/larder-go/cache"
+)
+
+// reading is what a meter says.
+type reading struct{ Celsius float64 }
+
+// readingTable stands for a slow database. An older version never replaces a
+// newer one, as with UPDATE … WHERE version < ?.
+type readingTable map[string]cache.Mutation[reading]
+
+func (t readingTable) Write(_ context.Context, batch []cache.Mutation[reading]) error {
+	for _, m := range batch {
+		if t[m.Key].Version < m.Version {
+			t[m.Key] = m
+		}
+	}
+	return nil
+}
+
+// Set writes to Redis alone; the database gets the latest value of each key a
+// little later. On SIGTERM what is left is brought there.
+func ExampleWriteBehind() {
+	process, terminate := context.WithCancel(context.Background())
+	ctx, stop := signal.NotifyContext(process, syscall.SIGTERM)
+	defer stop()
+	rdb := embeddedRedis() // in a service: its own, with appendonly yes, maxmemory-policy noeviction
+	defer rdb.Close()      // last: the cache never closes the client
+	table := readingTable{}
+	readings := must(cache.New(rdb, "readings", cache.WriteBehind(table.Write, cache.WriteBehindOptions{
+		Interval:       time.Hour, // Shutdown does not wait for it
+		AcceptVolatile: "the example's Redis is gone with the example",
+	})))
+
+	for _, celsius := range []float64{20.5, 20.7, 21} {
+		fmt.Println(readings.Set(ctx, "attic", reading{celsius}))
+	}
+	fmt.Println(must(readings.Get(ctx, "attic")).Celsius)
+
+	terminate() // here in place of the signal
+	<-ctx.Done()
+	// server.Shutdown(…) comes here: no handler uses the cache any more.
+
+	// ctx is over, so the grace period is a context of its own.
+	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := readings.Shutdown(grace)
+	var left *cache.RemainingError
+	if errors.As(err, &left) {
+		fmt.Println(left.Dirty, "readings stay in Redis, for the other processes")
+	}
+	fmt.Println("shutdown:", err)
+	fmt.Println("in the database:", table["attic"].Value.Celsius)
+	// Output:
+	// <nil>
+	// <nil>
+	// <nil>
+	// 21
+	// shutdown: <nil>
+	// in the database: 21
+}
+
+// What the database refuses for good is kept, with the reason, until somebody
+// looks at it.
+func ExampleCache_DeadLetters() {
+	ctx := context.Background()
+	rdb := embeddedRedis()
+	defer rdb.Close()
+	limit := 50.0
+	table := readingTable{}
+	write := func(ctx context.Context, batch []cache.Mutation[reading]) error {
+		for _, m := range batch {
+			if m.Value.Celsius > limit {
+				return errors.New("violates a check constraint")
+			}
+		}
+		return table.Write(ctx, batch)
+	}
+	readings := must(cache.New(rdb, "readings", cache.WriteBehind(write, cache.WriteBehindOptions{
+		MaxAttempts:    1,
+		AcceptVolatile: "the example's Redis is gone with the example",
+	})))
+	defer readings.Close()
+
+	fmt.Println(readings.Set(ctx, "kiln", reading{900}))
+	fmt.Println(readings.Flush(ctx))
+	limit = 2000 // the constraint is mended
+	for letter, err := range readings.DeadLetters(ctx) {
+		if err != nil {
+			panic(err)
+		}
+		fmt.Printf("%s %s: %s\n", letter.Key, letter.Data, letter.Reason)
+		fmt.Println(readings.RetryDeadLetter(ctx, letter.ID))
+	}
+	fmt.Println(readings.Flush(ctx), table["kiln"].Value.Celsius)
+	// Output:
+	// <nil>
+	// <nil>
+	// kiln {"Celsius":900}: violates a check constraint
+	// <nil>
+	// <nil> 900
+}

@@ -1,0 +1,20 @@
+package cache
+
+// What the tests of the pure functions see: expiry classes, XFetch, HashKey's
+// encoding.
+var (
+	DefaultTTL   = defaultTTL
+	ValidateTTL  = (*TTL).validate
+	SoftTTL      = (*TTL).soft
+	GraceTTL     = (*TTL).grace
+	AddDurations = addDurations
+
+	RefreshEarly = refreshEarly
+	LoadCost     = loadCost
+	CostDelta    = costDelta
+
+	AppendHashParts = appendHashParts
+)
+
+// MaxTTL is the longest span that is sent to Redis.
+const MaxTTL = maxTTL

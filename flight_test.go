@@ -1,0 +1,272 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/cachetest"
+)
+
+func TestConcurrentCallersShareOneLoad(t *testing.T) {
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := newCache[int](t, rdb)
+		loader := newGated(func() int { return 7 })
+		const callers = 50
+		var calls [callers]<-chan result[int]
+		for i := range calls {
+			calls[i] = start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", loader.load) })
+		}
+		eventually(t, waiting(c, callers), "all callers to wait")
+		close(loader.release)
+		for _, call := range calls {
+			got := soon(t, call, "a caller")
+			require.NoError(t, got.err)
+			assert.Equal(t, 7, got.v)
+		}
+		assert.EqualValues(t, 1, loader.calls.Load())
+		assert.EqualValues(t, callers-1, c.Stats().Coalesced)
+		assert.EqualValues(t, callers, c.Stats().Misses)
+	})
+}
+
+func TestAWaiterLeavesOnItsOwnContextAndTheLoadGoesOn(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		leaving int // 0: the leader
+	}{{"the caller that started the load", 0}, {"a caller that joined it", 1}} {
+		t.Run(test.name, func(t *testing.T) {
+			eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+				c := newCache[int](t, rdb)
+				loader := newGated(func() int { return 7 })
+				var calls [2]<-chan result[int]
+				var cancels [2]context.CancelFunc
+				for i := range calls {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					cancels[i] = cancel
+					calls[i] = start(func() (int, error) { return c.GetOrLoad(ctx, "k", loader.load) })
+					eventually(t, waiting(c, i+1), "the caller to wait")
+				}
+				cancels[test.leaving]()
+				assert.ErrorIs(t, soon(t, calls[test.leaving], "the one who left").err, context.Canceled)
+				close(loader.release)
+				got := soon(t, calls[1-test.leaving], "the one who stayed")
+				require.NoError(t, got.err)
+				assert.Equal(t, 7, got.v)
+				assert.EqualValues(t, 1, loader.calls.Load())
+			})
+		})
+	}
+}
+
+func TestALoadIsCancelledWhenNobodyWaitsAnyMore(t *testing.T) {
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := newCache[int](t, rdb)
+		ended := make(chan error, 1)
+		entered := make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		call := start(func() (int, error) {
+			return c.GetOrLoad(ctx, "k", func(ctx context.Context, _ string) (int, error) {
+				close(entered)
+				<-ctx.Done()
+				ended <- context.Cause(ctx)
+				return 0, ctx.Err()
+			})
+		})
+		soon(t, entered, "the loader")
+		cancel()
+		assert.ErrorIs(t, soon(t, call, "the caller").err, context.Canceled)
+		assert.ErrorIs(t, soon(t, ended, "the loader's context to end"), context.Canceled)
+		eventually(t, func() bool { return cache.Flights(c) == 0 }, "the flight to end")
+
+		got, err := c.GetOrLoad(t.Context(), "k", value(7))
+		require.NoError(t, err, "a cancelled load is no failure: no back-off")
+		assert.Equal(t, 7, got)
+	})
+}
+
+type ctxKey struct{}
+
+func TestTheLoaderHasItsCallersValuesAndADeadlineOfItsOwn(t *testing.T) {
+	c := newCache[int](t, cachetest.Redis(t), cache.WithLoadTimeout(time.Minute))
+	ctx := context.WithValue(t.Context(), ctxKey{}, "tenant")
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, err := c.GetOrLoad(ctx, "k", func(ctx context.Context, key string) (int, error) {
+		assert.Equal(t, "k", key)
+		assert.Equal(t, "tenant", ctx.Value(ctxKey{}))
+		deadline, ok := ctx.Deadline()
+		assert.True(t, ok)
+		assert.Greater(t, time.Until(deadline), 30*time.Second, "the load timeout, not the caller's deadline")
+		return 1, nil
+	})
+	require.NoError(t, err)
+}
+
+func TestALoaderThatIgnoresItsContextDoesNotHoldItsCallers(t *testing.T) {
+	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := newCache[int](t, rdb, cache.WithLoadTimeout(5*time.Second))
+		stuck := make(chan struct{})
+		began := time.Now()
+		_, err := c.GetOrLoad(t.Context(), "k", func(context.Context, string) (int, error) {
+			<-stuck
+			return 1, nil
+		})
+		var opErr *cache.OpError
+		require.ErrorAs(t, err, &opErr)
+		assert.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.InDelta(t, 5, time.Since(began).Seconds(), 0.2)
+
+		time.Sleep(10 * time.Second) // nobody renews the lease of a load that is overdue
+		got, err := c.GetOrLoad(t.Context(), "k", value(2))
+		require.NoError(t, err)
+		assert.Equal(t, 2, got)
+		close(stuck)
+		synctest.Wait()
+		got, err = c.Get(t.Context(), "k")
+		require.NoError(t, err)
+		assert.Equal(t, 2, got, "the late result is fenced off")
+	})
+}
+
+// misbehaving loaders, and what their callers get.
+var misbehaving = map[string]func(){
+	"panics":       func() { panic("boom") },
+	"calls Goexit": runtime.Goexit,
+}
+
+func TestALoaderThatDiesReachesEveryWaiterAndStoresNothing(t *testing.T) {
+	for name, die := range misbehaving {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+				c := newCache[int](t, rdb)
+				release := make(chan struct{})
+				load := func(context.Context, string) (int, error) {
+					<-release
+					die()
+					return 1, nil
+				}
+				one := start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) })
+				two := start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) })
+				synctest.Wait()
+				for cache.Waiting(c) < 2 {
+					time.Sleep(time.Millisecond)
+				}
+				close(release)
+				for _, call := range []<-chan result[int]{one, two} {
+					var panicked *cache.PanicError
+					require.ErrorAs(t, (<-call).err, &panicked)
+					assert.NotEmpty(t, panicked.Stack)
+					assert.NotNil(t, panicked.Value)
+				}
+				assert.EqualValues(t, 1, c.Stats().LoadErrors)
+				_, err := c.Get(t.Context(), "k")
+				assert.ErrorIs(t, err, cache.ErrMiss)
+				got, err := c.GetOrLoad(t.Context(), "k", value(2))
+				require.NoError(t, err, "after the back-off the key loads again")
+				assert.Equal(t, 2, got)
+			})
+		})
+	}
+}
+
+func TestALoadersErrorIsPassedUnchangedAndNotStored(t *testing.T) {
+	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := newCache[int](t, rdb)
+		boom := errors.New("boom")
+		_, err := c.GetOrLoad(t.Context(), "k", failing[int](boom))
+		assert.True(t, err == boom) //nolint:errorlint // the identity is the promise
+		got, err := c.GetOrLoad(t.Context(), "k", value(1))
+		require.NoError(t, err)
+		assert.Equal(t, 1, got)
+	})
+}
+
+func TestCloseDuringALoad(t *testing.T) {
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := newCache[int](t, rdb)
+		loader := newGated(func() int { return 7 })
+		one := start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", loader.load) })
+		two := start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", loader.load) })
+		soon(t, loader.entered, "the loader")
+		eventually(t, waiting(c, 2), "both callers to wait")
+		require.NoError(t, c.Close())
+		assert.ErrorIs(t, soon(t, one, "the leader").err, cache.ErrClosed)
+		assert.ErrorIs(t, soon(t, two, "the follower").err, cache.ErrClosed)
+		assert.Zero(t, cache.Flights(c), "Close waits for the load's goroutine")
+	})
+}
+
+// Rule (b): a load without a lease is shared by those whose call began before
+// the loader was called, and by nobody else; those wait for its end, and one
+// of them loads for all.
+func TestLoadsWithoutALeaseAreSharedByRuleB(t *testing.T) {
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := newCache[int64](t, rdb)
+		var loads atomic.Int64
+		loader := newGated(func() int64 { return loads.Add(1) })
+		get := func() (int64, error) {
+			return c.GetOrLoad(t.Context(), "page 900", loader.load, cache.StoreIf(false))
+		}
+		first := start(get)
+		soon(t, loader.entered, "the first load")
+		late := make([]<-chan result[int64], 20)
+		for i := range late {
+			late[i] = start(get)
+		}
+		eventually(t, func() bool { return cache.Attending(c) == len(late) }, "the late callers to wait")
+		loader.release <- struct{}{}
+		got := soon(t, first, "the first caller")
+		require.NoError(t, got.err)
+		assert.EqualValues(t, 1, got.v)
+
+		soon(t, loader.entered, "the second load")
+		eventually(t, waiting(c, len(late)), "the late callers to share it")
+		loader.release <- struct{}{}
+		for _, call := range late {
+			got := soon(t, call, "a late caller")
+			require.NoError(t, got.err)
+			assert.EqualValues(t, 2, got.v)
+		}
+		_, err := c.Get(t.Context(), "page 900")
+		assert.ErrorIs(t, err, cache.ErrMiss, "nothing was stored")
+	})
+}
+
+func TestAChangeMadeHereDetachesTheKeysFlight(t *testing.T) {
+	changes := map[string]func(context.Context, *cache.Cache[int]) error{
+		"Invalidate": func(ctx context.Context, c *cache.Cache[int]) error { return c.Invalidate(ctx, "k") },
+		"Delete":     func(ctx context.Context, c *cache.Cache[int]) error { return c.Delete(ctx, "k") },
+		"Set":        func(ctx context.Context, c *cache.Cache[int]) error { return c.Set(ctx, "k", 2) },
+	}
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+				c := newCache[int](t, rdb)
+				loader := newGated(func() int { return 1 })
+				first := start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", loader.load) })
+				soon(t, loader.entered, "the first load")
+				require.NoError(t, change(t.Context(), c))
+				got, err := c.GetOrLoad(t.Context(), "k", value(2))
+				require.NoError(t, err)
+				assert.Equal(t, 2, got, "nobody joins the load that the change overtook")
+				close(loader.release)
+				require.NoError(t, soon(t, first, "the first caller").err)
+				got, err = c.Get(t.Context(), "k")
+				require.NoError(t, err)
+				assert.Equal(t, 2, got, "and it does not commit")
+				assert.EqualValues(t, 1, c.Stats().RefusedFills)
+			})
+		})
+	}
+}

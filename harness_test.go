@@ -1,0 +1,123 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/redistest"
+)
+
+// eachRedis runs test on miniredis and on a real redis-server.
+func eachRedis(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)) {
+	t.Run("miniredis", func(t *testing.T) { test(t, cachetest.Redis(t)) })
+	t.Run("redis", func(t *testing.T) { test(t, redistest.Single(t).Client(t)) })
+}
+
+// newCache is a cache that the end of the test closes.
+func newCache[T any](t testing.TB, rdb redis.UniversalClient, opts ...cache.Option) *cache.Cache[T] {
+	t.Helper()
+	c, err := cache.New(rdb, "test", cache.Aside[T](), cache.Patient(), cache.Options(opts))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, c.Close()) })
+	return c
+}
+
+// value is a loader that returns v.
+func value[T any](v T) cache.Loader[T] {
+	return func(context.Context, string) (T, error) { return v, nil }
+}
+
+// failing is a loader that fails with err.
+func failing[T any](err error) cache.Loader[T] {
+	return func(context.Context, string) (v T, _ error) { return v, err }
+}
+
+// mustNotLoad is a loader that fails the test when it is called.
+func mustNotLoad[T any](t testing.TB) cache.Loader[T] {
+	return func(context.Context, string) (v T, _ error) {
+		t.Error("the loader was called")
+		return v, errors.New("must not load")
+	}
+}
+
+// gated is a loader that waits: each call reads the value, says so on entered,
+// and returns what it read once it is let go.
+type gated[T any] struct {
+	read    func() T
+	entered chan struct{}
+	release chan struct{}
+	calls   atomic.Int64
+}
+
+func newGated[T any](read func() T) *gated[T] {
+	return &gated[T]{read: read, entered: make(chan struct{}, 1000), release: make(chan struct{})}
+}
+
+func (g *gated[T]) load(ctx context.Context, _ string) (T, error) {
+	g.calls.Add(1)
+	v := g.read()
+	g.entered <- struct{}{}
+	select {
+	case <-g.release:
+		return v, nil
+	case <-ctx.Done():
+		var zero T
+		return zero, ctx.Err()
+	}
+}
+
+// result is what a call on another goroutine ended with.
+type result[T any] struct {
+	v   T
+	err error
+}
+
+// start runs f on a goroutine of its own.
+func start[T any](f func() (T, error)) <-chan result[T] {
+	out := make(chan result[T], 1)
+	go func() {
+		v, err := f()
+		out <- result[T]{v, err}
+	}()
+	return out
+}
+
+// soon waits for a value that must come.
+func soon[T any](t testing.TB, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(10 * time.Second):
+		require.FailNow(t, "timed out waiting for "+what)
+		panic("unreachable")
+	}
+}
+
+// eventually polls until ok.
+func eventually(t testing.TB, ok func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, ok, 10*time.Second, 2*time.Millisecond, what)
+}
+
+// waiting is the number of callers that wait in flights of c.
+func waiting[T any](c *cache.Cache[T], n int) func() bool {
+	return func() bool { return cache.Waiting(c) >= n }
+}
+
+// inBubble runs test on a fake clock that the program and Redis share.
+func inBubble(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)) {
+	t.Helper()
+	b := cachetest.NewBubble(t)
+	synctest.Test(t, func(t *testing.T) { test(t, b.Redis(t)) })
+}

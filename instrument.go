@@ -1,0 +1,224 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/larder-go/cache/internal/envelope"
+)
+
+// Hooks are callbacks, each of which may be nil. They are called on the
+// goroutine on which the event happens, with no lock held: they must be quick.
+// They may call the cache, with two exceptions: Load and Refused must not load
+// the same key and must not close the cache, since that waits for the very load
+// that they report. A panic in a hook is contained and logged.
+type Hooks struct {
+	// Load is called after each call of a loader.
+	Load func(LoadEvent)
+	// Stale is called when a stale value was served.
+	Stale func(StaleEvent)
+	// Refused is called when a loaded value was not stored, because a change
+	// overlapped its load.
+	Refused func(key string)
+	// RedisError is called for each operation that Redis did not answer
+	// properly. Most such errors are absorbed: this is where they show.
+	RedisError func(op string, err error)
+	// DeadLetter is called when the sink of a WriteBehind cache would not take a
+	// value, in a process whose workers tried.
+	DeadLetter func(key string, version uint64, err error)
+}
+
+// LoadEvent is one call of a loader.
+type LoadEvent struct {
+	Key string
+	// Refresh: the load ran in the background; nobody waited for it.
+	Refresh bool
+	Took    time.Duration
+	// Err is what the loader returned; ErrNotFound is among it.
+	Err error
+}
+
+// StaleEvent is one stale value that was served.
+type StaleEvent struct {
+	Key string
+	// Age is the time since the load that produced the value.
+	Age time.Duration
+	// Err is why it was served under StaleIfError; nil under
+	// StaleWhileRevalidate.
+	Err error
+}
+
+// outcome is what a look-up counts as. The zero value is none yet.
+type outcome uint8
+
+const (
+	outcomeMiss outcome = iota
+	outcomeHit
+	outcomeHitL1
+	outcomeStale
+	outcomeAbsent
+)
+
+var outcomeNames = [...]string{"miss", "hit", "hit_l1", "stale", "absent"}
+
+// telemetry is everything a cache reports through: counters, spans, hooks, log.
+type telemetry struct {
+	stats  stats
+	hooks  Hooks
+	logger *slog.Logger
+	spans
+}
+
+func newTelemetry(name string, c *config) *telemetry {
+	return &telemetry{
+		hooks:  c.hooks,
+		logger: c.logger.With("cache", name),
+		spans:  newSpans(name, c),
+	}
+}
+
+// call runs a hook. Hooks are user code on the library's path.
+func (t *telemetry) call(hook string, f func()) {
+	var panicked *PanicError
+	if errors.As(contain(func() error { f(); return nil }), &panicked) {
+		t.logger.Error("a hook panicked", "hook", hook, "panic", panicked.Value, "stack", string(panicked.Stack))
+	}
+}
+
+// counted counts a look-up's outcome.
+func (t *telemetry) counted(o outcome) {
+	switch o {
+	case outcomeHit:
+		t.stats.hits.add()
+	case outcomeStale:
+		t.stats.stale.add()
+	case outcomeAbsent:
+		t.stats.absent.add()
+	default:
+		t.stats.misses.add()
+	}
+}
+
+// saw counts what is odd about a record that was read.
+func (t *telemetry) saw(r *record) {
+	switch r.state {
+	case foreign:
+		t.stats.foreign.Add(1)
+		t.stats.bypassed.Add(1)
+	case bypassed:
+		t.stats.bypassed.Add(1)
+		if r.header.Kind == envelope.Dirty {
+			t.stats.corrupt.Add(1)
+			t.logger.Error("a write that is not flushed yet cannot be read by this program; it stays, and values are loaded beside it")
+		}
+	case invalid:
+		t.stats.corrupt.Add(1)
+	}
+}
+
+// redisFailed reports an error that the caller may never see.
+func (t *telemetry) redisFailed(op op, err error) {
+	t.stats.redisErrors.Add(1)
+	t.logger.Warn("redis failed", "op", string(op), "error", err)
+	if f := t.hooks.RedisError; f != nil {
+		t.call("RedisError", func() { f(string(op), err) })
+	}
+}
+
+// servedStale reports a stale value; err is why, nil while it is refreshed.
+func (t *telemetry) servedStale(key string, age time.Duration, err error) {
+	if f := t.hooks.Stale; f != nil {
+		t.call("Stale", func() { f(StaleEvent{Key: key, Age: age, Err: err}) })
+	}
+}
+
+// refused reports a loaded value that was not stored.
+func (t *telemetry) refused(key string) {
+	t.stats.refusedFills.Add(1)
+	if f := t.hooks.Refused; f != nil {
+		t.call("Refused", func() { f(key) })
+	}
+}
+
+// unencodable reports a value that the codec refused.
+func (t *telemetry) unencodable(err error) {
+	t.stats.unencodable.Add(1)
+	t.logger.Error("a value cannot be encoded; it is returned and not stored", "error", err)
+}
+
+// loaded reports one loader call and ends its span.
+func (t *telemetry) loaded(span trace.Span, key string, refresh bool, took time.Duration, err error) {
+	t.stats.loads.Add(1)
+	switch {
+	case err == nil:
+	case isAbsent(err):
+		t.stats.loadsAbsent.Add(1)
+	default:
+		t.stats.loadErrors.Add(1)
+	}
+	t.end(span, err)
+	if f := t.hooks.Load; f != nil {
+		t.call("Load", func() { f(LoadEvent{Key: key, Refresh: refresh, Took: took, Err: err}) })
+	}
+}
+
+// endGet counts a look-up and ends its span.
+func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, key string, got *answer[T], err error) {
+	c.tel.counted(got.outcome)
+	if span == nil {
+		return
+	}
+	c.tel.describeGet(span, key, got.outcome, c.sizeOf(got, err), got.ttl)
+	if got.asked {
+		c.peer(ctx, span, c.redisKey(key))
+	}
+	c.tel.end(span, err)
+}
+
+// sizeOf is the encoded size of what a look-up returns for a span, -1 if that
+// is no value. A value that was loaded and not stored has not been encoded yet.
+func (c *Cache[T]) sizeOf(got *answer[T], err error) (size int) {
+	switch {
+	case err != nil:
+		return -1
+	case got.size >= 0:
+		return got.size
+	}
+	size = -1
+	_ = contain(func() error { // a codec that panics on the value: no size
+		data, err := c.config.codec.Append(nil, got.value)
+		if err == nil {
+			size = len(data)
+		}
+		return err
+	})
+	return size
+}
+
+// endPut ends the span of a write of an entry. The status is an error only if
+// the caller gets one, which is an *OpError; that the value of a load was not
+// stored is Redis's bare error, and nobody is told but the hook and the log.
+func (c *Cache[T]) endPut(ctx context.Context, span trace.Span, key, redisKey string, entry *stored, err error) {
+	if span == nil {
+		return
+	}
+	c.tel.describePut(span, key, entry.size, entry.soft)
+	c.peer(ctx, span, redisKey)
+	var own *OpError
+	if err != nil && !entry.behind && !errors.As(err, &own) {
+		c.tel.describeError(span, err)
+		err = nil
+	}
+	c.tel.end(span, err)
+}
+
+// peer names the Redis node that was asked.
+func (c *Cache[T]) peer(ctx context.Context, span trace.Span, redisKey string) {
+	if host, port := c.store.Peer(ctx, redisKey); host != "" {
+		c.tel.describePeer(span, host, port)
+	}
+}

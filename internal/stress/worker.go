@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/larder-go/cache"
+)
+
+// planVariable holds a worker's plan in its environment. It is what makes a
+// process a worker.
+const planVariable = "CACHE_STRESS_PLAN"
+
+// worker is one process of readers and writers.
+type worker struct {
+	plan
+	ledger  *ledger
+	client  redis.UniversalClient
+	subject subject
+
+	mu         sync.Mutex // protects following
+	report     report     // of the round that runs
+	unanswered int64      // the subject's count when the round began
+}
+
+// jobs are what a round can be.
+var jobs = map[string]func(w *worker, ctx context.Context, o order){
+	"history": (*worker).history,
+	"herd":    (*worker).herd,
+	"hotkey":  (*worker).hotKey,
+	"storm":   (*worker).storm,
+	"behind":  (*worker).behind,
+}
+
+// isWorker reports whether this process was started as a worker.
+func isWorker() bool { return os.Getenv(planVariable) != "" }
+
+// work is a worker's life: it connects, warms up, says that it is ready by an
+// empty report, and then answers each order on in by a report on out, a line
+// of JSON each. It returns when in ends; when that happens during a round, the
+// round is cut short.
+func work(in io.Reader, out io.Writer) (err error) {
+	w := &worker{}
+	if err := json.Unmarshal([]byte(os.Getenv(planVariable)), &w.plan); err != nil {
+		return err
+	}
+	if err := w.open(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.subject.close(), w.client.Close(), w.ledger.close()) }()
+	ctx, cancel := context.WithCancel(context.Background())
+	orders := make(chan order)
+	// Orders are read beside the rounds, for the sake of their end: it is how a
+	// worker learns that its parent is gone.
+	go func() {
+		defer cancel()
+		defer close(orders)
+		decoder := json.NewDecoder(in)
+		for {
+			var o order
+			if decoder.Decode(&o) != nil {
+				return
+			}
+			orders <- o
+		}
+	}()
+	w.warmUp(ctx)
+	reports := json.NewEncoder(out)
+	w.take() // what the warm-up counted
+	for err := reports.Encode(report{}); ; err = reports.Encode(w.take()) {
+		if err != nil {
+			return err
+		}
+		o, ok := <-orders
+		if !ok {
+			return nil
+		}
+		jobs[w.Job](w, ctx, o)
+	}
+}
+
+// take returns the report and begins another. Loads that nobody waits for may
+// still be running; they count in the round in which they end.
+func (w *worker) take() report {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r, n := w.report, w.subject.unanswered()
+	r.Unanswered, w.unanswered = n-w.unanswered, n
+	w.report = report{}
+	return r
+}
+
+// open makes what the plan says.
+func (w *worker) open() (err error) {
+	if jobs[w.Job] == nil {
+		return errors.New("no such job: " + strconv.Quote(w.Job))
+	}
+	if w.ledger, err = openLedger(w.Ledger, w.Rows); err != nil {
+		return err
+	}
+	o := clientOptions(w.Addrs)
+	cache.Tune(o)
+	w.client = connect(o, w.Cluster)
+	w.subject, err = newSubject(&w.plan, w.client, w.load)
+	return err
+}
+
+// clientOptions are those of a client with go-redis' defaults, pools included,
+// and without a handshake that only some hosted servers answer.
+func clientOptions(addrs []string) *redis.UniversalOptions {
+	return &redis.UniversalOptions{
+		Addrs:                    addrs,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+}
+
+// connect makes the client. A cluster is told by the topology and not by the
+// number of addresses, as NewUniversalClient would.
+func connect(o *redis.UniversalOptions, cluster bool) redis.UniversalClient {
+	if !cluster {
+		return redis.NewClient(o.Simple())
+	}
+	c := o.Cluster()
+	c.ClusterStateReloadInterval = time.Second
+	return redis.NewClusterClient(c)
+}
+
+// warmUp opens the connections that the callers will use, and sends the scripts,
+// so that no round pays for either. All callers at once, because a pool opens a
+// connection only when the others are taken; several times, because the first
+// of them find the others still dialling. Its key and its loads count nowhere.
+func (w *worker) warmUp(ctx context.Context) {
+	for range 5 {
+		var g sync.WaitGroup
+		for range w.Callers {
+			g.Go(func() { _, _ = w.subject.get(ctx, w.key(w.warmKey())) })
+		}
+		g.Wait()
+	}
+}
+
+// key is the name of a row in the cache.
+func (w *worker) key(row int) string { return strconv.Itoa(row) }
+
+// load is the loader: it reads first and takes its time afterwards, which makes
+// the race against a write as wide as the load is long.
+func (w *worker) load(ctx context.Context, key string) (int64, error) {
+	row, err := strconv.Atoi(key)
+	if err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	v := w.ledger.read(row)
+	err = sleep(ctx, w.LoadMin+rand.N(w.LoadMax-w.LoadMin+1))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.report.Loads++
+	if w.Trace {
+		w.report.Spans = append(w.report.Spans, span{Begin: begin, End: time.Now()})
+	}
+	return v, err
+}
+
+// read is one call that the run is about, checked against the floor.
+func (w *worker) read(ctx context.Context, row int, r *report) {
+	floor, begin := w.ledger.floor(row), time.Now()
+	v, err := w.subject.get(ctx, w.key(row))
+	took := time.Since(begin)
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	r.Gets++
+	r.Calls.add(took)
+	if v < floor {
+		r.Stale++
+	}
+	if w.SlowFrom > 0 && took >= w.SlowFrom {
+		r.Slow++
+	}
+}
+
+// write changes a record and tells the ledger when all of it has returned.
+func (w *worker) write(ctx context.Context, row int, r *report) {
+	var v int64
+	if err := w.subject.change(ctx, w.key(row), func() { v = w.ledger.write(row) }); err != nil {
+		r.fail(ctx, err) // the cache has promised nothing about it: it sets no floor
+		return
+	}
+	w.ledger.finish(row, v)
+	r.Writes++
+}
+
+// add makes a goroutine's results part of the worker's report.
+func (w *worker) add(r *report) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.report.merge(r)
+}

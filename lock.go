@@ -1,0 +1,321 @@
+package cache
+
+import (
+	"context"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// The lease lives in the key's own record, so any DEL, eviction or flush kills
+// it, which is the safe direction. Its deadline only says when another process
+// may take the key over; a fill is fenced by its token alone.
+const (
+	leaseTime  = 3 * time.Second
+	leaseRenew = 1 * time.Second
+	// leaseRetain is the life of a record that holds only a lease, renewed with
+	// it: long enough that a loader that was paused, and that nobody replaced,
+	// can still commit.
+	leaseRetain = 2*leaseTime + 10*time.Second
+)
+
+// lockWait is how long a caller waits for other processes.
+func (c *config) lockWait() time.Duration {
+	if c.lock.Wait > 0 {
+		return c.lock.Wait
+	}
+	return c.loadTimeout
+}
+
+// trip is one flight on its way from acquire to landing; it belongs to the
+// flight's goroutine.
+type trip[T any] struct {
+	request[T]
+	cache    *Cache[T]
+	flight   *flight[T]
+	redisKey string
+	refresh  bool // in the background: gives way to whoever is loading
+
+	seen    record         // as last read: what acquire compares the record with
+	token   envelope.Token // the lease's, unique per acquire
+	held    bool           // the lease may be ours: released at the end at the latest
+	granted int64          // Redis time of the grant in ms
+	asked   time.Duration  // the acquire's round trip, part of the load's cost
+	waited  bool           // it has waited for another process
+	landed  bool
+
+	loadSeq   uint64 // the loader's call on the flights' clock
+	loadBegan time.Time
+	loadTook  time.Duration
+}
+
+// launch runs f, which the caller leads, on a goroutine of its own.
+func (c *Cache[T]) launch(ctx context.Context, r request[T], seen *sight, f *flight[T]) {
+	t := &trip[T]{request: r, cache: c, flight: f, redisKey: seen.redisKey, seen: seen.record}
+	go t.run(context.WithoutCancel(ctx), seen.unread)
+}
+
+// run takes the flight from acquire to landing. The deferred crash is for a
+// loader that calls Goexit.
+func (t *trip[T]) run(ctx context.Context, unread bool) {
+	defer t.cache.flights.end(t.flight)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer t.tidy(ctx)
+	if !t.cache.flights.start(t.flight, cancel) {
+		t.land(landing[T]{again: true})
+		return
+	}
+	if unread || !t.entry.store || t.seen.untouchable() {
+		t.loadUnleased(ctx)
+		return
+	}
+	t.acquire(ctx)
+}
+
+// givesWay reports whether the trip ends here because it refreshes in the
+// background, somebody else is at the key, and nobody has joined it.
+func (t *trip[T]) givesWay(left time.Duration) bool {
+	if !t.refresh || t.cache.flights.wanted(t.flight) {
+		return false
+	}
+	t.cool(min(left, max(costDelta(t.seen.body.Delta, t.seen.body.EWMA), 10*time.Millisecond)))
+	t.land(landing[T]{again: true})
+	return true
+}
+
+// tidy ends a trip that did not land by itself, because the loader called
+// Goexit, and gives back a lease whose fate is not known.
+func (t *trip[T]) tidy(ctx context.Context) {
+	aborted := !t.landed
+	if t.held {
+		backoff := time.Duration(0)
+		if aborted {
+			backoff = t.backoff()
+		}
+		t.release(context.WithoutCancel(ctx), backoff)
+	}
+	if aborted {
+		t.land(landing[T]{err: &PanicError{Value: errGoexit, Stack: debug.Stack()}})
+	}
+}
+
+func (t *trip[T]) land(result landing[T]) {
+	t.landed = true
+	result.loadSeq = t.loadSeq
+	t.cache.flights.land(t.key, t.flight, result)
+}
+
+// acquire asks for the lease until it has it, or knows what to do without.
+//
+// A key whose invalidation is queued is not asked about, also when that happened
+// after the look-up that led here (model variant 61b):
+//
+//  1. R1 looks, misses, and is delayed.
+//  2. W invalidates; Redis fails, the invalidation is queued, W returns.
+//  3. R1 starts a flight. R2, which began after W, joins it.
+//  4. Acquire answers with the old entry, proven after R2 had joined.
+//
+// Queueing comes before the detaching of flights: either the flight is detached,
+// and nobody joins, or it sees the queue here.
+func (t *trip[T]) acquire(ctx context.Context) {
+	for !t.landed {
+		if t.cache.pending.has(t.key) {
+			t.loadUnleased(ctx)
+			return
+		}
+		grant, proof, err := t.ask(ctx)
+		switch {
+		case err != nil:
+			t.loadUnleased(ctx)
+		case grant.Answer == store.Granted, grant.Answer == store.GrantedOver:
+			t.granted = grant.Now
+			t.loadLeased(ctx)
+		case grant.Answer == store.Held:
+			if !t.receive(grant.Record, proof) && t.seen.untouchable() {
+				t.loadUnleased(ctx)
+			}
+		case grant.Answer == store.Busy:
+			t.waitFor(ctx, grant.Left)
+		case grant.Answer == store.BackingOff:
+			t.cool(grant.Left)
+			t.land(landing[T]{backoff: max(grant.Left, time.Millisecond)})
+		default: // an open write, or a foreign record
+			t.loadUnleased(ctx)
+		}
+	}
+}
+
+// ask sends one acquire. What it answers with is proven for the callers that
+// joined before it was sent.
+func (t *trip[T]) ask(ctx context.Context) (store.Grant, int, error) {
+	t.token = envelope.NewToken()
+	proof := t.cache.flights.prove(t.flight)
+	began := time.Now()
+	grant, err := t.cache.store.Acquire(ctx, t.redisKey, store.Acquire{
+		Token: t.token, Lease: leaseTime, Retain: leaseRetain,
+		Seen: t.seen.header.CID, Invalid: t.seen.state == invalid,
+	})
+	t.asked = time.Since(began)
+	t.held = err != nil || grant.Answer == store.Granted || grant.Answer == store.GrantedOver
+	if err != nil {
+		t.cache.tel.redisFailed(opLoad, err)
+	} else {
+		t.cache.clock.sample(grant.Now)
+	}
+	return grant, proof, err
+}
+
+// receive takes a record that acquire or a poll answered with. It reports
+// false if the record is none to serve; acquire is then asked about that one.
+func (t *trip[T]) receive(rec store.Record, proof int) bool {
+	t.seen = t.cache.reader(t.entry.class).classify(t.redisKey, rec)
+	if t.seen.state != fresh {
+		return false
+	}
+	got, absent := answer[T]{size: -1}, error(nil)
+	if err := contain(func() error { absent = t.cache.open(&t.seen, &got); return nil }); err != nil {
+		t.seen.state = invalid
+	}
+	if t.seen.state != fresh {
+		return false
+	}
+	t.land(landing[T]{value: got.value, size: got.size, err: absent, proof: proof})
+	return true
+}
+
+// waitFor waits while another process loads the key; acquire is asked again
+// when that load has ended without a value. It waits once: the second time,
+// or when a caller does not want to wait, or when Lock.Wait is over, the flight
+// goes its own way.
+//
+// The poll grows with the time waited, so a waiter is at most an eighth (and a
+// round trip) later than the load, and asks at once when the lease runs out.
+func (t *trip[T]) waitFor(ctx context.Context, left time.Duration) {
+	config := &t.cache.config
+	if t.givesWay(left) {
+		return
+	}
+	hurry := t.cache.flights.patience(t.flight)
+	if config.lock.Off || t.waited || hurry == nil {
+		t.goAlone(ctx)
+		return
+	}
+	t.waited = true
+	t.cache.tel.stats.lockWaits.Add(1)
+	if !t.poll(ctx, left, hurry) {
+		t.goAlone(ctx)
+	}
+}
+
+// poll reads the record until it is one to serve, with which the flight lands, or
+// the lease has ended. It reports false when the wait is over before that.
+func (t *trip[T]) poll(ctx context.Context, left time.Duration, hurry <-chan struct{}) bool {
+	ctx, span := t.cache.tel.start(ctx, opLockWait)
+	defer t.cache.tel.end(span, nil)
+	w := wait{began: time.Now(), hurry: hurry, limit: t.cache.config.lockWait()}
+	w.runsOut = w.began.Add(left)
+	for w.pause(ctx) {
+		proof := t.cache.flights.prove(t.flight)
+		rec, err := t.cache.store.Read(ctx, t.redisKey)
+		if err != nil {
+			t.cache.tel.redisFailed(opLockWait, err)
+			return false
+		}
+		if t.receive(rec, proof) || w.over(t.seen.header) {
+			return true
+		}
+	}
+	return false
+}
+
+// goAlone loads without a lease because another process's load takes too long.
+// A stale value that may be served instead of an error is served first.
+func (t *trip[T]) goAlone(ctx context.Context) {
+	if t.seen.state == staleIfError {
+		t.land(landing[T]{gaveUp: true})
+		return
+	}
+	t.loadUnleased(ctx)
+}
+
+// wait is one wait for another process's lease.
+type wait struct {
+	began   time.Time
+	runsOut time.Time // when the lease's deadline passes, on this process's clock
+	limit   time.Duration
+	hurry   <-chan struct{}
+
+	token envelope.Token // the lease that is waited for, from the first poll on
+	until int64          // its deadline in Redis time
+}
+
+// pause sleeps until the next poll. It reports false when the wait is over.
+func (w *wait) pause(ctx context.Context) bool {
+	waited := time.Since(w.began)
+	if waited >= w.limit {
+		return false
+	}
+	next := min(max(waited/8, 2*time.Millisecond), 100*time.Millisecond)
+	next = time.Duration(float64(next) * (0.75 + rand.Float64()/2))
+	next = min(next, max(time.Until(w.runsOut), time.Millisecond), w.limit-waited)
+	timer := time.NewTimer(next)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-w.hurry:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// over reports whether the lease that is waited for has ended without a value:
+// the record is gone, has another token, or nobody renewed it in time.
+func (w *wait) over(h envelope.Header) bool {
+	if h.Until == 0 || h.Token == envelope.NoToken {
+		return true
+	}
+	if w.until == 0 {
+		w.token, w.until = h.Token, h.Until
+	}
+	if h.Token != w.token {
+		return true
+	}
+	w.runsOut = w.runsOut.Add(time.Duration(h.Until-w.until) * time.Millisecond)
+	w.until = h.Until
+	return !time.Now().Before(w.runsOut)
+}
+
+// keepLease renews the lease every second until stop is called or ctx ends.
+// The goroutine is only started by a load that takes that long.
+func (t *trip[T]) keepLease(ctx context.Context) (stop func()) {
+	halt, halted := make(chan struct{}), make(chan struct{})
+	timer := time.AfterFunc(leaseRenew, func() {
+		defer close(halted)
+		tick := time.NewTicker(leaseRenew)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			held, err := t.cache.store.Renew(ctx, t.redisKey, t.token, leaseTime, leaseRetain)
+			if err == nil && !held {
+				return // taken over or invalidated: the commit will be refused
+			}
+			select {
+			case <-tick.C:
+			case <-halt:
+				return
+			case <-ctx.Done():
+			}
+		}
+	})
+	return func() {
+		close(halt)
+		if !timer.Stop() {
+			<-halted
+		}
+	}
+}

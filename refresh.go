@@ -1,0 +1,100 @@
+package cache
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// refresh reloads an entry in the background, under a lease: at most one load
+// of a key runs in the fleet, and at most as many refreshes in this process as
+// the load limit. A refresh that is not granted now is simply not made: the
+// next reader asks again, after a while.
+func (c *Cache[T]) refresh(ctx context.Context, r request[T], seen *sight) {
+	if !c.refreshes.begin(r.key) {
+		return
+	}
+	if !c.background.start() {
+		c.refreshes.end()
+		return
+	}
+	f := c.flights.begin(r.key)
+	if f == nil {
+		c.background.end()
+		c.refreshes.end()
+		return
+	}
+	c.tel.stats.refreshes.Add(1)
+	t := &trip[T]{
+		request: r, cache: c, flight: f, redisKey: seen.redisKey, seen: seen.record, refresh: true,
+	}
+	go func() {
+		defer c.background.end()
+		defer c.refreshes.end()
+		ctx, span := c.tel.startRoot(context.WithoutCancel(ctx), opRefresh)
+		defer c.tel.end(span, nil)
+		t.run(ctx, false)
+	}()
+}
+
+// cool keeps this process from trying to refresh the key again for d.
+func (t *trip[T]) cool(d time.Duration) {
+	if t.refresh && d > 0 {
+		t.cache.refreshes.cool(t.key, d)
+	}
+}
+
+// refreshes bounds the background refreshes of a cache and remembers which
+// keys to leave alone. It holds no timers: what has passed is swept when the
+// memory has doubled.
+type refreshes struct {
+	limit int
+
+	mu      sync.Mutex // protects following
+	running int
+	until   map[string]time.Time
+	sweepAt int
+}
+
+func newRefreshes(limit int) *refreshes {
+	return &refreshes{limit: limit, until: map[string]time.Time{}, sweepAt: 1024}
+}
+
+// begin takes a place for a refresh of key, if there is one and the key is not
+// cooling down.
+func (r *refreshes) begin(key string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if until, ok := r.until[key]; ok {
+		if time.Now().Before(until) {
+			return false
+		}
+		delete(r.until, key)
+	}
+	if r.running >= r.limit {
+		return false
+	}
+	r.running++
+	return true
+}
+
+func (r *refreshes) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.running--
+}
+
+func (r *refreshes) cool(key string, d time.Duration) {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.until) >= r.sweepAt {
+		for k, until := range r.until {
+			if !now.Before(until) {
+				delete(r.until, k)
+			}
+		}
+		r.sweepAt = max(1024, 2*len(r.until))
+	}
+	r.until[key] = now.Add(d)
+}

@@ -1,0 +1,317 @@
+package cache
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// This file decides who shares a load. A flight is one load of one key by this
+// process. It runs on a goroutine of its own and belongs to all who wait for
+// it; what it found is given to a waiter only if the waiter could have found
+// it by itself:
+//
+//	(a) the command that proves it current (an accepted commit, a poll's read,
+//	    an acquire that answered with a record) was sent after the waiter had
+//	    joined; or
+//	(b) the loader was called after the waiter's own call had begun; or
+//	(c) it is an error.
+//
+// Everybody else starts over with a read of their own. Without the rule, this
+// happens (model variant 26b):
+//
+//  1. R1 loads v1 and sends its commit; Redis accepts it.
+//  2. W updates the row to v2 and invalidates it: both done, W returns.
+//  3. R2 starts, misses, and joins R1, whose commit is not answered yet.
+//  4. R1's reply arrives: accepted. R2 returns v1, older than W's v2.
+//
+// So a flight is sealed before its commit is sent (26c): R2 finds it sealed,
+// waits for its end and reads for itself.
+
+// flight is one load of one key. The group's mutex guards the fields above
+// done; result is written before done is closed and only read after.
+type flight[T any] struct {
+	waiters    int    // callers that want the result; at 0 the load is cancelled
+	attending  int    // callers that have seen it and wait for its end only
+	background bool   // a refresh: goes on without waiters
+	proofs     int    // proving commands sent so far
+	loadSeq    uint64 // when the loader was called; 0: not yet
+	leased     bool   // the loader runs under a lease
+	sealed     bool   // a commit is on its way: nobody joins
+	detached   bool   // overtaken by a change: nobody joins, it does not commit
+	landed     bool
+	impatient  bool          // a waiter has waited for another process before
+	hurry      chan struct{} // non-nil while the flight waits for another process
+
+	done   chan struct{}
+	result landing[T]
+	cancel context.CancelFunc
+}
+
+// landing is what a flight found.
+type landing[T any] struct {
+	value   T
+	size    int   // encoded bytes; -1 where nothing was encoded
+	err     error // the loader's, ErrNotFound included
+	proof   int   // number of the command that proves the result current; 0: none
+	loadSeq uint64
+	backoff time.Duration // until the fleet's back-off ends; there is no other result
+	again   bool          // no result: everybody looks again
+	gaveUp  bool          // as again, after a wait that took too long: stale may be served
+}
+
+// errored reports whether the result is an error that needs no proof.
+func (l *landing[T]) errored() bool { return l.err != nil && !isAbsent(l.err) }
+
+// grants reports whether a caller that joined at ticket, and whose call began
+// at call, may have the result: the rule at the top of this file.
+func (l *landing[T]) grants(ticket int, call uint64) bool {
+	switch {
+	case l.again, l.gaveUp, l.backoff > 0:
+		return false
+	case l.errored():
+		return true
+	}
+	return l.proof > ticket || l.loadSeq > call
+}
+
+// role is what a caller does about a flight.
+type role uint8
+
+const (
+	lead   role = iota // the flight is the caller's own: run it
+	follow             // joined: wait for its result
+	attend             // not entitled to its result: wait for its load, then start over
+	settle             // sealed: wait for its commit, then start over
+)
+
+// group holds the flights of a cache.
+type group[T any] struct {
+	seq     atomic.Uint64  // loader calls so far: the clock of rule (b)
+	running sync.WaitGroup // flights' goroutines
+
+	mu      sync.Mutex // protects following
+	current map[string]*flight[T]
+	all     map[*flight[T]]struct{} // also those that were detached or replaced
+	closed  bool
+}
+
+func newGroup[T any]() *group[T] {
+	return &group[T]{current: map[string]*flight[T]{}, all: map[*flight[T]]struct{}{}}
+}
+
+// now is the time on the clock of rule (b): a caller notes it when its call begins.
+func (g *group[T]) now() uint64 { return g.seq.Load() }
+
+// join finds the flight of key that a caller waits for, or makes one. The
+// caller must run a flight it leads. waited says that the caller has waited
+// for a load once already: it does not do so again for one that began before
+// its call. ticket is what grants wants to know later.
+func (g *group[T]) join(key string, call uint64, waited bool) (f *flight[T], ticket int, as role, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return nil, 0, lead, ErrClosed
+	}
+	if f = g.current[key]; f != nil {
+		switch {
+		case f.sealed:
+			f.attending++
+			return f, 0, settle, nil
+		case f.loadSeq == 0, f.loadSeq > call, f.leased && !waited:
+			f.waiters++
+			f.hurryLocked(waited)
+			return f, f.proofs, follow, nil
+		case !waited:
+			f.attending++
+			return f, 0, attend, nil
+		}
+	}
+	f = g.newFlightLocked(key)
+	f.waiters, f.impatient = 1, waited
+	return f, 0, lead, nil
+}
+
+// begin makes a background flight of key, or returns nil if the key has a
+// flight or the group is closed.
+func (g *group[T]) begin(key string) *flight[T] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed || g.current[key] != nil {
+		return nil
+	}
+	f := g.newFlightLocked(key)
+	f.background = true
+	return f
+}
+
+func (g *group[T]) newFlightLocked(key string) *flight[T] {
+	f := &flight[T]{done: make(chan struct{})}
+	g.current[key] = f
+	g.all[f] = struct{}{}
+	g.running.Add(1)
+	return f
+}
+
+// hurryLocked notes that a waiter will not wait for another process any more,
+// and ends such a wait if the flight is in one.
+func (f *flight[T]) hurryLocked(waited bool) {
+	if !waited || f.impatient {
+		return
+	}
+	f.impatient = true
+	if f.hurry != nil {
+		close(f.hurry)
+		f.hurry = nil
+	}
+}
+
+// await waits for f or for ctx, whichever ends first; a flight that has landed
+// by then wins, so its result is not lost to a context that ended meanwhile.
+func (g *group[T]) await(ctx context.Context, key string, f *flight[T], as role) error {
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+	}
+	if as == lead || as == follow {
+		g.leave(key, f)
+	}
+	select {
+	case <-f.done:
+		return nil
+	default:
+		return ctx.Err()
+	}
+}
+
+// leave takes a waiter off f. When nobody waits any more the load is
+// cancelled, and no later caller joins what was cancelled.
+func (g *group[T]) leave(key string, f *flight[T]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f.waiters--
+	if f.waiters > 0 || f.background || f.landed || f.sealed {
+		return
+	}
+	g.dropLocked(key, f)
+	if f.cancel != nil {
+		f.cancel()
+	}
+}
+
+// dropLocked takes f out of the way of later callers.
+func (g *group[T]) dropLocked(key string, f *flight[T]) {
+	if g.current[key] == f {
+		delete(g.current, key)
+	}
+}
+
+// start notes how to cancel f. It reports false if nobody waits for f any more.
+func (g *group[T]) start(f *flight[T], cancel context.CancelFunc) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f.cancel = cancel
+	return !f.landed && (f.background || f.waiters > 0)
+}
+
+// wanted reports whether a caller waits for f.
+func (g *group[T]) wanted(f *flight[T]) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return f.waiters > 0
+}
+
+// prove numbers the next proving command, which the caller sends at once.
+func (g *group[T]) prove(f *flight[T]) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f.proofs++
+	return f.proofs
+}
+
+// load notes that the loader is about to be called and returns the time on the
+// clock of rule (b).
+func (g *group[T]) load(f *flight[T], leased bool) uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f.loadSeq, f.leased = g.seq.Add(1), leased
+	return f.loadSeq
+}
+
+// seal closes f to callers before its commit is sent, and numbers the commit
+// as a proof. It reports false if a change overtook the flight: then nothing
+// may be committed.
+func (g *group[T]) seal(f *flight[T]) (proof int, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f.sealed = true
+	f.proofs++
+	return f.proofs, !f.detached
+}
+
+// patience begins a wait for another process: the channel is closed when a
+// waiter will not wait. It is nil, meaning do not wait, if one would not.
+func (g *group[T]) patience(f *flight[T]) <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if f.impatient {
+		return nil
+	}
+	f.hurry = make(chan struct{})
+	return f.hurry
+}
+
+// detach takes keys' flights out of the way after a change made through this
+// process: nobody joins them any more and they do not commit.
+func (g *group[T]) detach(keys ...string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, key := range keys {
+		if f := g.current[key]; f != nil {
+			f.detached = true
+			delete(g.current, key)
+		}
+	}
+}
+
+// land ends f for its waiters, once; later calls do nothing.
+func (g *group[T]) land(key string, f *flight[T], result landing[T]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.landLocked(key, f, result)
+}
+
+func (g *group[T]) landLocked(key string, f *flight[T], result landing[T]) {
+	if f.landed {
+		return
+	}
+	f.landed, f.result = true, result
+	g.dropLocked(key, f)
+	close(f.done)
+}
+
+// end is the last thing a flight's goroutine does.
+func (g *group[T]) end(f *flight[T]) {
+	g.mu.Lock()
+	delete(g.all, f)
+	g.mu.Unlock()
+	g.running.Done()
+}
+
+// close refuses new flights, gives every waiter ErrClosed, cancels the loads
+// and waits for the goroutines. A loader that ignores its context is waited for.
+func (g *group[T]) close() {
+	g.mu.Lock()
+	g.closed = true
+	for f := range g.all {
+		g.landLocked("", f, landing[T]{err: ErrClosed})
+		if f.cancel != nil {
+			f.cancel()
+		}
+	}
+	clear(g.current)
+	g.mu.Unlock()
+	g.running.Wait()
+}

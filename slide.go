@@ -1,0 +1,64 @@
+package cache
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// slideIfDue prolongs a sliding entry that is in use, in the background: when
+// less than half of its soft TTL is left it gets all of it again, counted from
+// now, though never beyond MaxAge after its load, in Redis time. An entry whose
+// load time is unknown, since Set wrote it, is left alone.
+func (c *Cache[T]) slideIfDue(ctx context.Context, call *call[T], seen *sight, age time.Duration) {
+	soft, class := seen.body.Soft, call.entry.class
+	if seen.body.LoadedAt == 0 || seen.left >= soft/2 {
+		return
+	}
+	if age > 0 && class.MaxAge-age <= seen.left {
+		return // MaxAge is what ends it
+	}
+	if !c.slides.begin(call.key) {
+		return
+	}
+	c.slides.cool(call.key, soft/8) // one slide for all hits of this moment
+	if !c.background.start() {
+		c.slides.end()
+		return
+	}
+	redisKey, cid := seen.redisKey, seen.header.CID
+	life := addDurations(soft, seen.body.Grace)
+	latest := seen.body.LoadedAt + addDurations(boundTTL(class.MaxAge), seen.body.Grace).Milliseconds()
+	ctx = context.WithoutCancel(ctx)
+	go func() {
+		defer c.background.end()
+		defer c.slides.end()
+		if _, err := c.store.Slide(ctx, redisKey, cid, life, latest); err != nil {
+			c.tel.redisFailed(opSlide, err)
+		}
+	}()
+}
+
+// redisClock estimates Redis time from the replies that carry it. Only sliding
+// entries need it, whose expiry no longer tells their age; what it decides is
+// never more than when to refresh, and whether a value may be served stale: the
+// bound that MaxAge sets is kept by Redis itself.
+type redisClock struct{ last atomic.Pointer[clockSample] }
+
+type clockSample struct {
+	redis int64 // ms
+	here  time.Time
+}
+
+func (c *redisClock) sample(redis int64) {
+	c.last.Store(&clockSample{redis: redis, here: time.Now()})
+}
+
+// now is the estimate in ms, 0 before the first sample.
+func (c *redisClock) now() int64 {
+	s := c.last.Load()
+	if s == nil {
+		return 0
+	}
+	return s.redis + time.Since(s.here).Milliseconds()
+}

@@ -1,0 +1,109 @@
+package cache_test
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/cachetest"
+)
+
+func sliding(mutate func(*cache.TTL)) cache.EntryOption {
+	return class(func(ttl *cache.TTL) {
+		ttl.Sliding, ttl.MaxAge = true, 10*time.Minute
+		mutate(ttl)
+	})
+}
+
+func unchanged(*cache.TTL) {}
+
+func TestASlidingEntryLivesWhileItIsUsedAndNoLongerThanMaxAge(t *testing.T) {
+	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := newCache[int](t, rdb, sliding(unchanged), cache.WithXFetch(0))
+		var loads atomic.Int64
+		began := time.Now()
+		load := slow(&loads, time.Millisecond, always(1))
+		for time.Since(began) < 10*time.Minute-30*time.Second {
+			_, err := c.GetOrLoad(t.Context(), "k", load)
+			require.NoError(t, err)
+			time.Sleep(20 * time.Second)
+		}
+		assert.EqualValues(t, 1, loads.Load(), "used every 20 s, it outlives its minute")
+		time.Sleep(time.Minute)
+		_, err := c.GetOrLoad(t.Context(), "k", load)
+		require.NoError(t, err)
+		assert.EqualValues(t, 2, loads.Load(), "and not its MaxAge")
+	})
+}
+
+func TestASlidingEntryThatIsNotUsedExpires(t *testing.T) {
+	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := newCache[int](t, rdb, sliding(unchanged))
+		_, err := c.GetOrLoad(t.Context(), "k", value(1))
+		require.NoError(t, err)
+		time.Sleep(61 * time.Second)
+		_, err = c.Get(t.Context(), "k")
+		assert.ErrorIs(t, err, cache.ErrMiss)
+	})
+}
+
+func TestXFetchRefreshesASlidingEntryBeforeItsMaxAge(t *testing.T) {
+	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := newCache[int](t, rdb, sliding(func(ttl *cache.TTL) { ttl.Fresh, ttl.MaxAge = time.Second, 5*time.Second }))
+		var loads atomic.Int64
+		load := slow(&loads, 50*time.Millisecond, always(1))
+		slowest, first := time.Duration(0), true
+		for range 1200 { // 12 s, two MaxAges
+			began := time.Now()
+			_, err := c.GetOrLoad(t.Context(), "k", load)
+			require.NoError(t, err)
+			if !first {
+				slowest = max(slowest, time.Since(began))
+			}
+			first = false
+			time.Sleep(10 * time.Millisecond)
+		}
+		settled(t, c)
+		t.Logf("12 s at MaxAge 5 s: %d loads, the slowest call took %v", loads.Load(), slowest)
+		assert.Less(t, slowest, 25*time.Millisecond)
+		assert.InDelta(t, 3, loads.Load(), 1)
+	})
+}
+
+func TestASlidEntryIsServedOnErrorOnlyWithinItsMaxAge(t *testing.T) {
+	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		boom := errors.New("boom")
+		c := newCache[int](t, rdb, sliding(func(ttl *cache.TTL) {
+			ttl.MaxAge, ttl.StaleIfError = 3*time.Minute, time.Hour
+		}))
+		_, err := c.GetOrLoad(t.Context(), "k", value(1))
+		require.NoError(t, err)
+		time.Sleep(50 * time.Second)
+		_, err = c.GetOrLoad(t.Context(), "k", mustNotLoad[int](t)) // slides
+		require.NoError(t, err)
+		time.Sleep(70 * time.Second)
+		got, err := c.GetOrLoad(t.Context(), "k", failing[int](boom))
+		require.NoError(t, err)
+		assert.Equal(t, 1, got, "2 minutes old")
+		time.Sleep(70 * time.Second)
+		_, err = c.GetOrLoad(t.Context(), "k", failing[int](boom))
+		assert.ErrorIs(t, err, boom, "past MaxAge")
+	})
+}
+
+func TestNewRefusesSlidingWithoutMaxAgeOrWithStaleWhileRevalidate(t *testing.T) {
+	rdb := cachetest.Redis(t)
+	for _, bad := range []cache.TTL{
+		{Fresh: time.Minute, Sliding: true},
+		{Fresh: time.Minute, Sliding: true, MaxAge: time.Hour, StaleWhileRevalidate: time.Second},
+	} {
+		_, err := cache.New(rdb, "test", cache.Aside[int](), cache.Expires(&bad))
+		assert.ErrorContains(t, err, "TTL.Sliding")
+	}
+}

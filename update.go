@@ -1,0 +1,147 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// A write intent lives in the key's record for intentTime. The write's own
+// context ends before, so that a writer that obeys it never commits with its
+// intent gone.
+const (
+	intentTime = 30 * time.Second
+	writeTime  = 29 * time.Second
+)
+
+// Update runs write, which changes the one record behind key in the system of
+// record, and keeps the cache right around it, also if this process dies at any
+// point:
+//
+//  1. It puts a write intent into the key's record. From then on readers load
+//     without storing, and a load that is running stores nothing.
+//  2. It calls write, with ctx's values and end, for at most 29 s.
+//  3. It removes the intent and with it the entry.
+//
+// If the process dies between 2 and 3, the intent stays until its 30 s are over
+// and nothing stale is served or stored. Without it, [Cache.Invalidate] after
+// the write leaves that window open until the entry's hard TTL.
+//
+// Under [WriteBehind] the key is flushed first, for as long as ctx allows; one
+// that is put again at once gives an [*OpError] that Is [errors.ErrUnsupported].
+//
+// Update covers this key and no tags: a transaction that touches more calls
+// Invalidate for the others beside it, which a crash may lose. Its guarantee
+// needs a write that returns within its context.
+//
+// The error is write's, unchanged; its panic goes through once the intent is
+// removed. If Redis fails, the write is made all the same, and its invalidation
+// is queued: the error then is an [*OpError] that Is [ErrPending], which means
+// that the write succeeded and must not be repeated. It costs two round trips.
+func (c *Cache[T]) Update(ctx context.Context, key string, write func(ctx context.Context) error) error {
+	if write == nil {
+		return argError("update", key, "write is nil")
+	}
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
+	if err := c.agree(ctx, "update", key); err != nil {
+		return err
+	}
+	if s, ok := c.strategy.(*writeBehind[T]); ok {
+		if err := s.settleKey(ctx, key); err != nil {
+			return s.translate(ctx, "update", key, err)
+		}
+	}
+	g, err := c.guard(ctx, "update", key)
+	if err != nil {
+		return err
+	}
+	return g.run(ctx, func(ctx context.Context) (*stored, error) { return nil, write(ctx) })
+}
+
+// guard is a write intent that is held around a write.
+type guard[T any] struct {
+	cache    *Cache[T]
+	op, key  string
+	redisKey string
+	token    envelope.Token
+	failed   bool // the intent may not be there: nothing may be stored with it
+}
+
+// guard opens a write intent. The error says that the write must not be made.
+func (c *Cache[T]) guard(ctx context.Context, op, key string) (*guard[T], error) {
+	g := &guard[T]{cache: c, op: op, key: key, redisKey: c.redisKey(key), token: envelope.NewToken()}
+	open, err := c.store.BeginWrite(ctx, g.redisKey, g.token, intentTime)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		g.close(ctx, nil) // perhaps it is open
+		return nil, ctx.Err()
+	case err != nil:
+		c.tel.redisFailed(opPut, err)
+		if c.strategy.failClosed() {
+			return nil, &OpError{Op: op, Key: key, Err: err}
+		}
+		g.failed = true
+	case open == store.IntentDirty:
+		return nil, &OpError{Op: op, Key: key, Err: errors.ErrUnsupported}
+	case open == store.IntentForeign:
+		// Somebody else's record hides the key. Closing the intent that is not
+		// there leaves it alone, and removes what took its place meanwhile.
+		c.tel.stats.foreign.Add(1)
+	}
+	return g, nil
+}
+
+// run makes the write and closes the intent, with the entry that write returns,
+// also when write panics or calls Goexit, which then goes on.
+func (g *guard[T]) run(ctx context.Context, write func(context.Context) (*stored, error)) (err error) {
+	var entry *stored
+	returned := false
+	defer func() {
+		if !returned || err != nil || g.failed {
+			entry = nil
+		}
+		closed := g.close(ctx, entry)
+		if returned && err == nil {
+			err = closed
+		}
+	}()
+	limited, cancel := context.WithTimeout(ctx, writeTime)
+	defer cancel()
+	entry, err = write(limited)
+	returned = true
+	return err
+}
+
+// close ends the intent and detaches the key's flights. With an entry, it is
+// stored if no other write overlapped. The write has been made, or may have
+// been: ctx's end no longer matters, and an intent that could not be closed is
+// an invalidation to be queued. One that was never opened is closed all the
+// same: that removes whatever the key holds, as an invalidation does.
+func (g *guard[T]) close(ctx context.Context, entry *stored) error {
+	c := g.cache
+	ctx, span := c.tel.start(context.WithoutCancel(ctx), opPut)
+	end := store.EndWrite{Token: g.token}
+	if entry != nil {
+		end.TTL, end.Version, end.Body = entry.life(entry.began), entry.version, entry.body
+	} else {
+		entry = &stored{size: -1}
+	}
+	var err error
+	if c.config.replicas.N > 0 {
+		err = c.store.EndWriteConfirmed(ctx, g.redisKey, end, c.config.replicas)
+	} else {
+		_, err = c.store.EndWrite(ctx, g.redisKey, end)
+	}
+	if err != nil {
+		c.tel.redisFailed(opPut, err)
+		err = c.queue(g.op, g.key, err, g.token)
+	}
+	c.flights.detach(g.key)
+	c.endPut(ctx, span, g.key, g.redisKey, entry, err)
+	return err
+}

@@ -1,0 +1,179 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"reflect"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// This file is the writes to the entries, which the strategies are made of.
+
+// Versioned is optional on T, or on a pointer to it: the version of the row, as
+// the system of record assigned it, never a clock of the application. An older
+// version never replaces a newer one in the cache; after an eviction there is
+// nothing to compare with. 0 means unversioned.
+type Versioned interface{ CacheVersion() uint64 }
+
+// versionOf finds out once how a T tells its version.
+func versionOf[T any]() func(T) uint64 {
+	versioned := reflect.TypeFor[Versioned]()
+	t := reflect.TypeFor[T]()
+	switch {
+	case t.Implements(versioned) && (t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface):
+		return func(v T) uint64 {
+			if isNil(v) {
+				return 0
+			}
+			return any(v).(Versioned).CacheVersion()
+		}
+	case t.Implements(versioned):
+		return func(v T) uint64 { return any(v).(Versioned).CacheVersion() }
+	case reflect.PointerTo(t).Implements(versioned):
+		return func(v T) uint64 { return any(&v).(Versioned).CacheVersion() }
+	}
+	return func(T) uint64 { return 0 }
+}
+
+// aside is the strategy of Aside.
+type aside[T any] struct{ unbuffered }
+
+// Aside is cache-aside: the caller writes to the system of record and then
+// invalidates the entry; GetOrLoad fills it.
+func Aside[T any]() Strategy[T] { return aside[T]{} }
+
+func (aside[T]) problem() string { return "" }
+
+func (aside[T]) failClosed() bool { return false }
+
+func (aside[T]) open(*Cache[T]) error { return nil }
+
+func (aside[T]) set(ctx context.Context, c *Cache[T], key string, v T, kept entry) error {
+	return c.setEntry(ctx, key, v, kept)
+}
+
+func (aside[T]) remove(ctx context.Context, c *Cache[T], op string, keys []string) error {
+	return c.invalidate(ctx, op, keys)
+}
+
+// setEntry writes v's entry, whatever is there, but for an open write, a write
+// that is not flushed yet, a newer version and what is not ours.
+func (c *Cache[T]) setEntry(ctx context.Context, key string, v T, kept entry) error {
+	if !kept.store {
+		return nil
+	}
+	redisKey := c.redisKey(key)
+	entry := stored{class: kept.class}
+	if err := c.encode(&entry, redisKey, v); err != nil {
+		c.tel.unencodable(err)
+		return &OpError{Op: "set", Key: key, Err: err}
+	}
+	ctx, span := c.tel.start(ctx, opPut)
+	answer, err := c.store.Set(ctx, redisKey, store.Entry{
+		Version: entry.version, TTL: entry.life(entry.began), CID: envelope.NewToken(), Body: entry.body,
+	})
+	c.flights.detach(key)
+	if err != nil {
+		c.tel.redisFailed(opPut, err)
+		err = &OpError{Op: "set", Key: key, Err: err}
+	} else {
+		c.notStored(answer)
+	}
+	c.endPut(ctx, span, key, redisKey, &entry, err)
+	return err
+}
+
+// notStored counts what set left alone.
+func (c *Cache[T]) notStored(answer store.SetAnswer) {
+	switch answer {
+	case store.SetForeign:
+		c.tel.stats.foreign.Add(1)
+		c.tel.stats.bypassed.Add(1)
+	case store.SetDirty:
+		c.tel.stats.bypassed.Add(1)
+	}
+}
+
+// invalidate removes entries and leases, then detaches the keys' flights: also
+// when Redis did not answer, for then their commits must not follow. What
+// failed is queued.
+func (c *Cache[T]) invalidate(ctx context.Context, op string, keys []string) error {
+	return c.remove(ctx, op, keys, c.sendInvalidations)
+}
+
+// sendInvalidations sends one for each Redis key. The errors are aligned with
+// the keys; nil if there is none.
+func (c *Cache[T]) sendInvalidations(ctx context.Context, redisKeys []string) []error {
+	if c.config.replicas.N > 0 {
+		return c.store.InvalidateConfirmed(ctx, redisKeys, nil, c.config.replicas)
+	}
+	_, failed := c.store.InvalidateMany(ctx, redisKeys, nil)
+	return failed
+}
+
+// Expire makes entries stale now. Where the cache's own class (that of New, not
+// one given to a call) has a stale window,
+// callers are served the old value for as long as the window allows while one
+// of them refreshes it, or while loads fail; where it has none, Expire is
+// [Cache.Invalidate]. The errors are those of Invalidate. It costs one round
+// trip for each node of a cluster.
+func (c *Cache[T]) Expire(ctx context.Context, keys ...string) error {
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
+	if err := c.agree(ctx, "expire", ""); err != nil {
+		return err
+	}
+	window := c.config.entry.class.staleWindow()
+	if window <= 0 {
+		return c.invalidate(ctx, "expire", keys)
+	}
+	return c.remove(ctx, "expire", keys, func(ctx context.Context, redisKeys []string) []error {
+		_, failed := c.store.ExpireMany(ctx, redisKeys, window, nil)
+		return failed
+	})
+}
+
+// remove is what invalidate and Expire have in common.
+func (c *Cache[T]) remove(ctx context.Context, op string, keys []string, send func(context.Context, []string) []error) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	ctx, span := c.tel.start(ctx, opRemove)
+	redisKeys := c.redisKeys(keys)
+	failed := send(ctx, redisKeys)
+	err := c.queueFailed(op, keys, failed)
+	c.flights.detach(keys...)
+	if span != nil {
+		c.tel.describeKey(span, keys...)
+		c.peer(ctx, span, redisKeys[0])
+		c.tel.end(span, err)
+	}
+	return err
+}
+
+func (c *Cache[T]) redisKeys(keys []string) []string {
+	redisKeys := make([]string, len(keys))
+	for i, key := range keys {
+		redisKeys[i] = c.redisKey(key)
+	}
+	return redisKeys
+}
+
+// queueFailed queues the invalidations that failed, and joins their errors; one
+// alone stays itself.
+func (c *Cache[T]) queueFailed(op string, keys []string, failed []error) error {
+	var all []error
+	for i, err := range failed {
+		if err != nil {
+			c.tel.redisFailed(opRemove, err)
+			all = append(all, c.queue(op, keys[i], err))
+		}
+	}
+	if len(all) == 1 {
+		return all[0]
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,318 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/larder-go/cache/internal/behind"
+	"github.com/larder-go/cache/internal/keyspace"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// Mutation is what the sink of a [WriteBehind] cache is to make true of one key.
+type Mutation[T any] struct {
+	Key string
+	// Value is the latest value that was put; the zero value if Deleted.
+	Value   T
+	Deleted bool
+	// Version grows with every put of the key. It is the sink's fence: a worker
+	// that was paused may come late with an old value, so a sink that has a
+	// higher version must leave its row alone (… WHERE version < ?) and count
+	// that as success.
+	Version uint64
+}
+
+// BatchWriter writes a batch to the system of record. No key occurs twice in it.
+// nil means that all of it is written. After an error or a panic the batch is
+// written again, in halves until the guilty are alone: it must be idempotent.
+type BatchWriter[T any] func(ctx context.Context, batch []Mutation[T]) error
+
+// WriteBehindOptions configure [WriteBehind]. Zero means the default; below zero
+// is an error unless something else is said.
+type WriteBehindOptions struct {
+	// Partitions is fixed by the first process of a name: New fails in one that
+	// says otherwise. Default 16.
+	Partitions int
+	// Workers write to the sink, in this process. Default 4; -1 puts only.
+	Workers int
+	// BatchSize is the most that the sink gets in one call. Default 256.
+	BatchSize int
+	// MaxDirty bounds the keys that wait for the sink, of all processes. It is
+	// divided evenly among the partitions and rounded up, so keys that crowd in
+	// one of them are refused before. Default 100,000.
+	MaxDirty int
+	// MaxAttempts is how often a value is given to the sink before it is a dead
+	// letter. Default 10.
+	MaxAttempts int
+	// Interval is how long a dirty key waits for company in a batch. Default
+	// 100 ms.
+	Interval time.Duration
+	// SinkTimeout is when the context of a call of the sink ends. Other processes
+	// take over what a worker has held for three times that. Default 10 s.
+	SinkTimeout time.Duration
+	// Refuse makes Set fail with ErrBackpressure at once when MaxDirty keys are
+	// dirty. By default it waits until there is room or its context ends.
+	Refuse bool
+	// AcceptVolatile is a sentence that names what may be lost. It makes New accept
+	// a Redis that may evict unflushed writes, that keeps nothing over a restart,
+	// or that does not tell.
+	AcceptVolatile string
+}
+
+const defaultPartitions = 16
+
+// writeBehind is the strategy of WriteBehind.
+type writeBehind[T any] struct {
+	writer BatchWriter[T]
+	o      WriteBehindOptions
+
+	engine *behind.Engine // set by open, before the cache is used
+	cache  *Cache[T]
+
+	last             atomic.Pointer[behind.Sample]
+	written, refused atomic.Int64 // values the sink took; calls of it that failed
+}
+
+// WriteBehind is the strategy whose Set and Delete write to Redis alone and
+// return; workers bring the latest value of each key to w, the sink, in batches.
+//
+// When Set returns nil the value is readable at once, by all processes, and will
+// be in the sink at least once in its latest version, across crashes of any
+// process; versions in between may never reach it. Lost is what Redis loses:
+// with appendfsync everysec up to about 2 s of acknowledged writes at a power
+// failure, with a failover the tail that was not replicated.
+//
+// A value that the sink refuses ten times becomes a dead letter, see
+// [Cache.DeadLetters], and readers get what the system of record has.
+//
+// New checks within 2 s that Redis will neither evict nor forget unflushed
+// writes, and fails otherwise, or if it cannot ask: see AcceptVolatile. A nil w,
+// or Workers -1, makes a process that puts and leaves the sink to others.
+func WriteBehind[T any](w BatchWriter[T], o WriteBehindOptions) Strategy[T] {
+	if o.Partitions == 0 {
+		o.Partitions = defaultPartitions
+	}
+	return &writeBehind[T]{writer: w, o: o}
+}
+
+func (s *writeBehind[T]) problem() string {
+	var all []string
+	if s.o.Partitions < 0 || s.o.Partitions > 1<<10 {
+		all = append(all, fmt.Sprintf("WriteBehindOptions.Partitions: %d is not between 1 and 1024", s.o.Partitions))
+	}
+	for _, n := range []struct {
+		field string
+		value int64
+		least int64
+	}{
+		{"Workers", int64(s.o.Workers), -1},
+		{"BatchSize", int64(s.o.BatchSize), 0},
+		{"MaxDirty", int64(s.o.MaxDirty), 0},
+		{"MaxAttempts", int64(s.o.MaxAttempts), 0},
+		{"Interval", int64(s.o.Interval), 0},
+		{"SinkTimeout", int64(s.o.SinkTimeout), 0},
+	} {
+		if n.value < n.least {
+			all = append(all, fmt.Sprintf("WriteBehindOptions.%s: %d is below %d", n.field, n.value, n.least))
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+func (s *writeBehind[T]) failClosed() bool { return false }
+
+// openTime is what New may take to check the server and to join the workers.
+const openTime = 2 * time.Second
+
+// open checks the server, claims the name and starts the workers. A Redis that
+// does not answer at once is asked again until the time is over.
+func (s *writeBehind[T]) open(c *Cache[T]) (err error) {
+	s.cache = c
+	ctx, cancel := context.WithTimeout(context.Background(), openTime)
+	defer cancel()
+	for {
+		if err = s.join(ctx, c); err == nil || !store.Infrastructure(err) {
+			return err
+		}
+		if c.sleep(ctx, 50*time.Millisecond) != nil {
+			return err
+		}
+	}
+}
+
+// join makes one attempt. Each of its steps may be repeated.
+func (s *writeBehind[T]) join(ctx context.Context, c *Cache[T]) error {
+	if s.o.AcceptVolatile == "" {
+		if err := c.store.CheckDurability(ctx); err != nil {
+			return fmt.Errorf("%w; or accept that with WriteBehindOptions.AcceptVolatile", err)
+		}
+	}
+	if err := s.claim(ctx); err != nil {
+		return err
+	}
+	engine, err := behind.New(ctx, s.options())
+	if err != nil {
+		return err
+	}
+	s.engine = engine
+	c.redisKey, c.buffered = engine.RecordKey, true
+	c.meta.state.Store(&verdictOnMeta{})
+	return nil
+}
+
+// claim writes the meta record, or compares with the one that is there.
+func (s *writeBehind[T]) claim(ctx context.Context) error {
+	want := metaOf(s.o.Partitions)
+	found, err := s.cache.store.ClaimMeta(ctx, s.cache.space.Meta(), want)
+	if err == nil && found != want {
+		err = fmt.Errorf("the cache of this name is %q, not %q: strategy and partitions are fixed by its first process", found, want)
+	}
+	return err
+}
+
+func (s *writeBehind[T]) options() behind.Options {
+	space := s.cache.space
+	o := behind.Options{
+		Store:       s.cache.store,
+		PartitionOf: func(key string) int { return keyspace.PartitionOf(key, s.o.Partitions) },
+		Workers:     s.o.Workers, BatchSize: s.o.BatchSize, MaxAttempts: s.o.MaxAttempts,
+		Interval: s.o.Interval, SinkTimeout: s.o.SinkTimeout, MaxDirty: s.o.MaxDirty, Refuse: s.o.Refuse,
+		Hooks: behind.Hooks{Sample: s.sampled, Batch: s.flushed, DeadLetter: s.gaveUp, Error: s.failed},
+	}
+	if s.writer != nil {
+		o.Sink = s.sink
+	}
+	for i := range s.o.Partitions {
+		p := space.Partition(i)
+		o.Partitions = append(o.Partitions, store.Partition{
+			Records: p.Record(""), Dirty: p.Dirty(), Tickets: p.Stream(),
+			Clock: p.Clock(), Dead: p.DeadLetters(), Doomed: p.Doomed(),
+		})
+	}
+	return o
+}
+
+// set puts a value.
+func (s *writeBehind[T]) set(ctx context.Context, c *Cache[T], key string, v T, kept entry) error {
+	return s.put(ctx, "set", key, v, stored{class: kept.class, behind: true})
+}
+
+// remove puts tombstones: deletes reach the sink like values.
+func (s *writeBehind[T]) remove(ctx context.Context, c *Cache[T], op string, keys []string) error {
+	return forEach(keys, func(key string) error {
+		var none T
+		return s.put(ctx, op, key, none, stored{class: c.config.entry.class, behind: true, absent: true})
+	})
+}
+
+func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, entry stored) error {
+	c := s.cache
+	redisKey := c.redisKey(key)
+	if err := c.encode(&entry, redisKey, v); err != nil {
+		c.tel.unencodable(err)
+		return &OpError{Op: op, Key: key, Err: err}
+	}
+	ctx, span := c.tel.start(ctx, opPut)
+	_, err := s.engine.Put(ctx, key, entry.body)
+	c.flights.detach(key)
+	err = s.translate(ctx, op, key, err)
+	c.endPut(ctx, span, key, redisKey, &entry, err)
+	return err
+}
+
+// translate turns the engine's errors into the cache's.
+func (s *writeBehind[T]) translate(ctx context.Context, op, key string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, behind.ErrBackpressure) && ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ErrBackpressure, ctx.Err())
+	case errors.Is(err, behind.ErrBackpressure):
+		return ErrBackpressure
+	case errors.Is(err, behind.ErrClosed), errors.Is(err, store.ErrClosed):
+		return ErrClosed
+	case errors.Is(err, behind.ErrNoLetter):
+		return &OpError{Op: op, Key: key, Err: ErrNotFound}
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return err
+	case errors.Is(err, store.ErrForeign):
+		s.cache.tel.stats.foreign.Add(1)
+	case errors.Is(err, store.ErrNewer), errors.Is(err, store.ErrLost): // Redis has answered
+	default:
+		s.cache.tel.redisFailed(opPut, err)
+	}
+	return &OpError{Op: op, Key: key, Err: err}
+}
+
+// errSinkLeft is what the span of a sink says that panics or calls Goexit.
+var errSinkLeft = errors.New("the sink did not return")
+
+// sink gives a batch to the writer, in a span.
+func (s *writeBehind[T]) sink(ctx context.Context, batch []behind.Mutation) (err error) {
+	ctx, span := s.cache.tel.start(ctx, opFlush)
+	err = errSinkLeft // until it returns
+	defer func() { s.cache.tel.end(span, err) }()
+	err = s.give(ctx, batch)
+	return err
+}
+
+func (s *writeBehind[T]) give(ctx context.Context, batch []behind.Mutation) error {
+	out, err := s.decode(batch)
+	if err != nil {
+		return err
+	}
+	return s.writer(ctx, out)
+}
+
+// decode decodes a batch. A value that does not decode is an error of the batch,
+// which is then halved until that value is alone.
+func (s *writeBehind[T]) decode(batch []behind.Mutation) ([]Mutation[T], error) {
+	c := s.cache
+	out := make([]Mutation[T], len(batch))
+	for i, m := range batch {
+		out[i] = Mutation[T]{Key: m.Key, Deleted: m.Deleted, Version: m.Version}
+		if m.Deleted {
+			continue
+		}
+		if m.Codec != c.config.codecID || m.Schema != c.config.schema {
+			return nil, fmt.Errorf("encoded by codec %d in schema %d, not %d and %d", m.Codec, m.Schema, c.config.codecID, c.config.schema)
+		}
+		if err := c.config.codec.Decode(m.Payload, &out[i].Value); err != nil {
+			return nil, fmt.Errorf("decode: %w", err)
+		}
+	}
+	return out, nil
+}
+
+func (s *writeBehind[T]) flush(ctx context.Context) (dirty int, err error) {
+	err = s.engine.Flush(ctx)
+	if err == nil || ctx.Err() == nil { // of a Redis that fails no number can be asked
+		return 0, s.translate(ctx, "flush", "", err)
+	}
+	sample, failed := s.engine.Sample(context.WithoutCancel(ctx))
+	return sample.Dirty, errors.Join(s.translate(ctx, "flush", "", err), failed)
+}
+
+func (s *writeBehind[T]) drain(ctx context.Context) (dirty int, err error) {
+	return s.engine.Shutdown(ctx)
+}
+
+func (s *writeBehind[T]) shut() (dirty int, err error) {
+	if s.engine == nil {
+		return 0, nil
+	}
+	dirty, err = s.engine.Close()
+	if err != nil {
+		err = &OpError{Op: "close", Err: err}
+	}
+	return dirty, err
+}
+
+// settleKey waits until the key is flushed, as Update does before its own write.
+func (s *writeBehind[T]) settleKey(ctx context.Context, key string) error {
+	return s.engine.FlushKey(ctx, key)
+}

@@ -1,0 +1,175 @@
+package cache_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/codes"
+
+	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/cachetest"
+)
+
+// pipelines says when a pipeline was sent.
+type pipelines struct {
+	*outage
+	sent chan struct{}
+}
+
+func (p pipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		select {
+		case p.sent <- struct{}{}:
+		default:
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// Flush and Update that wait while the cache closes.
+func TestCloseEndsAFlushThatWaits(t *testing.T) {
+	for name, wait := range map[string]func(c *cache.Cache[string], ctx context.Context) error{
+		"Flush": func(c *cache.Cache[string], ctx context.Context) error { return c.Flush(ctx) },
+		"Update": func(c *cache.Cache[string], ctx context.Context) error {
+			return c.Update(ctx, "k", func(context.Context) error { return nil })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rdb := cachetest.Redis(t)
+			c := newPutter(t, rdb)
+			require.NoError(t, c.Set(t.Context(), "k", "v"))
+			p := pipelines{&outage{}, make(chan struct{})}
+			rdb.AddHook(p)
+			waits := start(func() (struct{}, error) { return struct{}{}, wait(c, t.Context()) })
+			soon(t, p.sent, "the first look")
+			soon(t, p.sent, "the second look")
+			_ = c.Close()
+			assert.ErrorIs(t, soon(t, waits, name).err, cache.ErrClosed)
+			assert.Zero(t, c.Stats().RedisErrors)
+		})
+	}
+}
+
+// Flush, Redis down: an *OpError, counted.
+func TestFlushReportsRedisAsAnOpError(t *testing.T) {
+	rdb := cachetest.Redis(t)
+	c := newPutter(t, rdb)
+	rdb.Fail("LOADING Redis is loading the dataset in memory")
+	err := c.Flush(t.Context())
+	var opErr *cache.OpError
+	if assert.ErrorAs(t, err, &opErr) {
+		assert.Equal(t, "flush", opErr.Op)
+	}
+	rdb.Heal()
+}
+
+// a refused retry is no failure of Redis.
+func TestARefusedRetryIsNoRedisError(t *testing.T) {
+	rows, _ := picky(func() error { return errRefused })
+	called := 0
+	c := newBehind(t, cachetest.Redis(t), rows, oneTry, cache.WithHooks(cache.Hooks{RedisError: func(string, error) { called++ }}))
+	require.NoError(t, c.Set(t.Context(), "k", "bad"))
+	require.NoError(t, c.Flush(t.Context()))
+	require.NoError(t, c.Set(t.Context(), "k", "newer"))
+	require.Error(t, c.RetryDeadLetter(t.Context(), letters(t, c)[0].ID))
+	assert.Zero(t, c.Stats().RedisErrors)
+	assert.Zero(t, called)
+}
+
+// bad options touch nothing and are reported with the others.
+func TestBadWriteBehindOptionsAreReportedBeforeRedisIsAsked(t *testing.T) {
+	rdb := cachetest.Redis(t)
+	_, err := openBehind(rdb, newLedger(), cache.WriteBehindOptions{Partitions: 7, BatchSize: -1, Interval: -1}, cache.WithXFetch(-1))
+	assert.ErrorContains(t, err, "BatchSize")
+	assert.ErrorContains(t, err, "Interval")
+	assert.ErrorContains(t, err, "WithXFetch")
+	_, err = openBehind(rdb, newLedger(), cache.WriteBehindOptions{Partitions: 7, BatchSize: -1})
+	assert.Error(t, err)
+	assert.Zero(t, rdb.DBSize(t.Context()).Val(), "the name was claimed, with 7 partitions, by a cache that never was")
+}
+
+// the span of a sink that panics.
+func TestTheSpanOfASinkThatPanicsIsAnError(t *testing.T) {
+	recorded := newRecorder()
+	rows, _ := picky(func() error { panic("poison") })
+	c := newBehind(t, cachetest.Redis(t), rows, oneTry, cache.WithTracerProvider(recorded))
+	require.NoError(t, c.Set(t.Context(), "k", "bad"))
+	eventually(t, func() bool { return len(letters(t, c)) == 1 }, "the dead letter")
+	span := recorded.named(t, "cache.flush")
+	assert.Equal(t, codes.Error, span.Status.Code)
+}
+
+// the span of a put that was refused.
+func TestTheSpanOfARefusedPutIsAnError(t *testing.T) {
+	recorded := newRecorder()
+	c := newBehind(t, cachetest.Redis(t), nil, cache.WriteBehindOptions{Partitions: 1, MaxDirty: 1, Refuse: true}, cache.WithTracerProvider(recorded))
+	require.NoError(t, c.Set(t.Context(), "a", "1"))
+	recorded.memory.Reset()
+	require.ErrorIs(t, c.Set(t.Context(), "b", "1"), cache.ErrBackpressure)
+	span := recorded.named(t, "cache.put")
+	assert.Equal(t, codes.Error, span.Status.Code)
+}
+
+// a codec that panics.
+type panicky struct{ cache.Codec }
+
+func (p panicky) Append(dst []byte, v any) ([]byte, error) {
+	if s, ok := v.(string); ok && s == "panic" {
+		panic("codec")
+	}
+	return p.Codec.Append(dst, v)
+}
+
+func (p panicky) Decode(data []byte, into any) error {
+	if string(data) == `"poison"` {
+		panic("codec")
+	}
+	return p.Codec.Decode(data, into)
+}
+
+func TestACodecThatPanicsInTheSinkIsADeadLetter(t *testing.T) {
+	rows := newLedger()
+	c := newBehind(t, cachetest.Redis(t), rows, oneTry, cache.WithCodec(panicky{cache.JSON}))
+	require.NoError(t, c.SetMany(t.Context(), map[string]string{"k": "poison", "l": "v"}))
+	require.NoError(t, c.Flush(t.Context()))
+	assert.Len(t, letters(t, c), 1)
+	assert.Equal(t, map[string]string{"l": "v"}, rows.values())
+}
+
+// Workers below -1.
+func TestWorkersBelowMinusOne(t *testing.T) {
+	_, err := openBehind(cachetest.Redis(t), newLedger(), cache.WriteBehindOptions{Workers: -2})
+	assert.ErrorContains(t, err, "Workers")
+}
+
+// Close when Redis is gone: says it does not know.
+func TestCloseWhileRedisIsDown(t *testing.T) {
+	rdb := cachetest.Redis(t)
+	c := newPutter(t, rdb)
+	require.NoError(t, c.Set(t.Context(), "k", "v"))
+	rdb.Fail("LOADING Redis is loading the dataset in memory")
+	var opErr *cache.OpError
+	require.ErrorAs(t, c.Close(), &opErr, "how many keys are dirty cannot be asked")
+	assert.Equal(t, "close", opErr.Op)
+}
+
+// An invalidation that Redis did not accept must not hide a later put.
+func TestAQueuedInvalidationDoesNotHideALaterPut(t *testing.T) {
+	rdb := cachetest.Redis(t)
+	cut := &outage{}
+	rdb.AddHook(cut)
+	c := newPutter(t, rdb)
+	for i := range 20 {
+		v := string(rune('a' + i))
+		cut.on.Store(true)
+		require.ErrorIs(t, c.Invalidate(t.Context(), "k"), cache.ErrPending)
+		cut.on.Store(false)
+		require.NoError(t, c.Set(t.Context(), "k", v))
+		got, err := c.GetOrLoad(t.Context(), "k", value("old row"))
+		require.NoError(t, err)
+		require.Equal(t, v, got, "an acknowledged put is readable at once")
+	}
+}

@@ -1,0 +1,113 @@
+package cache_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/codes"
+
+	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/cachetest"
+)
+
+func TestWriteBehindStats(t *testing.T) {
+	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		rows, bad := picky(func() error { return errRefused })
+		held, refuse := make(chan struct{}), rows.before
+		rows.before = func(ctx context.Context, batch []cache.Mutation[string]) error {
+			<-held
+			return refuse(ctx, batch)
+		}
+		c := newBehind(t, rdb, rows, cache.WriteBehindOptions{MaxAttempts: 1, Interval: time.Second})
+		require.NoError(t, c.Set(t.Context(), "good", "good"))
+		require.NoError(t, c.Set(t.Context(), "bad", "bad"))
+		time.Sleep(5 * time.Second)
+		s := c.Stats()
+		assert.EqualValues(t, 2, s.Dirty)
+		assert.InDelta(t, 5*time.Second, s.Lag, float64(time.Second))
+		assert.Zero(t, s.Flushed)
+		assert.Zero(t, s.FlushErrors)
+
+		close(held)
+		time.Sleep(2 * time.Second)
+		s = c.Stats()
+		assert.Zero(t, s.Dirty)
+		assert.Zero(t, s.Lag)
+		assert.EqualValues(t, 1, s.Flushed)
+		assert.EqualValues(t, 1, s.DeadLetters)
+		assert.NotZero(t, s.FlushErrors)
+
+		bad.Store(false)
+		require.NoError(t, c.RetryDeadLetter(t.Context(), letters(t, c)[0].ID))
+		require.NoError(t, c.Flush(t.Context()))
+		time.Sleep(2 * time.Second)
+		s = c.Stats()
+		assert.EqualValues(t, 2, s.Flushed)
+		assert.Zero(t, s.DeadLetters)
+		assert.Zero(t, s.RedisErrors)
+	})
+}
+
+// A sink that fails for a while is asked again: nothing is given up.
+func TestWriteBehindRetriesUntilTheSinkIsBack(t *testing.T) {
+	failures := atomic.Int64{}
+	rows := newLedger()
+	rows.before = func(context.Context, []cache.Mutation[string]) error {
+		if failures.Add(1) <= 3 {
+			return errRefused
+		}
+		return nil
+	}
+	c := newBehind(t, durable(t).Client(t), rows, cache.WriteBehindOptions{})
+	want := map[string]string{"a": "1", "b": "2", "c": "3", "d": "4", "e": "5"}
+	require.NoError(t, c.SetMany(t.Context(), want))
+	require.NoError(t, c.Flush(t.Context()))
+	assert.Equal(t, want, rows.values())
+	assert.Empty(t, letters(t, c))
+	assert.GreaterOrEqual(t, c.Stats().FlushErrors, int64(3))
+}
+
+func TestWriteBehindSpans(t *testing.T) {
+	const key = "k"
+	recorded := newRecorder()
+	rdb := cachetest.Redis(t)
+	c := newPutter(t, rdb, cache.WithTracerProvider(recorded))
+	require.NoError(t, c.Set(t.Context(), key, secret))
+	put := recorded.named(t, "cache.put")
+	assert.Equal(t, codes.Unset, put.Status.Code)
+	attributes := attributes(&put)
+	assert.Equal(t, "put", attributes["cache.operation"])
+	assert.Equal(t, "behind", attributes["cache.name"])
+	assert.EqualValues(t, secretSize, attributes["cache.item_size"])
+
+	recorded.memory.Reset()
+	require.NoError(t, c.Delete(t.Context(), key))
+	recorded.named(t, "cache.put")
+
+	recorded.memory.Reset()
+	worker := newBehind(t, rdb, newLedger(), cache.WriteBehindOptions{}, cache.WithTracerProvider(recorded))
+	eventually(t, func() bool { return worker.Stats().Flushed == 1 }, "the sink")
+	flush := recorded.named(t, "cache.flush")
+	assert.Equal(t, codes.Unset, flush.Status.Code)
+	assert.False(t, flush.Parent.IsValid(), "it belongs to no request")
+
+	recorded.memory.Reset()
+	require.NoError(t, c.Flush(t.Context()))
+	recorded.named(t, "cache.flush")
+	assert.NotContains(t, everything(recorded), secret)
+}
+
+func TestWriteBehindSpanOfASinkThatFails(t *testing.T) {
+	recorded := newRecorder()
+	rows, _ := picky(func() error { return errRefused })
+	c := newBehind(t, cachetest.Redis(t), rows, oneTry, cache.WithTracerProvider(recorded))
+	require.NoError(t, c.Set(t.Context(), "k", "bad"))
+	eventually(t, func() bool { return len(letters(t, c)) == 1 }, "the dead letter")
+	flush := recorded.named(t, "cache.flush")
+	assert.Equal(t, codes.Error, flush.Status.Code)
+}

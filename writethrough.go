@@ -1,0 +1,197 @@
+package cache
+
+import (
+	"context"
+	"errors"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// Writer writes to the system of record on behalf of [Cache.Set] and
+// [Cache.Delete]. A write that returned nil is committed. Its context ends after
+// 29 s, before the write intent does.
+type Writer[T any] interface {
+	Write(ctx context.Context, key string, v T) error
+	Delete(ctx context.Context, key string) error
+}
+
+// ReturningWriter is optional on a [Writer]: stored is what the system of record
+// now holds, with its defaults, its triggers' work and the version it assigned.
+// The cache keeps stored instead of v.
+type ReturningWriter[T any] interface {
+	WriteReturning(ctx context.Context, key string, v T) (stored T, err error)
+}
+
+// WriteThroughOption is an option of [WriteThrough].
+type WriteThroughOption interface{ apply(*writeThroughOptions) }
+
+// writeThroughOptions are what the options add up to: refuse writes that cannot
+// be guarded; store by version instead of by intent.
+type writeThroughOptions struct{ refuse, unguarded bool }
+
+type writeThroughOption func(*writeThroughOptions)
+
+func (f writeThroughOption) apply(o *writeThroughOptions) { f(o) }
+
+// FailClosed refuses a write, also one of Update, while Redis does not take its
+// intent: the error is an [*OpError] and nothing was written. By default the
+// write is made and its invalidation queued, which is reported as [ErrPending].
+func FailClosed() WriteThroughOption {
+	return writeThroughOption(func(o *writeThroughOptions) { o.refuse = true })
+}
+
+// Unguarded stores what a [ReturningWriter] returned by its CacheVersion instead
+// of under a write intent. That is one round trip less, and not crash-safe: a
+// process that dies after the write and before the store leaves the old entry
+// until its hard TTL. Concurrent writers end with the newest version or with
+// nothing cached; a value without a version is invalidated instead of stored.
+// New refuses it for a writer that returns nothing.
+func Unguarded() WriteThroughOption {
+	return writeThroughOption(func(o *writeThroughOptions) { o.unguarded = true })
+}
+
+// writeThrough is the strategy of WriteThrough.
+type writeThrough[T any] struct {
+	writer    Writer[T]
+	returning ReturningWriter[T] // nil: the value is stored as it was given
+	writeThroughOptions
+	unbuffered
+}
+
+// WriteThrough is the strategy whose Set and Delete write the system of record
+// first, through w, and the cache second:
+//
+//  1. A write intent goes into the key's record: from then on readers load
+//     without storing, and running loads store nothing.
+//  2. w writes.
+//  3. The intent is replaced by the new value, if no other write overlapped,
+//     else removed.
+//
+// A process that dies on the way leaves nothing stale behind: the intent ends by
+// itself after 30 s. w's error is returned unchanged, and nothing is cached. If
+// Redis fails, see [FailClosed].
+func WriteThrough[T any](w Writer[T], opts ...WriteThroughOption) Strategy[T] {
+	s := &writeThrough[T]{writer: w}
+	s.returning, _ = w.(ReturningWriter[T])
+	for _, option := range opts {
+		if option != nil {
+			option.apply(&s.writeThroughOptions)
+		}
+	}
+	return s
+}
+
+func (s *writeThrough[T]) problem() string {
+	switch {
+	case isNil(s.writer):
+		return "WriteThrough: the writer is nil"
+	case s.unguarded && s.returning == nil:
+		return "Unguarded: the writer does not return what it stored (ReturningWriter)"
+	}
+	return ""
+}
+
+func (s *writeThrough[T]) failClosed() bool { return s.refuse }
+
+func (s *writeThrough[T]) open(*Cache[T]) error { return nil }
+
+func (s *writeThrough[T]) set(ctx context.Context, c *Cache[T], key string, v T, kept entry) error {
+	write := func(ctx context.Context) (T, error) { return s.write(ctx, key, v) }
+	if s.unguarded {
+		return c.writeVersioned(ctx, key, kept, write)
+	}
+	return c.writeGuarded(ctx, "set", key, kept, write)
+}
+
+// write calls the writer and returns what the system of record now holds.
+func (s *writeThrough[T]) write(ctx context.Context, key string, v T) (T, error) {
+	if s.returning != nil {
+		return s.returning.WriteReturning(ctx, key, v)
+	}
+	return v, s.writer.Write(ctx, key, v)
+}
+
+func (s *writeThrough[T]) remove(ctx context.Context, c *Cache[T], op string, keys []string) error {
+	return forEach(keys, func(key string) error {
+		return c.writeGuarded(ctx, op, key, c.config.entry, func(ctx context.Context) (v T, err error) {
+			if err := s.writer.Delete(ctx, key); err != nil {
+				return v, err
+			}
+			return v, errDeleted
+		})
+	})
+}
+
+// writeGuarded makes a write under an intent and then stores what write
+// returned. After errDeleted the absence is stored, if the class remembers it.
+func (c *Cache[T]) writeGuarded(ctx context.Context, op, key string, kept entry, write func(context.Context) (T, error)) error {
+	g, err := c.guard(ctx, op, key)
+	if err != nil {
+		return err
+	}
+	return g.run(ctx, func(ctx context.Context) (entry *stored, err error) {
+		err = contain(func() error {
+			v, err := write(ctx)
+			if err == nil || err == errDeleted { //nolint:errorlint // ours, and never wrapped
+				entry, err = c.entryOf(kept, g.redisKey, v, err != nil), nil
+			}
+			return err
+		})
+		return entry, err
+	})
+}
+
+// errDeleted is what a write returns in place of a value that it deleted.
+var errDeleted = errors.New("deleted")
+
+// entryOf encodes what a write left in the system of record, or returns nil if
+// that is not to be stored or cannot be encoded.
+func (c *Cache[T]) entryOf(kept entry, redisKey string, v T, absent bool) *stored {
+	if !kept.store || absent && kept.class.Absent <= 0 {
+		return nil
+	}
+	entry := &stored{class: kept.class, absent: absent}
+	if err := contain(func() error { return c.encode(entry, redisKey, v) }); err != nil {
+		c.tel.unencodable(err)
+		return nil
+	}
+	return entry
+}
+
+// writeVersioned makes a write without an intent and lets its version decide
+// what the cache holds.
+func (c *Cache[T]) writeVersioned(ctx context.Context, key string, kept entry, write func(context.Context) (T, error)) error {
+	limited, cancel := context.WithTimeout(ctx, writeTime)
+	defer cancel()
+	var v T
+	err := contain(func() (err error) { v, err = write(limited); return err })
+	after := context.WithoutCancel(ctx)
+	if err != nil {
+		// It may have been committed all the same. What could not be removed is
+		// queued; the caller hears of its own error only.
+		_ = c.invalidate(after, "set", []string{key})
+		return err
+	}
+	entry := c.entryOf(kept, c.redisKey(key), v, false)
+	if entry == nil || entry.version == 0 {
+		return c.invalidate(after, "set", []string{key})
+	}
+	return c.putVersioned(after, key, entry)
+}
+
+// putVersioned stores an entry over an older version of itself.
+func (c *Cache[T]) putVersioned(ctx context.Context, key string, entry *stored) error {
+	redisKey := c.redisKey(key)
+	ctx, span := c.tel.start(ctx, opPut)
+	_, err := c.store.SetVersioned(ctx, redisKey, store.Entry{
+		Version: entry.version, TTL: entry.life(entry.began), CID: envelope.NewToken(), Body: entry.body,
+	})
+	if err != nil {
+		c.tel.redisFailed(opPut, err)
+		err = c.queue("set", key, err)
+	}
+	c.flights.detach(key)
+	c.endPut(ctx, span, key, redisKey, entry, err)
+	return err
+}
