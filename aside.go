@@ -48,7 +48,7 @@ type Loader[T any] func(ctx context.Context, key string) (T, error)
 // the options of the caller that started it, so calls for one key should use
 // the same ones: [Cache.ReadThrough] binds them.
 func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load Loader[T], opts ...EntryOption) (T, error) {
-	kept, err := c.config.entry.with(opts)
+	kept, err := c.kept(opts)
 	if err != nil {
 		var zero T
 		return zero, &OpError{Op: "get", Key: key, Err: err}
@@ -67,7 +67,7 @@ type ReadThrough[T any] struct {
 // ReadThrough binds load and opts once, so that calls need not repeat them. A
 // nil load or a bad option is reported by each Get.
 func (c *Cache[T]) ReadThrough(load Loader[T], opts ...EntryOption) *ReadThrough[T] {
-	kept, err := c.config.entry.with(opts)
+	kept, err := c.kept(opts)
 	return &ReadThrough[T]{cache: c, load: load, entry: kept, err: err}
 }
 
@@ -157,9 +157,13 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got ans
 		return seen, got, nil
 	}
 	got.asked = true
-	rec, err := c.read(ctx, seen.redisKey)
+	rec, tokens, err := c.read(ctx, seen.redisKey, call.entry.tags)
 	if problem := c.meta.problem(); problem != nil {
 		return seen, got, &OpError{Op: "get", Key: call.key, Err: problem}
+	}
+	if err == nil {
+		seen.record = c.reader(call.entry.class).classify(seen.redisKey, rec)
+		err = c.verify(ctx, &seen.record, call.entry.tags, tokens)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -167,10 +171,9 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got ans
 		}
 		c.tel.redisFailed(opGet, err)
 		c.tel.stats.bypassed.Add(1)
-		seen.unread, seen.failure = true, err
-		return seen, got, nil
+		return sight{redisKey: seen.redisKey, unread: true, failure: err}, got, nil
 	}
-	seen.record = c.reader(call.entry.class).classify(seen.redisKey, rec)
+	pending = pending || c.pending.hasTags(c.space, seen.body.Tags)
 	if pending && seen.header.Kind != envelope.Dirty { // a put is newer than what was invalidated
 		c.tel.stats.bypassed.Add(1)
 		return sight{redisKey: seen.redisKey, unread: true}, got, nil
@@ -191,17 +194,43 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got ans
 	return seen, got, err
 }
 
-// read reads one record, the first time together with the meta record.
-func (c *Cache[T]) read(ctx context.Context, redisKey string) (store.Record, error) {
-	if c.meta.known() {
-		return c.store.Read(ctx, redisKey)
+// read reads one record, the tokens of tags with it, and from time to time the
+// clear token; the first time also the meta record.
+func (c *Cache[T]) read(ctx context.Context, redisKey string, tags []tagRef) (store.Record, []envelope.Token, error) {
+	clear, meta := c.clear.due(), !c.meta.known()
+	if !clear && !meta && len(tags) == 0 {
+		rec, err := c.store.Read(ctx, redisKey)
+		return rec, nil, err
 	}
-	recs, err := c.store.ReadMany(ctx, []string{redisKey, c.space.Meta()})
+	keys := append(make([]string, 0, len(tags)+3), redisKey)
+	for _, t := range tags {
+		keys = append(keys, t.key)
+	}
+	if clear {
+		keys = append(keys, c.space.Clear())
+	}
+	if meta {
+		keys = append(keys, c.space.Meta())
+	}
+	sent := time.Now()
+	recs, err := c.store.ReadTogether(ctx, keys...)
 	if err != nil {
-		return store.Record{}, err
+		if clear {
+			c.clear.unheard()
+		}
+		return store.Record{}, nil, err
 	}
-	c.meta.settle(string(recs[1].Data))
-	return recs[0], nil
+	tokens := make([]envelope.Token, len(tags))
+	for i := range tags {
+		tokens[i] = store.TokenIn(recs[1+i])
+	}
+	if clear {
+		c.clear.learn(store.TokenIn(recs[1+len(tags)]), sent)
+	}
+	if meta {
+		c.meta.settle(string(recs[len(recs)-1].Data))
+	}
+	return recs[0], tokens, nil
 }
 
 // open decodes a record that may be served into got. One that does not decode

@@ -29,6 +29,8 @@ type Cache[T any] struct {
 	redisKey  func(key string) string // where an entry lives is up to the strategy
 	buffered  bool                    // the strategy keeps writes in Redis that are not flushed yet
 	meta      agreement
+	clear     clearToken
+	channel   string // where changes are told
 	flights   *group[T]
 	refreshes *refreshes
 	slides    *refreshes
@@ -97,6 +99,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		return nil, &OpError{Op: "new", Key: name, Err: errors.Join(config.problems...)}
 	}
 	config.codecID = codecID(config.codec)
+	config.entry.refer(space)
 	config.budgets.Logger = config.logger
 	c := &Cache[T]{
 		config: config, space: space, strategy: s,
@@ -104,6 +107,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		tel:       newTelemetry(name, &config),
 		version:   versionOf[T](),
 		redisKey:  space.Entry,
+		channel:   space.Channel(),
 		flights:   newGroup[T](),
 		refreshes: newRefreshes(config.loadLimit),
 		slides:    newRefreshes(config.loadLimit),
@@ -157,7 +161,7 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
 // The error is an [*OpError]: the value cannot be encoded, or Redis did not
 // answer, and then the write may still take effect. It costs one round trip.
 func (c *Cache[T]) Set(ctx context.Context, key string, v T, opts ...EntryOption) error {
-	kept, err := c.config.entry.with(opts)
+	kept, err := c.kept(opts)
 	if err != nil {
 		return &OpError{Op: "set", Key: key, Err: err}
 	}

@@ -114,7 +114,7 @@ func (t *trip[T]) fill(ctx context.Context, v T, absent error) {
 	c := t.cache
 	result := landing[T]{value: v, size: -1, err: absent}
 	cost := t.asked + t.loadTook
-	entry := stored{class: t.entry.class, absent: absent != nil, loadedAt: t.granted, began: t.loadBegan, delta: cost, ewma: cost}
+	entry := stored{class: t.entry.class, stamp: t.stamp, absent: absent != nil, loadedAt: t.granted, began: t.loadBegan, delta: cost, ewma: cost}
 	if t.seen.body.EWMA > 0 {
 		entry.ewma = loadCost(cost, t.seen.body.EWMA)
 	}
@@ -136,22 +136,41 @@ func (t *trip[T]) fill(ctx context.Context, v T, absent error) {
 	t.commit(ctx, &entry, proof, result)
 }
 
-// commit sends the entry. Only an accepted commit proves the value to those
-// who joined the flight.
+// commit sends the entry. Only an accepted commit proves the value to those who
+// joined the flight, and only if the tokens that it depends on are still there
+// behind the seal (model variant 34):
+//
+//  1. R1 loads v1 with T1, the token of its tag.
+//  2. W updates the row to v2 and invalidates the tag: T2. W returns.
+//  3. R2 starts, misses, and joins R1.
+//  4. R1 commits v1 with T1: accepted, for nobody touched the record. It is
+//     invalid to all readers, but R2 would be served v1.
 func (t *trip[T]) commit(ctx context.Context, entry *stored, proof int, result landing[T]) {
 	c := t.cache
+	reread := tagKeys(t.tags)
+	clear, held := c.clear.current()
+	if !held {
+		reread = append(reread, c.space.Clear())
+	}
 	ctx, span := c.tel.start(ctx, opPut)
-	verdict, err := c.store.Commit(ctx, t.redisKey, store.Commit{
-		Token: t.token, TTL: entry.life(time.Now()), Version: entry.version,
-		Body: entry.body, Absent: entry.absent,
+	sent := time.Now()
+	verdict, tokens, err := c.store.Commit(ctx, t.redisKey, store.Commit{
+		Token: t.token, TTL: entry.life(sent), Version: entry.version,
+		Body: entry.body, Absent: entry.absent, Notice: c.notice(t.key), Reread: reread,
 	})
+	if !held && tokens != nil {
+		clear = tokens[len(t.tags)]
+		c.clear.learn(clear, sent)
+	}
 	c.endPut(ctx, span, t.key, t.redisKey, entry, err)
 	t.held = err != nil // perhaps
 	switch {
 	case err != nil:
 		c.tel.redisFailed(opPut, err)
 	case verdict == store.Committed:
-		result.proof = proof
+		if clear == entry.stamp.clear && (tokens != nil || len(reread) == 0) && entry.stamp.valid(tokens) {
+			result.proof = proof
+		}
 	case verdict == store.Older:
 		result.again = true
 		t.refused()
@@ -166,6 +185,7 @@ func (t *trip[T]) refused() { t.cache.tel.refused(t.key) }
 // stored is an entry on its way into Redis.
 type stored struct {
 	class       *TTL
+	stamp       stamp
 	absent      bool
 	version     uint64
 	loadedAt    int64 // Redis time in ms; 0: unknown
@@ -192,7 +212,7 @@ func (s *stored) life(now time.Time) time.Duration {
 func (c *Cache[T]) encode(s *stored, redisKey string, v T) error {
 	body := envelope.Body{
 		Absent: s.absent, Codec: c.config.codecID, Schema: c.config.schema,
-		LoadedAt: s.loadedAt, Delta: s.delta, EWMA: s.ewma,
+		LoadedAt: s.loadedAt, Delta: s.delta, EWMA: s.ewma, Clear: s.stamp.clear, Tags: s.stamp.tags,
 	}
 	s.size = -1
 	if s.absent {

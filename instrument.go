@@ -116,7 +116,9 @@ func (t *telemetry) saw(r *record) {
 			t.logger.Error("a write that is not flushed yet cannot be read by this program; it stays, and values are loaded beside it")
 		}
 	case invalid:
-		t.stats.corrupt.Add(1)
+		if !r.void {
+			t.stats.corrupt.Add(1)
+		}
 	}
 }
 

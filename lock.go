@@ -43,6 +43,8 @@ type trip[T any] struct {
 	token   envelope.Token // the lease's, unique per acquire
 	held    bool           // the lease may be ours: released at the end at the latest
 	granted int64          // Redis time of the grant in ms
+	tags    []tagRef       // those of the call and of the record that was seen
+	stamp   stamp          // captured with the lease, before the loader is called
 	asked   time.Duration  // the acquire's round trip, part of the load's cost
 	waited  bool           // it has waited for another process
 	landed  bool
@@ -123,10 +125,12 @@ func (t *trip[T]) land(result landing[T]) {
 // and nobody joins, or it sees the queue here.
 func (t *trip[T]) acquire(ctx context.Context) {
 	for !t.landed {
-		if t.cache.pending.has(t.key) {
+		t.tags = t.cache.union(t.entry.tags, t.seen.body.Tags)
+		if t.cache.pending.has(t.key) || t.cache.pending.hasRefs(t.tags) || len(t.tags) > maxTags {
 			t.loadUnleased(ctx)
 			return
 		}
+		t.cache.flights.depend(t.flight, t.tags)
 		grant, proof, err := t.ask(ctx)
 		switch {
 		case err != nil:
@@ -135,7 +139,7 @@ func (t *trip[T]) acquire(ctx context.Context) {
 			t.granted = grant.Now
 			t.loadLeased(ctx)
 		case grant.Answer == store.Held:
-			if !t.receive(grant.Record, proof) && t.seen.untouchable() {
+			if !t.receive(ctx, grant.Record, t.tags, grant.Tokens, proof) && t.seen.untouchable() {
 				t.loadUnleased(ctx)
 			}
 		case grant.Answer == store.Busy:
@@ -149,31 +153,48 @@ func (t *trip[T]) acquire(ctx context.Context) {
 	}
 }
 
-// ask sends one acquire. What it answers with is proven for the callers that
-// joined before it was sent.
+// ask sends one acquire, and captures the tokens that the entry will depend on:
+// the clear token only where no lease of it holds. What it answers with is proven
+// for the callers that joined before it was sent.
 func (t *trip[T]) ask(ctx context.Context) (store.Grant, int, error) {
+	c := t.cache
 	t.token = envelope.NewToken()
-	proof := t.cache.flights.prove(t.flight)
+	capture := captureKeys(t.tags, t.entry.class)
+	clear, held := c.clear.current()
+	if !held {
+		capture = append(capture, c.clearKey())
+	}
+	proof := c.flights.prove(t.flight)
 	began := time.Now()
-	grant, err := t.cache.store.Acquire(ctx, t.redisKey, store.Acquire{
+	grant, err := c.store.Acquire(ctx, t.redisKey, store.Acquire{
 		Token: t.token, Lease: leaseTime, Retain: leaseRetain,
-		Seen: t.seen.header.CID, Invalid: t.seen.state == invalid,
+		Seen: t.seen.header.CID, Invalid: t.seen.state == invalid, Capture: capture,
 	})
 	t.asked = time.Since(began)
 	t.held = err != nil || grant.Answer == store.Granted || grant.Answer == store.GrantedOver
 	if err != nil {
-		t.cache.tel.redisFailed(opLoad, err)
-	} else {
-		t.cache.clock.sample(grant.Now)
+		c.tel.redisFailed(opLoad, err)
+		return grant, proof, err
 	}
-	return grant, proof, err
+	c.clock.sample(grant.Now)
+	if !held {
+		clear = grant.Tokens[len(t.tags)]
+		c.clear.learn(clear, began)
+	}
+	t.stamp = stampOf(clear, t.tags, grant.Tokens)
+	return grant, proof, nil
 }
 
-// receive takes a record that acquire or a poll answered with. It reports
-// false if the record is none to serve; acquire is then asked about that one.
-func (t *trip[T]) receive(rec store.Record, proof int) bool {
+// receive takes a record that acquire or a poll answered with, and the tokens of
+// tags that were read beside it. It reports false if the record is none to serve;
+// acquire is then asked about that one.
+func (t *trip[T]) receive(ctx context.Context, rec store.Record, tags []tagRef, tokens []envelope.Token, proof int) bool {
 	t.seen = t.cache.reader(t.entry.class).classify(t.redisKey, rec)
-	if t.seen.state != fresh {
+	if err := t.cache.verify(ctx, &t.seen, tags, tokens); err != nil {
+		t.cache.tel.redisFailed(opLoad, err)
+		t.seen.state = bypassed
+	}
+	if t.seen.state != fresh || t.cache.pending.hasTags(t.cache.space, t.seen.body.Tags) {
 		return false
 	}
 	got, absent := answer[T]{size: -1}, error(nil)
@@ -220,12 +241,12 @@ func (t *trip[T]) poll(ctx context.Context, left time.Duration, hurry <-chan str
 	w.runsOut = w.began.Add(left)
 	for w.pause(ctx) {
 		proof := t.cache.flights.prove(t.flight)
-		rec, err := t.cache.store.Read(ctx, t.redisKey)
+		rec, tokens, err := t.cache.read(ctx, t.redisKey, t.entry.tags)
 		if err != nil {
 			t.cache.tel.redisFailed(opLockWait, err)
 			return false
 		}
-		if t.receive(rec, proof) || w.over(t.seen.header) {
+		if t.receive(ctx, rec, t.entry.tags, tokens, proof) || w.over(t.seen.header) {
 			return true
 		}
 	}

@@ -16,7 +16,7 @@ const manyAtOnce = 8
 // SetMany is [Cache.Set] for several keys, in no particular order. The errors are
 // those of Set, joined; keys without one were set.
 func (c *Cache[T]) SetMany(ctx context.Context, entries map[string]T, opts ...EntryOption) error {
-	kept, err := c.config.entry.with(opts)
+	kept, err := c.kept(opts)
 	if err != nil {
 		return &OpError{Op: "set", Err: err}
 	}

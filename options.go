@@ -264,6 +264,7 @@ func WithKeyGroup(f func(key string) string) Option {
 // call's.
 type EntryOption struct {
 	class *TTL
+	tags  []string
 	given entryOptionKind
 	store bool
 }
@@ -273,6 +274,7 @@ type entryOptionKind uint8
 const (
 	givenExpires entryOptionKind = iota + 1
 	givenStoreIf
+	givenTagged
 )
 
 func (o EntryOption) apply(c *config) {
@@ -303,6 +305,8 @@ func StoreIf(ok bool) EntryOption {
 type entry struct {
 	class *TTL
 	store bool
+	names []string // of the tags
+	tags  []tagRef // those of names, as the cache refers to them
 }
 
 // add applies one option. The error names the option and the field.
@@ -315,18 +319,26 @@ func (e *entry) add(o EntryOption) error {
 		e.class = o.class
 	case givenStoreIf:
 		e.store = e.store && o.store
+	case givenTagged:
+		return e.tag(o.tags)
 	default:
-		return errors.New("EntryOption: the zero value is no option; use Expires or StoreIf")
+		return errors.New("EntryOption: the zero value is no option; use Expires, Tagged or StoreIf")
 	}
 	return nil
 }
 
-// with returns e with a call's options applied.
-func (e entry) with(opts []EntryOption) (entry, error) {
+// kept is how a call with these options keeps its entry.
+func (c *Cache[T]) kept(opts []EntryOption) (entry, error) {
+	e := c.config.entry
+	tagged := false
 	for i := range opts {
 		if err := e.add(opts[i]); err != nil {
 			return e, err
 		}
+		tagged = tagged || opts[i].given == givenTagged
+	}
+	if tagged {
+		e.refer(c.space)
 	}
 	return e, nil
 }

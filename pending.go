@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/keyspace"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -16,6 +17,32 @@ import (
 // then this process does not read the key from Redis, so that its own callers
 // are never served what they invalidated; other processes may be, until the
 // queue has drained or the entry's hard TTL is over.
+// The same goes for the entries of a tag, and for the whole cache: which is what
+// the queue becomes when it would hold too much.
+
+// target is what an invalidation is about.
+type target struct {
+	kind targetKind
+	name string // the key, or the Redis key of the tag's token
+}
+
+type targetKind uint8
+
+const (
+	oneKey targetKind = iota
+	oneTag
+	wholeCache
+)
+
+func keyTarget(key string) target { return target{kind: oneKey, name: key} }
+
+func keyTargets(keys []string) []target {
+	all := make([]target, len(keys))
+	for i, key := range keys {
+		all[i] = keyTarget(key)
+	}
+	return all
+}
 
 const (
 	maxPending   = 100_000
@@ -31,33 +58,46 @@ func (e pendingError) Error() string        { return e.error.Error() + "; its in
 func (e pendingError) Is(target error) bool { return target == ErrPending }
 func (e pendingError) Unwrap() error        { return e.error }
 
-// errPendingFull says that an invalidation could not be queued any more.
-var errPendingFull = errors.New("too many invalidations are queued already")
-
 // queue keeps an invalidation that failed with cause for later and returns the
 // error to report. intents are write intents of ours that may still be open.
-func (c *Cache[T]) queue(op, key string, cause error, intents ...envelope.Token) error {
-	if !c.pending.add(key, intents...) {
-		return &OpError{Op: op, Key: key, Err: errors.Join(cause, errPendingFull)}
+func (c *Cache[T]) queue(op string, about target, cause error, intents ...envelope.Token) error {
+	c.pending.add(about, intents...)
+	err := &OpError{Op: op, Err: pendingError{cause}}
+	if about.kind == oneKey {
+		err.Key = about.name
 	}
-	return &OpError{Op: op, Key: key, Err: pendingError{cause}}
+	return err
 }
 
 // retry makes invalidations again: intents that may be open are closed first,
 // else their keys would stay uncached until they end by themselves.
 func (c *Cache[T]) retry(ctx context.Context, batch []owed) []error {
-	keys := make([]string, len(batch))
 	errs := make([]error, len(batch))
 	for i, o := range batch {
-		keys[i] = c.redisKey(o.key)
 		for _, token := range o.intents {
-			if _, err := c.store.EndWrite(ctx, keys[i], store.EndWrite{Token: token}); err != nil {
+			if _, err := c.store.EndWrite(ctx, c.redisKey(o.name), store.EndWrite{Token: token}); err != nil {
 				errs[i] = err
 			}
 		}
 	}
-	for i, err := range c.sendInvalidations(ctx, keys) {
-		errs[i] = errors.Join(errs[i], err)
+	for kind, send := range map[targetKind]func([]string) []error{
+		oneKey:     func(keys []string) []error { return c.sendInvalidations(ctx, keys) },
+		oneTag:     func(keys []string) []error { return c.replaceTags(ctx, keys) },
+		wholeCache: func([]string) []error { return []error{c.clearAgain(ctx)} },
+	} {
+		var names []string
+		var at []int
+		for i, o := range batch {
+			if o.kind == kind {
+				names, at = append(names, o.name), append(at, i)
+			}
+		}
+		if len(names) == 0 {
+			continue
+		}
+		for i, err := range send(names) {
+			errs[at[i]] = errors.Join(errs[at[i]], err)
+		}
 	}
 	return errs
 }
@@ -65,13 +105,14 @@ func (c *Cache[T]) retry(ctx context.Context, batch []owed) []error {
 // pending is the queue. One goroutine drains it, and exists only while it
 // holds something.
 type pending struct {
-	size    atomic.Int64 // len(keys): lets readers pass without the lock
+	size    atomic.Int64 // len(all): lets readers pass without the lock
+	limit   int
 	send    func(ctx context.Context, batch []owed) []error
 	closing <-chan struct{}
 	drainer sync.WaitGroup
 
 	mu      sync.Mutex // protects following
-	keys    map[string]owed
+	all     map[target]owed
 	failure uint64
 	drains  bool
 	closed  bool
@@ -80,43 +121,71 @@ type pending struct {
 
 // owed is one invalidation in the queue.
 type owed struct {
-	key     string
+	target
 	failure uint64 // number of its last failure
 	intents []envelope.Token
 }
 
 func newPending(closing <-chan struct{}, send func(context.Context, []owed) []error) *pending {
-	return &pending{send: send, closing: closing, keys: map[string]owed{}}
+	return &pending{limit: maxPending, send: send, closing: closing, all: map[target]owed{}}
 }
 
-// has reports whether the key's invalidation is queued.
+// has reports whether an invalidation of the key is queued, or of everything.
 func (p *pending) has(key string) bool {
 	if p.size.Load() == 0 {
 		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, ok := p.keys[key]
+	_, one := p.all[keyTarget(key)]
+	_, all := p.all[target{kind: wholeCache}]
+	return one || all
+}
+
+// hasTag reports whether an invalidation is queued of the tag whose token is there.
+func (p *pending) hasTag(redisKey string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.all[target{kind: oneTag, name: redisKey}]
 	return ok
 }
 
-// add queues a key. It reports false if the queue is full. After close what is
-// added is only counted as left.
-func (p *pending) add(key string, intents ...envelope.Token) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	o, ok := p.keys[key]
-	if !ok && len(p.keys) >= maxPending {
+// hasTags reports whether one of an entry's tags is queued.
+func (p *pending) hasTags(space keyspace.Space, tags envelope.Tags) bool {
+	if p.size.Load() == 0 {
 		return false
 	}
+	for i := range tags.Len() {
+		if p.hasTag(space.TagKey(tags.At(i).ID)) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasRefs is hasTags of tags that are known by reference.
+func (p *pending) hasRefs(tags []tagRef) bool {
+	return p.size.Load() > 0 && slices.ContainsFunc(tags, func(t tagRef) bool { return p.hasTag(t.key) })
+}
+
+// add queues an invalidation. One more than the queue may hold makes it one of
+// everything, which needs no memory; the intents that were owed end by themselves.
+// After close what is added is only counted as left.
+func (p *pending) add(about target, intents ...envelope.Token) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o, ok := p.all[about]
+	if !ok && len(p.all) >= p.limit {
+		clear(p.all)
+		about, intents = target{kind: wholeCache}, nil
+	}
 	p.failure++
-	p.keys[key] = owed{key: key, failure: p.failure, intents: append(slices.Clone(o.intents), intents...)}
-	p.size.Store(int64(len(p.keys)))
+	p.all[about] = owed{target: about, failure: p.failure, intents: append(slices.Clone(o.intents), intents...)}
+	p.size.Store(int64(len(p.all)))
 	if !p.drains && !p.closed {
 		p.drains = true
 		p.drainer.Go(p.drain)
 	}
-	return true
 }
 
 // drain retries until the queue is empty or the cache closes.
@@ -152,18 +221,18 @@ func (p *pending) try() bool {
 		switch {
 		case errs[i] != nil:
 			ok = false
-		case p.keys[o.key].failure == o.failure: // else it failed again meanwhile
-			delete(p.keys, o.key)
+		case p.all[o.target].failure == o.failure: // else it failed again meanwhile
+			delete(p.all, o.target)
 		}
 	}
-	p.size.Store(int64(len(p.keys)))
+	p.size.Store(int64(len(p.all)))
 	return ok
 }
 
 func (p *pending) batch() (batch []owed) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, o := range p.keys {
+	for _, o := range p.all {
 		if batch = append(batch, o); len(batch) == pendingBatch {
 			break
 		}
@@ -175,7 +244,7 @@ func (p *pending) batch() (batch []owed) {
 func (p *pending) done() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.keys) > 0 {
+	if len(p.all) > 0 {
 		return false
 	}
 	p.drains = false
@@ -189,7 +258,7 @@ func (p *pending) done() bool {
 // flush waits until the queue is empty or ctx ends.
 func (p *pending) flush(ctx context.Context) error {
 	p.mu.Lock()
-	if len(p.keys) == 0 {
+	if len(p.all) == 0 {
 		p.mu.Unlock()
 		return nil
 	}
@@ -217,5 +286,5 @@ func (p *pending) close() int {
 	p.drainer.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.keys)
+	return len(p.all)
 }

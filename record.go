@@ -32,10 +32,16 @@ type record struct {
 	body   envelope.Body
 	left   time.Duration // until the soft expiry; negative once it has passed
 	timed  bool          // left is known
+	void   bool          // invalid because a token that it depends on was replaced
 }
 
 // found reports whether the record holds an entry that may be served as it is.
 func (r *record) found() bool { return r.state == fresh || r.state == stale }
+
+// dependent reports whether the record's use depends on the tokens that it carries.
+func (r *record) dependent() bool {
+	return r.state >= fresh && r.header.Kind != envelope.Dirty
+}
 
 // untouchable reports whether the record must not be replaced by a fill.
 func (r *record) untouchable() bool { return r.state == bypassed || r.state == foreign }

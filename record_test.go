@@ -14,12 +14,19 @@ import (
 	"github.com/larder-go/cache/internal/envelope"
 )
 
-const redisKey = "test:k" // of the key "k" in newCache's caches
+const (
+	redisKey = "test:k" // of the key "k" in newCache's caches
+	clearKey = "test!c" // of their clear token
+)
 
 // raw writes a whole record for "k", as another program would.
 func raw(t *testing.T, rdb redis.UniversalClient, kind envelope.Kind, body envelope.Body, payload string) {
 	t.Helper()
 	body.Payload = []byte(payload)
+	if body.Clear == (envelope.Token{}) {
+		require.NoError(t, rdb.SetNX(t.Context(), clearKey, "0000000000001abc", 0).Err())
+		body.Clear, _ = envelope.ParseToken(rdb.Get(t.Context(), clearKey).Val())
+	}
 	data, crcAt, err := envelope.AppendBody(nil, &body)
 	require.NoError(t, err)
 	envelope.Seal(data, crcAt, redisKey, 0)

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,14 +33,15 @@ import (
 // flight is one load of one key. The group's mutex guards the fields above
 // done; result is written before done is closed and only read after.
 type flight[T any] struct {
-	waiters    int    // callers that want the result; at 0 the load is cancelled
-	attending  int    // callers that have seen it and wait for its end only
-	background bool   // a refresh: goes on without waiters
-	proofs     int    // proving commands sent so far
-	loadSeq    uint64 // when the loader was called; 0: not yet
-	leased     bool   // the loader runs under a lease
-	sealed     bool   // a commit is on its way: nobody joins
-	detached   bool   // overtaken by a change: nobody joins, it does not commit
+	tags       []tagRef // that what it stores depends on
+	waiters    int      // callers that want the result; at 0 the load is cancelled
+	attending  int      // callers that have seen it and wait for its end only
+	background bool     // a refresh: goes on without waiters
+	proofs     int      // proving commands sent so far
+	loadSeq    uint64   // when the loader was called; 0: not yet
+	leased     bool     // the loader runs under a lease
+	sealed     bool     // a commit is on its way: nobody joins
+	detached   bool     // overtaken by a change: nobody joins, it does not commit
 	landed     bool
 	impatient  bool          // a waiter has waited for another process before
 	hurry      chan struct{} // non-nil while the flight waits for another process
@@ -270,6 +272,40 @@ func (g *group[T]) detach(keys ...string) {
 	defer g.mu.Unlock()
 	for _, key := range keys {
 		if f := g.current[key]; f != nil {
+			f.detached = true
+			delete(g.current, key)
+		}
+	}
+}
+
+// depend notes the tags that what f stores depends on, before they are captured.
+func (g *group[T]) depend(f *flight[T], tags []tagRef) {
+	if len(tags) == 0 && len(f.tags) == 0 { // only this goroutine writes them
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f.tags = tags
+}
+
+// detachTagged detaches the flights that depend on any of tags. One that begins to
+// do so later captures the new tokens.
+func (g *group[T]) detachTagged(tags []tagRef) {
+	g.detachIf(func(f *flight[T]) bool {
+		return slices.ContainsFunc(f.tags, func(t tagRef) bool {
+			return slices.ContainsFunc(tags, func(of tagRef) bool { return of.id == t.id })
+		})
+	})
+}
+
+// detachAll detaches all flights.
+func (g *group[T]) detachAll() { g.detachIf(func(*flight[T]) bool { return true }) }
+
+func (g *group[T]) detachIf(concerned func(*flight[T]) bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for key, f := range g.current {
+		if concerned(f) {
 			f.detached = true
 			delete(g.current, key)
 		}

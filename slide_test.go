@@ -55,7 +55,8 @@ func TestASlidingEntryThatIsNotUsedExpires(t *testing.T) {
 
 func TestXFetchRefreshesASlidingEntryBeforeItsMaxAge(t *testing.T) {
 	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb, sliding(func(ttl *cache.TTL) { ttl.Fresh, ttl.MaxAge = time.Second, 5*time.Second }))
+		// Beta 4: at beta 1 the draw of this one reader comes too late once in ten runs.
+		c := newCache[int](t, rdb, sliding(func(ttl *cache.TTL) { ttl.Fresh, ttl.MaxAge = time.Second, 5*time.Second }), cache.WithXFetch(4))
 		var loads atomic.Int64
 		load := slow(&loads, 50*time.Millisecond, always(1))
 		slowest, first := time.Duration(0), true

@@ -163,6 +163,12 @@ func (t *TTL) grace(loadTimeout, cost time.Duration) time.Duration {
 	return g
 }
 
+// longest is how long an entry of this class may live, as far as the class tells.
+func (t *TTL) longest() time.Duration {
+	lives := max(boundTTL(t.Fresh), boundTTL(t.MaxAge), boundTTL(t.Absent))
+	return boundTTL(addDurations(lives, boundTTL(t.staleWindow())))
+}
+
 // boundTTL cuts d to what is sent to Redis: 0 to 100 years.
 func boundTTL(d time.Duration) time.Duration {
 	return min(max(d, 0), maxTTL)

@@ -56,7 +56,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(ctx contex
 			return s.translate(ctx, "update", key, err)
 		}
 	}
-	g, err := c.guard(ctx, "update", key)
+	g, err := c.guard(ctx, "update", key, nil)
 	if err != nil {
 		return err
 	}
@@ -69,13 +69,15 @@ type guard[T any] struct {
 	op, key  string
 	redisKey string
 	token    envelope.Token
-	failed   bool // the intent may not be there: nothing may be stored with it
+	stamp    stamp // captured with the intent, if the write is to be stored
+	failed   bool  // the intent may not be there: nothing may be stored with it
 }
 
-// guard opens a write intent. The error says that the write must not be made.
-func (c *Cache[T]) guard(ctx context.Context, op, key string) (*guard[T], error) {
+// guard opens a write intent. What the write returns may be stored if kept says
+// how. The error says that the write must not be made.
+func (c *Cache[T]) guard(ctx context.Context, op, key string, kept *entry) (*guard[T], error) {
 	g := &guard[T]{cache: c, op: op, key: key, redisKey: c.redisKey(key), token: envelope.NewToken()}
-	open, err := c.store.BeginWrite(ctx, g.redisKey, g.token, intentTime)
+	open, err := g.begin(ctx, kept)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		g.close(ctx, nil) // perhaps it is open
@@ -94,6 +96,32 @@ func (c *Cache[T]) guard(ctx context.Context, op, key string) (*guard[T], error)
 		c.tel.stats.foreign.Add(1)
 	}
 	return g, nil
+}
+
+// begin sends the intent, and captures the tokens of what is to be stored: before
+// the write is committed (model variant 55a).
+func (g *guard[T]) begin(ctx context.Context, kept *entry) (open int, err error) {
+	c := g.cache
+	if kept == nil {
+		open, _, err = c.store.BeginWrite(ctx, g.redisKey, g.token, intentTime)
+		return open, err
+	}
+	capture := captureKeys(kept.tags, kept.class)
+	clear, held := c.clear.current()
+	if !held {
+		capture = append(capture, c.clearKey())
+	}
+	sent := time.Now()
+	open, tokens, err := c.store.BeginWrite(ctx, g.redisKey, g.token, intentTime, capture...)
+	if err != nil {
+		return open, err
+	}
+	if !held {
+		clear = tokens[len(kept.tags)]
+		c.clear.learn(clear, sent)
+	}
+	g.stamp = stampOf(clear, kept.tags, tokens)
+	return open, nil
 }
 
 // run makes the write and closes the intent, with the entry that write returns,
@@ -125,7 +153,7 @@ func (g *guard[T]) run(ctx context.Context, write func(context.Context) (*stored
 func (g *guard[T]) close(ctx context.Context, entry *stored) error {
 	c := g.cache
 	ctx, span := c.tel.start(context.WithoutCancel(ctx), opPut)
-	end := store.EndWrite{Token: g.token}
+	end := store.EndWrite{Token: g.token, Notice: c.notice(g.key)}
 	if entry != nil {
 		end.TTL, end.Version, end.Body = entry.life(entry.began), entry.version, entry.body
 	} else {
@@ -139,7 +167,7 @@ func (g *guard[T]) close(ctx context.Context, entry *stored) error {
 	}
 	if err != nil {
 		c.tel.redisFailed(opPut, err)
-		err = c.queue(g.op, g.key, err, g.token)
+		err = c.queue(g.op, keyTarget(g.key), err, g.token)
 	}
 	c.flights.detach(g.key)
 	c.endPut(ctx, span, g.key, g.redisKey, entry, err)

@@ -65,24 +65,35 @@ func (c *Cache[T]) setEntry(ctx context.Context, key string, v T, kept entry) er
 		return nil
 	}
 	redisKey := c.redisKey(key)
+	ctx, span := c.tel.start(ctx, opPut)
 	entry := stored{class: kept.class}
-	if err := c.encode(&entry, redisKey, v); err != nil {
+	err := c.setStamped(ctx, key, redisKey, v, kept, &entry)
+	c.flights.detach(key)
+	c.endPut(ctx, span, key, redisKey, &entry, err)
+	return err
+}
+
+// setStamped captures the tokens that the entry depends on, and sends it.
+func (c *Cache[T]) setStamped(ctx context.Context, key, redisKey string, v T, kept entry, entry *stored) (err error) {
+	entry.stamp, err = c.capture(ctx, kept)
+	if err := c.encode(entry, redisKey, v); err != nil {
 		c.tel.unencodable(err)
 		return &OpError{Op: "set", Key: key, Err: err}
 	}
-	ctx, span := c.tel.start(ctx, opPut)
-	answer, err := c.store.Set(ctx, redisKey, store.Entry{
-		Version: entry.version, TTL: entry.life(entry.began), CID: envelope.NewToken(), Body: entry.body,
-	})
-	c.flights.detach(key)
 	if err != nil {
 		c.tel.redisFailed(opPut, err)
-		err = &OpError{Op: "set", Key: key, Err: err}
-	} else {
-		c.notStored(answer)
+		return &OpError{Op: "set", Key: key, Err: err}
 	}
-	c.endPut(ctx, span, key, redisKey, &entry, err)
-	return err
+	answer, err := c.store.Set(ctx, redisKey, store.Entry{
+		Version: entry.version, TTL: entry.life(entry.began), CID: envelope.NewToken(), Body: entry.body,
+		Notice: c.notice(key),
+	})
+	if err != nil {
+		c.tel.redisFailed(opPut, err)
+		return &OpError{Op: "set", Key: key, Err: err}
+	}
+	c.notStored(answer)
+	return nil
 }
 
 // notStored counts what set left alone.
@@ -103,13 +114,14 @@ func (c *Cache[T]) invalidate(ctx context.Context, op string, keys []string) err
 	return c.remove(ctx, op, keys, c.sendInvalidations)
 }
 
-// sendInvalidations sends one for each Redis key. The errors are aligned with
-// the keys; nil if there is none.
-func (c *Cache[T]) sendInvalidations(ctx context.Context, redisKeys []string) []error {
+// sendInvalidations sends one for each key. The errors are aligned with the keys;
+// nil if there is none.
+func (c *Cache[T]) sendInvalidations(ctx context.Context, keys []string) []error {
+	redisKeys := c.redisKeys(keys)
 	if c.config.replicas.N > 0 {
-		return c.store.InvalidateConfirmed(ctx, redisKeys, nil, c.config.replicas)
+		return c.store.InvalidateConfirmed(ctx, redisKeys, c.noticeOf(keys), c.config.replicas)
 	}
-	_, failed := c.store.InvalidateMany(ctx, redisKeys, nil)
+	_, failed := c.store.InvalidateMany(ctx, redisKeys, c.noticeOf(keys))
 	return failed
 }
 
@@ -130,8 +142,8 @@ func (c *Cache[T]) Expire(ctx context.Context, keys ...string) error {
 	if window <= 0 {
 		return c.invalidate(ctx, "expire", keys)
 	}
-	return c.remove(ctx, "expire", keys, func(ctx context.Context, redisKeys []string) []error {
-		_, failed := c.store.ExpireMany(ctx, redisKeys, window, nil)
+	return c.remove(ctx, "expire", keys, func(ctx context.Context, keys []string) []error {
+		_, failed := c.store.ExpireMany(ctx, c.redisKeys(keys), window, c.noticeOf(keys))
 		return failed
 	})
 }
@@ -142,13 +154,12 @@ func (c *Cache[T]) remove(ctx context.Context, op string, keys []string, send fu
 		return nil
 	}
 	ctx, span := c.tel.start(ctx, opRemove)
-	redisKeys := c.redisKeys(keys)
-	failed := send(ctx, redisKeys)
-	err := c.queueFailed(op, keys, failed)
+	failed := send(ctx, keys)
+	err := c.queueFailed(op, keyTargets(keys), failed)
 	c.flights.detach(keys...)
 	if span != nil {
 		c.tel.describeKey(span, keys...)
-		c.peer(ctx, span, redisKeys[0])
+		c.peer(ctx, span, c.redisKey(keys[0]))
 		c.tel.end(span, err)
 	}
 	return err
@@ -164,12 +175,12 @@ func (c *Cache[T]) redisKeys(keys []string) []string {
 
 // queueFailed queues the invalidations that failed, and joins their errors; one
 // alone stays itself.
-func (c *Cache[T]) queueFailed(op string, keys []string, failed []error) error {
+func (c *Cache[T]) queueFailed(op string, targets []target, failed []error) error {
 	var all []error
 	for i, err := range failed {
 		if err != nil {
 			c.tel.redisFailed(opRemove, err)
-			all = append(all, c.queue(op, keys[i], err))
+			all = append(all, c.queue(op, targets[i], err))
 		}
 	}
 	if len(all) == 1 {

@@ -180,6 +180,7 @@ func (s *writeBehind[T]) options() behind.Options {
 		Store:       s.cache.store,
 		PartitionOf: func(key string) int { return keyspace.PartitionOf(key, s.o.Partitions) },
 		Workers:     s.o.Workers, BatchSize: s.o.BatchSize, MaxAttempts: s.o.MaxAttempts,
+		Notice:   s.cache.notice,
 		Interval: s.o.Interval, SinkTimeout: s.o.SinkTimeout, MaxDirty: s.o.MaxDirty, Refuse: s.o.Refuse,
 		Hooks: behind.Hooks{Sample: s.sampled, Batch: s.flushed, DeadLetter: s.gaveUp, Error: s.failed},
 	}
@@ -198,26 +199,32 @@ func (s *writeBehind[T]) options() behind.Options {
 
 // set puts a value.
 func (s *writeBehind[T]) set(ctx context.Context, c *Cache[T], key string, v T, kept entry) error {
-	return s.put(ctx, "set", key, v, stored{class: kept.class, behind: true})
+	return s.put(ctx, "set", key, v, kept, stored{class: kept.class, behind: true})
 }
 
 // remove puts tombstones: deletes reach the sink like values.
 func (s *writeBehind[T]) remove(ctx context.Context, c *Cache[T], op string, keys []string) error {
 	return forEach(keys, func(key string) error {
 		var none T
-		return s.put(ctx, op, key, none, stored{class: c.config.entry.class, behind: true, absent: true})
+		return s.put(ctx, op, key, none, c.config.entry, stored{class: c.config.entry.class, behind: true, absent: true})
 	})
 }
 
-func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, entry stored) error {
+// put captures the tokens that the value will depend on once it is flushed.
+func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, kept entry, entry stored) error {
 	c := s.cache
+	stamp, err := c.capture(ctx, kept)
+	if err != nil {
+		return s.translate(ctx, op, key, err)
+	}
+	entry.stamp = stamp
 	redisKey := c.redisKey(key)
 	if err := c.encode(&entry, redisKey, v); err != nil {
 		c.tel.unencodable(err)
 		return &OpError{Op: op, Key: key, Err: err}
 	}
 	ctx, span := c.tel.start(ctx, opPut)
-	_, err := s.engine.Put(ctx, key, entry.body)
+	_, err = s.engine.Put(ctx, key, entry.body)
 	c.flights.detach(key)
 	err = s.translate(ctx, op, key, err)
 	c.endPut(ctx, span, key, redisKey, &entry, err)

@@ -126,7 +126,7 @@ func (s *writeThrough[T]) remove(ctx context.Context, c *Cache[T], op string, ke
 // writeGuarded makes a write under an intent and then stores what write
 // returned. After errDeleted the absence is stored, if the class remembers it.
 func (c *Cache[T]) writeGuarded(ctx context.Context, op, key string, kept entry, write func(context.Context) (T, error)) error {
-	g, err := c.guard(ctx, op, key)
+	g, err := c.guard(ctx, op, key, &kept)
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (c *Cache[T]) writeGuarded(ctx context.Context, op, key string, kept entry,
 		err = contain(func() error {
 			v, err := write(ctx)
 			if err == nil || err == errDeleted { //nolint:errorlint // ours, and never wrapped
-				entry, err = c.entryOf(kept, g.redisKey, v, err != nil), nil
+				entry, err = c.entryOf(kept, g.stamp, g.redisKey, v, err != nil), nil
 			}
 			return err
 		})
@@ -147,11 +147,11 @@ var errDeleted = errors.New("deleted")
 
 // entryOf encodes what a write left in the system of record, or returns nil if
 // that is not to be stored or cannot be encoded.
-func (c *Cache[T]) entryOf(kept entry, redisKey string, v T, absent bool) *stored {
+func (c *Cache[T]) entryOf(kept entry, stamp stamp, redisKey string, v T, absent bool) *stored {
 	if !kept.store || absent && kept.class.Absent <= 0 {
 		return nil
 	}
-	entry := &stored{class: kept.class, absent: absent}
+	entry := &stored{class: kept.class, stamp: stamp, absent: absent}
 	if err := contain(func() error { return c.encode(entry, redisKey, v) }); err != nil {
 		c.tel.unencodable(err)
 		return nil
@@ -162,6 +162,10 @@ func (c *Cache[T]) entryOf(kept entry, redisKey string, v T, absent bool) *store
 // writeVersioned makes a write without an intent and lets its version decide
 // what the cache holds.
 func (c *Cache[T]) writeVersioned(ctx context.Context, key string, kept entry, write func(context.Context) (T, error)) error {
+	stamp, captured := c.capture(ctx, kept) // before the write is committed (model variant 54a)
+	if captured != nil {
+		c.tel.redisFailed(opPut, captured)
+	}
 	limited, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
 	var v T
@@ -173,8 +177,8 @@ func (c *Cache[T]) writeVersioned(ctx context.Context, key string, kept entry, w
 		_ = c.invalidate(after, "set", []string{key})
 		return err
 	}
-	entry := c.entryOf(kept, c.redisKey(key), v, false)
-	if entry == nil || entry.version == 0 {
+	entry := c.entryOf(kept, stamp, c.redisKey(key), v, false)
+	if captured != nil || entry == nil || entry.version == 0 {
 		return c.invalidate(after, "set", []string{key})
 	}
 	return c.putVersioned(after, key, entry)
@@ -186,10 +190,11 @@ func (c *Cache[T]) putVersioned(ctx context.Context, key string, entry *stored) 
 	ctx, span := c.tel.start(ctx, opPut)
 	_, err := c.store.SetVersioned(ctx, redisKey, store.Entry{
 		Version: entry.version, TTL: entry.life(entry.began), CID: envelope.NewToken(), Body: entry.body,
+		Notice: c.notice(key),
 	})
 	if err != nil {
 		c.tel.redisFailed(opPut, err)
-		err = c.queue("set", key, err)
+		err = c.queue("set", keyTarget(key), err)
 	}
 	c.flights.detach(key)
 	c.endPut(ctx, span, key, redisKey, entry, err)

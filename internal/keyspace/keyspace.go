@@ -72,7 +72,10 @@ func (s Space) Channel() string { return s.name + "!i" }
 
 // Tag is the key of a tag's token. Two tags with one [TagID] share it, which
 // invalidates too much and never too little.
-func (s Space) Tag(tag string) string { return fmt.Sprintf("%s!t%016x", s.name, TagID(tag)) }
+func (s Space) Tag(tag string) string { return s.TagKey(TagID(tag)) }
+
+// TagKey is the key of the token of the tag with this id.
+func (s Space) TagKey(id uint64) string { return fmt.Sprintf("%s!t%016x", s.name, id) }
 
 // TagID is how entries refer to a tag.
 func TagID(tag string) uint64 { return xxhash.Sum64String(tag) }

@@ -125,7 +125,11 @@ func (s *Store) evalBatch(ctx context.Context, sc *script, args [][]any) ([]any,
 		return nil, nil
 	}
 	start := time.Now()
-	c := &batchCall{script: sc, owner: s.locate.owner, args: args}
+	orders := make([]order, len(args))
+	for i := range args {
+		orders[i] = order{script: sc, args: args[i]}
+	}
+	c := &batchCall{label: sc.name, owner: s.locate.owner, orders: orders}
 	if err := s.send(ctx, WorkBudget, c); err != nil {
 		errs := make([]error, len(args))
 		for i := range errs {

@@ -47,7 +47,7 @@ func TestAcknowledgedEntryCanBeRefreshed(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.Equal(t, store.GrantedOver, grant.Answer)
-		verdict, err := b.store.Commit(t.Context(), part.Record("k"), store.Commit{
+		verdict, _, err := b.store.Commit(t.Context(), part.Record("k"), store.Commit{
 			Token: alice, TTL: time.Minute, Version: 17, Body: []byte("two"),
 		})
 		require.NoError(t, err)

@@ -154,7 +154,7 @@ func TestCallerWhoseTimeIsOverSendsNothing(t *testing.T) {
 	cancel()
 	_, err := s.Read(ctx, "k")
 	assert.Equal(t, context.Canceled, err) //nolint:testifylint // bare
-	_, err = s.Commit(ctx, "k", fill(alice))
+	_, _, err = s.Commit(ctx, "k", fill(alice))
 	assert.Equal(t, context.Canceled, err) //nolint:testifylint // bare
 	assert.Zero(t, p.Exchanges())
 }

@@ -40,7 +40,7 @@ func clusterServes(t *testing.T, cluster *redistest.Cluster) {
 		g, err := s.Acquire(ctx, k, lead(alice, envelope.Token{}))
 		require.NoError(t, err)
 		require.Equal(t, store.Granted, g.Answer)
-		v, err := s.Commit(ctx, k, fill(alice))
+		v, _, err := s.Commit(ctx, k, fill(alice))
 		require.NoError(t, err)
 		require.Equal(t, store.Committed, v)
 	}
@@ -130,7 +130,7 @@ func clusterPartly(t *testing.T, cluster *redistest.Cluster) {
 func clusterFailover(t *testing.T, cluster *redistest.Cluster) {
 	s := openWith(t, cluster.Client(t, forCache), store.Options{})
 	ctx := t.Context()
-	_, err := s.Mint(ctx, "k", time.Minute, true)
+	_, err := s.Replace(ctx, store.TokenKey{Key: "k", TTL: time.Minute}, store.Notice{})
 	require.NoError(t, err)
 	cluster.Failover(cluster.Owner("k"))
 	require.Eventually(t, func() bool {

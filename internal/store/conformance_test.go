@@ -98,7 +98,7 @@ func (m *machine) commit(t *rapid.T) {
 		Absent: rapid.Bool().Draw(t, "absent"), Notice: notices.Draw(t, "notice"),
 	}
 	m.twice(t, func() {
-		got, err := m.store.Commit(m.ctx, conformKey, c)
+		got, _, err := m.store.Commit(m.ctx, conformKey, c)
 		require.NoError(t, err)
 		require.Equal(t, m.model.commit(c), got)
 	})
@@ -164,7 +164,7 @@ func (m *machine) invalidate(t *rapid.T) {
 
 func (m *machine) invalidateMany(t *rapid.T) {
 	n := notices.Draw(t, "notice")
-	got, errs := m.store.InvalidateMany(m.ctx, []string{conformKey, "nothing"}, func(string) store.Notice { return n })
+	got, errs := m.store.InvalidateMany(m.ctx, []string{conformKey, "nothing"}, func(int) store.Notice { return n })
 	require.Nil(t, errs)
 	want := m.model.invalidate(n)
 	m.model.publish(n)
@@ -183,7 +183,7 @@ func (m *machine) expire(t *rapid.T) {
 func (m *machine) beginWrite(t *rapid.T) {
 	token, intent := m.holder(t), m.spans.Draw(t, "intent")
 	m.twice(t, func() {
-		got, err := m.store.BeginWrite(m.ctx, conformKey, token, intent)
+		got, _, err := m.store.BeginWrite(m.ctx, conformKey, token, intent)
 		require.NoError(t, err)
 		require.Equal(t, m.model.wbegin(token, intent), got)
 	})

@@ -44,10 +44,10 @@ func (s *Store) Expire(ctx context.Context, key string, stale time.Duration, n N
 // ExpireMany is Expire for several keys in one pipeline, as
 // [Store.InvalidateMany] is for Invalidate.
 func (s *Store) ExpireMany(
-	ctx context.Context, keys []string, stale time.Duration, notice func(key string) Notice,
+	ctx context.Context, keys []string, stale time.Duration, notice func(i int) Notice,
 ) ([]ExpireAnswer, []error) {
-	return evalMany[ExpireAnswer](ctx, s, expireScript, -2, 2, keys, func(key string) []any {
-		n := noticeOf(notice, key)
+	return evalMany[ExpireAnswer](ctx, s, expireScript, -2, 2, keys, func(i int) []any {
+		n := noticeOf(notice, i)
 		return []any{millis(stale, 1), n.Channel, n.Message}
 	})
 }

@@ -29,15 +29,29 @@ const (
 // BeginWrite announces a write of what key caches: whatever is cached goes, and
 // readers load without storing until the last intent has ended or its time, at
 // least 1 ms, is over. It returns the number of open intents, this one included,
-// or IntentDirty or IntentForeign. One round trip; the client never sends it twice,
-// and the token of an attempt that failed must not be used again but to end it.
-func (s *Store) BeginWrite(ctx context.Context, key string, t envelope.Token, intent time.Duration) (int, error) {
-	n, err := s.evalInt(ctx, wbeginScript, IntentForeign, maxIntents, key,
-		token(t), millis(intent, 1))
-	if err == nil && n == 0 {
-		return 0, &AnswerError{Script: wbeginScript.name, Answer: n}
+// or IntentDirty or IntentForeign, and the tokens under capture, in their order.
+// One round trip, per node; the client never sends it twice, and the token of an
+// attempt that failed must not be used again but to end it.
+func (s *Store) BeginWrite(
+	ctx context.Context, key string, t envelope.Token, intent time.Duration, capture ...TokenKey,
+) (int, []envelope.Token, error) {
+	o := order{wbeginScript, wbeginScript.evalsha(key, []any{token(t), millis(intent, 1)})}
+	var reply any
+	var tokens []envelope.Token
+	var err error
+	if len(capture) == 0 {
+		reply, err = s.evalOrder(ctx, o)
+	} else {
+		reply, tokens, err = s.withTokens(ctx, wbeginScript.name, []order{o}, capture)
 	}
-	return int(n), err
+	if err != nil {
+		return 0, nil, err
+	}
+	n, ok := reply.(int64)
+	if !ok || n < IntentForeign || n == 0 || n > maxIntents {
+		return 0, nil, &AnswerError{Script: wbeginScript.name, Answer: reply}
+	}
+	return int(n), tokens, nil
 }
 
 // maxIntents is more than a record can hold: 512 MB of tokens.

@@ -36,22 +36,22 @@ func (s *Store) Invalidate(ctx context.Context, key string, n Notice) (Invalidat
 
 // InvalidateMany is Invalidate for several keys in one pipeline, which a cluster
 // client splits into one round trip per node; a node that does not know the
-// script costs one more. notice is called once for each key, nil means none.
+// script costs one more. notice is called with the index of each key, nil means none.
 //
 // Answer i belongs to key i and is good if error i is nil. The errors are nil
 // if all keys succeeded. No keys cost nothing.
 func (s *Store) InvalidateMany(
-	ctx context.Context, keys []string, notice func(key string) Notice,
+	ctx context.Context, keys []string, notice func(i int) Notice,
 ) ([]InvalidateAnswer, []error) {
-	return evalMany[InvalidateAnswer](ctx, s, invalidateScript, 0, 3, keys, func(key string) []any {
-		n := noticeOf(notice, key)
+	return evalMany[InvalidateAnswer](ctx, s, invalidateScript, 0, 3, keys, func(i int) []any {
+		n := noticeOf(notice, i)
 		return []any{n.Channel, n.Message}
 	})
 }
 
-func noticeOf(notice func(key string) Notice, key string) Notice {
+func noticeOf(notice func(i int) Notice, i int) Notice {
 	if notice == nil {
 		return Notice{}
 	}
-	return notice(key)
+	return notice(i)
 }

@@ -69,20 +69,42 @@ type Acquire struct {
 	// Invalid says that the record with CID Seen is of no use and is replaced
 	// by the lease.
 	Invalid bool
+	// Capture are the tokens that what is loaded will depend on.
+	Capture []TokenKey
 }
 
 // Grant is the reply of [Store.Acquire].
 type Grant struct {
 	Answer Answer
-	Now    int64         // Redis time in ms when the script ran
-	Left   time.Duration // with Busy, Writing and BackingOff: when to come back
-	Record Record        // with Held
+	Now    int64            // Redis time in ms when the script ran
+	Left   time.Duration    // with Busy, Writing and BackingOff: when to come back
+	Record Record           // with Held
+	Tokens []envelope.Token // those captured, in the order asked for
 }
 
-// Acquire asks for the lease of key. One round trip; the client never sends it
-// twice. After an error the outcome is unknown: the caller releases the token,
-// and tries again with another one if at all.
+// Acquire asks for the lease of key, and captures tokens beside it. One round
+// trip, per node; the client never sends it twice. After an error the outcome is
+// unknown: the caller releases the token, and tries again with another one if at
+// all.
 func (s *Store) Acquire(ctx context.Context, key string, a Acquire) (Grant, error) {
+	o := acquireOrder(key, a)
+	if len(a.Capture) == 0 {
+		reply, err := s.evalOrder(ctx, o)
+		if err != nil {
+			return Grant{}, err
+		}
+		return grantOf(reply)
+	}
+	reply, tokens, err := s.withTokens(ctx, acquireScript.name, []order{o}, a.Capture)
+	if err != nil {
+		return Grant{}, err
+	}
+	g, err := grantOf(reply)
+	g.Tokens = tokens
+	return g, err
+}
+
+func acquireOrder(key string, a Acquire) order {
 	seen, invalid := "", "0"
 	if a.Seen != (envelope.Token{}) {
 		seen = a.Seen.String()
@@ -90,11 +112,12 @@ func (s *Store) Acquire(ctx context.Context, key string, a Acquire) (Grant, erro
 	if a.Invalid {
 		invalid = "1"
 	}
-	reply, err := s.eval(ctx, acquireScript, key,
-		token(a.Token), millis(a.Lease, 1), millis(a.Retain, 1), seen, invalid)
-	if err != nil {
-		return Grant{}, err
-	}
+	return order{acquireScript, acquireScript.evalsha(key, []any{
+		token(a.Token), millis(a.Lease, 1), millis(a.Retain, 1), seen, invalid,
+	})}
+}
+
+func grantOf(reply any) (Grant, error) {
 	if g, ok := parseGrant(reply); ok {
 		return g, nil
 	}
@@ -165,20 +188,58 @@ type Commit struct {
 	Absent bool
 	// Notice is published if a value was replaced or removed.
 	Notice Notice
+	// Reread are the keys of tokens to be read beside it.
+	Reread []string
 }
 
 // Commit stores the body if the lease's token is still in the record. One round
-// trip. A commit that was sent twice answers Refused though it was stored; what
-// is stored is then correct.
-func (s *Store) Commit(ctx context.Context, key string, c Commit) (Verdict, error) {
+// trip, per node. A commit that was sent twice answers Refused though it was
+// stored; what is stored is then correct.
+//
+// The tokens are those under Reread, zero where there is none; they are nil if
+// they could not be read, which is no error of the commit.
+func (s *Store) Commit(ctx context.Context, key string, c Commit) (Verdict, []envelope.Token, error) {
+	o := commitOrder(key, c)
+	if len(c.Reread) == 0 {
+		reply, err := s.evalOrder(ctx, o)
+		if err != nil {
+			return Refused, nil, err
+		}
+		v, err := verdictOf(reply)
+		return v, nil, err
+	}
+	orders := append(make([]order, 0, 1+len(c.Reread)), o)
+	for _, token := range c.Reread {
+		orders = append(orders, get(token))
+	}
+	replies, errs, err := s.together(ctx, commitScript.name, orders)
+	if err != nil {
+		return Refused, nil, err
+	}
+	if errs[0] != nil {
+		return Refused, nil, errs[0]
+	}
+	v, err := verdictOf(replies[0])
+	return v, tokensOf(replies[1:], errs[1:]), err
+}
+
+func commitOrder(key string, c Commit) order {
 	absent := "0"
 	if c.Absent {
 		absent = "1"
 	}
-	n, err := s.evalInt(ctx, commitScript, 0, 2, key,
+	return order{commitScript, commitScript.evalsha(key, []any{
 		token(c.Token), millis(c.TTL, 0), version(c.Version), c.Body, absent,
-		c.Notice.Channel, c.Notice.Message)
-	return Verdict(n), err
+		c.Notice.Channel, c.Notice.Message,
+	})}
+}
+
+func verdictOf(reply any) (Verdict, error) {
+	n, ok := reply.(int64)
+	if !ok || n < 0 || n > 2 {
+		return Refused, &AnswerError{Script: commitScript.name, Answer: reply}
+	}
+	return Verdict(n), nil
 }
 
 // Renew prolongs the lease of t, and the record of a lease without a value, and

@@ -30,7 +30,7 @@ func TestLeaseIsOverAtItsDeadlineAndNotBefore(t *testing.T) {
 	third, err := s.Acquire(ctx, "k", lead(bob, envelope.Token{}))
 	require.NoError(t, err)
 	assert.Equal(t, store.Granted, third.Answer)
-	verdict, err := s.Commit(ctx, "k", fill(alice))
+	verdict, _, err := s.Commit(ctx, "k", fill(alice))
 	require.NoError(t, err)
 	assert.Equal(t, store.Refused, verdict)
 }
@@ -52,35 +52,4 @@ func TestRecordThatChangedIsHandedOverWithWhatItHasLeft(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, time.Duration(-1), g.Record.PTTL)
 	})
-}
-
-func TestMintedTokenStaysUntilItIsReplacedAndIsNotComputedByTheClient(t *testing.T) {
-	onEach(t, func(t *testing.T, c *redis.Client) {
-		s := open(t, c)
-		ctx := t.Context()
-		first, err := s.Mint(ctx, "tag", time.Minute, false)
-		require.NoError(t, err)
-		again, err := s.Mint(ctx, "tag", time.Hour, false)
-		require.NoError(t, err)
-		assert.Equal(t, first, again)
-		assert.InDelta(t, time.Hour, c.PTTL(ctx, "tag").Val(), float64(time.Minute))
-		assert.Equal(t, first.String(), c.Get(ctx, "tag").Val())
-
-		other, err := s.Mint(ctx, "tag", time.Minute, true)
-		require.NoError(t, err)
-		assert.NotEqual(t, first, other)
-		assert.Equal(t, other.String(), c.Get(ctx, "tag").Val())
-	})
-}
-
-func TestTokenKeyThatHoldsSomethingElseIsAnError(t *testing.T) {
-	c := dial(t, mini(t).Addr())
-	s := open(t, c)
-	require.NoError(t, c.Set(t.Context(), "tag", "short", 0).Err())
-	_, err := s.Mint(t.Context(), "tag", time.Minute, false)
-	var unexpected *store.AnswerError
-	require.ErrorAs(t, err, &unexpected)
-	assert.Equal(t, "mint", unexpected.Script)
-	assert.ErrorContains(t, err, `mint: unexpected answer "short"`)
-	assert.False(t, store.Infrastructure(err))
 }

@@ -83,9 +83,10 @@ func columns() []column {
 	}
 	commit := func(ttl time.Duration, absent bool) func(context.Context, *store.Store, string, store.Notice) (any, error) {
 		return func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
-			return s.Commit(ctx, key, store.Commit{
+			v, _, err := s.Commit(ctx, key, store.Commit{
 				Token: alice, TTL: ttl, Version: 5, Body: []byte("new"), Absent: absent, Notice: n,
 			})
+			return v, err
 		}
 	}
 	entry := func(v uint64, n store.Notice) store.Entry {
@@ -127,7 +128,8 @@ func columns() []column {
 			return s.Expire(ctx, key, time.Minute, n)
 		}},
 		{"wbeg", func(ctx context.Context, s *store.Store, key string, _ store.Notice) (any, error) {
-			return s.BeginWrite(ctx, key, bob, time.Minute)
+			open, _, err := s.BeginWrite(ctx, key, bob, time.Minute)
+			return open, err
 		}},
 		{"wend", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
 			a, err := s.EndWrite(ctx, key, store.EndWrite{Token: alice, TTL: time.Minute, Body: []byte("new"), Notice: n})

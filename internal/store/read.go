@@ -99,6 +99,19 @@ func (s *Store) Read(ctx context.Context, key string) (Record, error) {
 	return s.lanes.read(ctx, key)
 }
 
+// ReadTogether is Read of several keys that one reader needs at the same moment,
+// also shared with other readers while many are on their way. Element i of the
+// result belongs to key i; if one key failed the error is its.
+func (s *Store) ReadTogether(ctx context.Context, keys ...string) ([]Record, error) {
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return s.lanes.readTogether(ctx, keys)
+}
+
 // readAlone is a read with a pipeline of its own.
 func (s *Store) readAlone(ctx context.Context, key string) (Record, error) {
 	c := &readCall{key: key}

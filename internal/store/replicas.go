@@ -28,10 +28,10 @@ var ErrReplicas = errors.New("not confirmed by enough replicas")
 // InvalidateConfirmed is [Store.InvalidateMany], confirmed by replicas. It costs
 // a round trip for each key and one for each node, which takes as long as the
 // replicas do. The errors are aligned with the keys; nil if there is none.
-func (s *Store) InvalidateConfirmed(ctx context.Context, keys []string, notice func(key string) Notice, r Replicas) []error {
+func (s *Store) InvalidateConfirmed(ctx context.Context, keys []string, notice func(i int) Notice, r Replicas) []error {
 	calls := make([]*scriptCall, len(keys))
 	for i, key := range keys {
-		n := noticeOf(notice, key)
+		n := noticeOf(notice, i)
 		calls[i] = &scriptCall{script: invalidateScript, args: invalidateScript.evalsha(key, []any{n.Channel, n.Message})}
 	}
 	return s.confirmed(ctx, keys, calls, r)

@@ -123,7 +123,12 @@ func (s *script) evalsha(key string, args []any) []any {
 
 // eval runs sc on key and returns its answer.
 func (s *Store) eval(ctx context.Context, sc *script, key string, args ...any) (any, error) {
-	c := &scriptCall{script: sc, args: sc.evalsha(key, args)}
+	return s.evalOrder(ctx, order{sc, sc.evalsha(key, args)})
+}
+
+// evalOrder runs a script alone and returns its answer.
+func (s *Store) evalOrder(ctx context.Context, o order) (any, error) {
+	c := &scriptCall{script: o.script, args: o.args}
 	if err := s.send(ctx, s.scripts, c); err != nil {
 		return nil, err
 	}

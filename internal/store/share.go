@@ -64,45 +64,87 @@ func (l *lanes) read(ctx context.Context, key string) (Record, error) {
 		defer l.back(way)
 		return l.store.readAlone(ctx, key)
 	}
-	b, at := way.joinLocked(key)
+	b := way.nextLocked()
+	at := b.addLocked(key)
 	l.mu.Unlock()
-	return l.await(ctx, b, at)
+	if err := l.await(ctx, b, at); err != nil {
+		return Record{}, err
+	}
+	return b.records[at], nil
 }
 
-// joinLocked adds key to the batch that collects.
-func (w *lane) joinLocked(key string) (b *batch, at int) {
+// readTogether reads several keys at once, alone or in a batch, on the lane of the
+// first.
+func (l *lanes) readTogether(ctx context.Context, keys []string) ([]Record, error) {
+	way := l.laneOf(keys[0])
+	l.mu.Lock()
+	if way.out < readsOut {
+		way.out++
+		l.mu.Unlock()
+		defer l.back(way)
+		records, err := l.store.ReadMany(ctx, keys)
+		if all, ok := err.(KeyErrors); ok { //nolint:errorlint // bare, from ReadMany
+			err = all.Unwrap()[0]
+		}
+		return records, err
+	}
+	b := way.nextLocked()
+	at := make([]int, len(keys))
+	for i, key := range keys {
+		at[i] = b.addLocked(key)
+	}
+	l.mu.Unlock()
+	if err := l.await(ctx, b, at...); err != nil {
+		return nil, err
+	}
+	records := make([]Record, len(keys))
+	for i := range at {
+		records[i] = b.records[at[i]]
+	}
+	return records, nil
+}
+
+// nextLocked is the batch that collects, with one reader more.
+func (w *lane) nextLocked() *batch {
 	if w.next == nil {
 		w.next = &batch{index: map[string]int{}, done: make(chan struct{})}
 	}
-	b = w.next
-	b.readers++
+	w.next.readers++
+	return w.next
+}
+
+// addLocked adds key, and says where its record will be.
+func (b *batch) addLocked(key string) (at int) {
 	at, ok := b.index[key]
 	if !ok {
 		at = len(b.keys)
 		b.keys = append(b.keys, key)
 		b.index[key] = at
 	}
-	return b, at
+	return at
 }
 
-// await waits for a batch, for ctx, or until the reader's budget is spent.
-func (l *lanes) await(ctx context.Context, b *batch, at int) (Record, error) {
+// await waits for a batch, for ctx, or until the reader's budget is spent. It
+// returns nil once the records at at are there.
+func (l *lanes) await(ctx context.Context, b *batch, at ...int) error {
 	budget := time.NewTimer(l.store.reads)
 	defer budget.Stop()
 	select {
 	case <-b.done:
 	case <-ctx.Done():
-		return Record{}, ctx.Err()
+		return ctx.Err()
 	case <-budget.C:
-		return Record{}, fmt.Errorf("read: %w of %v", ErrBudget, l.store.reads)
+		return fmt.Errorf("read: %w of %v", ErrBudget, l.store.reads)
 	}
-	switch {
-	case b.err != nil:
-		return Record{}, b.err
-	case b.errs != nil && b.errs[at] != nil:
-		return Record{}, b.errs[at]
+	if b.err != nil || b.errs == nil {
+		return b.err
 	}
-	return b.records[at], nil
+	for _, i := range at {
+		if b.errs[i] != nil {
+			return b.errs[i]
+		}
+	}
+	return nil
 }
 
 // back gives the place of reads that are back to the batch that has collected.

@@ -51,16 +51,36 @@ func operations(t *testing.T, s *store.Store, each func(name string, run func() 
 	e := store.Entry{TTL: time.Minute, CID: bob, Version: 2, Body: []byte("body")}
 	each("acquire", func() error { _, err := s.Acquire(ctx, "k", lead(alice, envelope.Token{})); return err })
 	each("renew", func() error { _, err := s.Renew(ctx, "k", alice, time.Minute, time.Hour); return err })
-	each("commit", func() error { _, err := s.Commit(ctx, "k", fill(alice)); return err })
+	each("commit", func() error { _, _, err := s.Commit(ctx, "k", fill(alice)); return err })
 	each("slide", func() error { _, err := s.Slide(ctx, "k", alice, time.Minute, 0); return err })
 	each("release", func() error { _, err := s.Release(ctx, "k", alice, 0); return err })
 	each("set", func() error { _, err := s.Set(ctx, "k", e); return err })
 	each("setv", func() error { _, err := s.SetVersioned(ctx, "k", e); return err })
 	each("expire", func() error { _, err := s.Expire(ctx, "k", time.Minute, store.Notice{}); return err })
 	each("invalidate", func() error { _, err := s.Invalidate(ctx, "k", store.Notice{}); return err })
-	each("wbegin", func() error { _, err := s.BeginWrite(ctx, "k", alice, time.Minute); return err })
+	each("wbegin", func() error { _, _, err := s.BeginWrite(ctx, "k", alice, time.Minute); return err })
 	each("wend", func() error { _, err := s.EndWrite(ctx, "k", store.EndWrite{Token: alice}); return err })
-	each("mint", func() error { _, err := s.Mint(ctx, "tag", time.Minute, true); return err })
+	each("mint", func() error { _, err := s.Replace(ctx, tagKey, store.Notice{}); return err })
+}
+
+// tagged are operations that take tokens along, in a pipeline.
+func tagged(t *testing.T, s *store.Store, each func(name string, run func() error)) {
+	t.Helper()
+	ctx := t.Context()
+	each("capture", func() error { _, err := s.Capture(ctx, []store.TokenKey{tagKey}); return err })
+	each("tagged acquire", func() error {
+		a := lead(bob, envelope.Token{})
+		a.Capture = []store.TokenKey{tagKey}
+		_, err := s.Acquire(ctx, "other", a)
+		return err
+	})
+	each("tagged commit", func() error {
+		c := fill(bob)
+		c.Reread = []string{tagKey.Key}
+		_, _, err := s.Commit(ctx, "other", c)
+		return err
+	})
+	each("tagged wbegin", func() error { _, _, err := s.BeginWrite(ctx, "k", alice, time.Minute, tagKey); return err })
 }
 
 func TestEachOperationIsOneRoundTrip(t *testing.T) {
@@ -69,12 +89,14 @@ func TestEachOperationIsOneRoundTrip(t *testing.T) {
 	operations(t, s, func(name string, run func() error) {
 		require.NoError(t, run(), name) // teaches the server the script
 	})
+	tagged(t, s, func(name string, run func() error) { require.NoError(t, run(), name) })
 	trips := func(name string, run func() error) {
 		p.Reset()
 		require.NoError(t, run(), name)
 		assert.EqualValues(t, 1, p.Exchanges(), name)
 	}
 	operations(t, s, trips)
+	tagged(t, s, trips)
 	trips("read", func() error { _, err := s.Read(ctx, "k"); return err })
 	trips("read many", func() error { _, err := s.ReadMany(ctx, keys(50)); return err })
 	trips("invalidate many", func() error {
@@ -147,5 +169,23 @@ func TestScriptIsSentOnceMoreAfterALostReplyExceptWhereALateCopyHurts(t *testing
 		}
 		require.NoError(t, err, name)
 		assert.EqualValues(t, 2, p.CommandsNamed("evalsha"), name)
+	})
+}
+
+// A pipeline that holds such a script is not sent again either.
+func TestScriptThatIsSentOnceKeepsItsPipelineFromBeingRepeated(t *testing.T) {
+	s, p, _ := through(t)
+	tagged(t, s, func(name string, run func() error) { require.NoError(t, run(), name) })
+	tagged(t, s, func(name string, run func() error) {
+		p.Reset()
+		p.DropReplyTo(func(args [][]byte) bool { return strings.EqualFold(string(args[0]), "evalsha") })
+		err := run()
+		if name == "capture" || name == "tagged commit" {
+			require.NoError(t, err)
+			assert.EqualValues(t, 2, p.CommandsNamed("evalsha"), "%s: sent twice", name)
+			return
+		}
+		require.Error(t, err)
+		assert.EqualValues(t, 2, p.CommandsNamed("evalsha"), "%s: itself and the mint, once", name)
 	})
 }

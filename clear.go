@@ -1,0 +1,206 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// Every entry carries the token that its cache had when its value was loaded, and
+// is valid only as long as the cache has that token: a new one clears everything
+// at once. So that a hit pays nothing for it, a process holds the token under a
+// read lease: for one second, counted from before it asked, it may take the token
+// for the current one. InvalidateAll waits for that second.
+
+// clearTime is how long a process may hold the clear token. It is a constant of
+// the protocol: all processes of all versions must agree.
+const clearTime = time.Second
+
+// clearToken is what this process knows of the clear token.
+type clearToken struct {
+	held   atomic.Pointer[clearLease]
+	asking atomic.Bool // somebody reads it already, while the lease still holds
+}
+
+// clearLease is the token and when the read that found it was sent.
+type clearLease struct {
+	token envelope.Token // zero: there was none
+	sent  time.Time
+}
+
+// current is the token under a lease that holds now.
+func (t *clearToken) current() (envelope.Token, bool) {
+	held := t.held.Load()
+	if held == nil || held.token == (envelope.Token{}) || time.Since(held.sent) >= clearTime {
+		return envelope.Token{}, false
+	}
+	return held.token, true
+}
+
+// last is the token as it was last known, under a lease or not. A value that is
+// stored with it is at worst invalid.
+func (t *clearToken) last() (token envelope.Token, held bool) {
+	lease := t.held.Load()
+	if lease == nil {
+		return envelope.Token{}, false
+	}
+	return lease.token, time.Since(lease.sent) < clearTime
+}
+
+// due reports whether a batch that goes out anyway should ask for the token: when
+// no lease holds, and once half of it is over by one of the readers.
+func (t *clearToken) due() bool {
+	held := t.held.Load()
+	if held == nil {
+		return true
+	}
+	age := time.Since(held.sent)
+	return age >= clearTime || age >= clearTime/2 && t.asking.CompareAndSwap(false, true)
+}
+
+// learn takes what a read found that was sent at sent; a zero token: there is none.
+func (t *clearToken) learn(token envelope.Token, sent time.Time) {
+	defer t.asking.Store(false)
+	next := &clearLease{token: token, sent: sent}
+	for {
+		held := t.held.Load()
+		if held != nil && held.sent.After(sent) || t.held.CompareAndSwap(held, next) {
+			return
+		}
+	}
+}
+
+// drop ends the lease: what was learnt before is not to be used any more.
+func (t *clearToken) drop() { t.held.Store(nil) }
+
+// unheard says that a read which asked for the token has failed.
+func (t *clearToken) unheard() { t.asking.Store(false) }
+
+// uncleared reports whether an entry that carries stamped is still valid. Where
+// this process holds another token than that, it asks for the one that Redis has:
+// the entry may be younger than the lease. One that is older is invalid without
+// asking, since tokens begin with the time of their minting; should a failover
+// have turned that time back, then such an entry is loaded again, no worse.
+func (c *Cache[T]) uncleared(ctx context.Context, stamped envelope.Token) (bool, error) {
+	held, ok := c.clear.current()
+	switch {
+	case ok && held == stamped:
+		return true, nil
+	case ok && bytes.Compare(stamped[:], held[:]) < 0:
+		return false, nil
+	}
+	sent := time.Now()
+	tokens, err := c.store.ReadTokens(ctx, []string{c.space.Clear()})
+	if err != nil {
+		c.clear.unheard()
+		return false, err
+	}
+	c.clear.learn(tokens[0], sent)
+	return tokens[0] == stamped && stamped != envelope.Token{}, nil
+}
+
+// clearKey is where the clear token is. It never expires: that it is missing tells
+// that Redis was flushed, or replaced by an empty one.
+func (c *Cache[T]) clearKey() store.TokenKey { return store.TokenKey{Key: c.space.Clear()} }
+
+// InvalidateAll makes all entries of the cache invalid, in all processes, whatever
+// their number, and fills of loads that are running now with them. It mints a new
+// token for the cache and then waits for one second, for as long other processes
+// may hold the old one; when it has returned nil, no call that starts later is
+// served an older entry. What was invalidated is not removed from Redis: it is
+// replaced by the next load, or expires. Writes of a [WriteBehind] cache that are
+// not flushed yet are not touched.
+//
+// If ctx ends during the second the error is ctx's: the new token stays, and is
+// everywhere within the second. If Redis fails the error is an [*OpError] that Is
+// [ErrPending]: it is made again until Redis accepts it, and until then this
+// process reads nothing from Redis. Two round trips and the second.
+func (c *Cache[T]) InvalidateAll(ctx context.Context) error {
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
+	if err := c.agree(ctx, "invalidate all", ""); err != nil {
+		return err
+	}
+	ctx, span := c.tel.start(ctx, opFlush)
+	err := c.invalidateAll(ctx)
+	c.tel.end(span, err)
+	return err
+}
+
+// invalidateAll mints until the token that is read after the wait is not older
+// than its own, which a failover may have brought back (model variants 70 to 72):
+//
+//  1. W mints T2 on the primary, which dies before its replica has it.
+//  2. The replica is promoted, with T1. Processes that read the token hold T1.
+//  3. W reads after its second: T1, older than T2. It mints T3, and waits again,
+//     since others may just have read T1.
+//
+// A newer token is another caller's, and clears for both.
+func (c *Cache[T]) invalidateAll(ctx context.Context) error {
+	for {
+		minted, err := c.replaceClear(ctx)
+		if err != nil {
+			return err
+		}
+		if err := c.sleep(ctx, clearTime); err != nil {
+			return err
+		}
+		tokens, err := c.store.ReadTokens(ctx, []string{c.space.Clear()})
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			c.tel.redisFailed(opRemove, err)
+			return c.queue("invalidate all", target{kind: wholeCache}, err)
+		case bytes.Compare(tokens[0][:], minted[:]) >= 0:
+			return nil
+		}
+	}
+}
+
+// clearAgain is InvalidateAll from the queue: its caller has gone, and has been
+// told that others may hold the old token for a second.
+func (c *Cache[T]) clearAgain(ctx context.Context) (err error) {
+	if c.config.replicas.N > 0 {
+		_, err = c.replaceClearConfirmed(ctx, c.noticeAll())
+	} else {
+		_, err = c.store.Replace(ctx, c.clearKey(), c.noticeAll())
+	}
+	c.clear.drop()
+	return err
+}
+
+// replaceClear mints a new clear token and drops what this process holds of the
+// cache, also if Redis did not answer: it may have minted all the same.
+func (c *Cache[T]) replaceClear(ctx context.Context) (minted envelope.Token, err error) {
+	notice := c.noticeAll()
+	if c.config.replicas.N > 0 {
+		minted, err = c.replaceClearConfirmed(ctx, notice)
+	} else {
+		minted, err = c.store.Replace(ctx, c.clearKey(), notice)
+	}
+	if err != nil {
+		c.tel.redisFailed(opRemove, err)
+		err = c.queue("invalidate all", target{kind: wholeCache}, err)
+	}
+	c.clear.drop()
+	c.flights.detachAll()
+	return minted, err
+}
+
+// replaceClearConfirmed mints a token that replicas have confirmed, and reads it.
+func (c *Cache[T]) replaceClearConfirmed(ctx context.Context, notice store.Notice) (minted envelope.Token, err error) {
+	if errs := c.store.ReplaceConfirmed(ctx, []store.TokenKey{c.clearKey()}, notice, c.config.replicas); errs != nil {
+		return minted, errs[0]
+	}
+	tokens, err := c.store.ReadTokens(ctx, []string{c.space.Clear()})
+	if err != nil {
+		return minted, err
+	}
+	return tokens[0], nil
+}

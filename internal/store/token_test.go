@@ -1,0 +1,101 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
+)
+
+var tagKey = store.TokenKey{Key: "tag", TTL: time.Minute}
+
+// captured is the token under tagKey after a capture.
+func captured(t *testing.T, s *store.Store, k store.TokenKey) envelope.Token {
+	t.Helper()
+	tokens, err := s.Capture(t.Context(), []store.TokenKey{k})
+	require.NoError(t, err)
+	require.Len(t, tokens, 1)
+	return tokens[0]
+}
+
+func TestMintedTokenStaysUntilItIsReplacedAndIsNotComputedByTheClient(t *testing.T) {
+	onEach(t, func(t *testing.T, c *redis.Client) {
+		s := open(t, c)
+		ctx := t.Context()
+		first := captured(t, s, tagKey)
+		assert.Equal(t, first, captured(t, s, store.TokenKey{Key: "tag", TTL: time.Hour}))
+		assert.InDelta(t, time.Hour, c.PTTL(ctx, "tag").Val(), float64(time.Minute))
+		assert.Equal(t, first.String(), c.Get(ctx, "tag").Val())
+
+		other, err := s.Replace(ctx, tagKey, store.Notice{})
+		require.NoError(t, err)
+		assert.NotEqual(t, first, other)
+		assert.Equal(t, other.String(), c.Get(ctx, "tag").Val())
+		require.Empty(t, s.ReplaceMany(ctx, []store.TokenKey{tagKey, {Key: "second", TTL: time.Minute}}, store.Notice{}))
+		read, err := s.ReadTokens(ctx, []string{"tag", "second", "third"})
+		require.NoError(t, err)
+		assert.NotEqual(t, other, read[0])
+		assert.NotEqual(t, envelope.Token{}, read[1])
+		assert.Equal(t, envelope.Token{}, read[2], "missing")
+	})
+}
+
+func TestTokenWithoutLifetimeNeverExpires(t *testing.T) {
+	onEach(t, func(t *testing.T, c *redis.Client) {
+		s := open(t, c)
+		forever := store.TokenKey{Key: "clear"}
+		first := captured(t, s, forever)
+		assert.Equal(t, first, captured(t, s, forever))
+		assert.EqualValues(t, -1, c.PTTL(t.Context(), "clear").Val())
+		_, err := s.Replace(t.Context(), forever, store.Notice{})
+		require.NoError(t, err)
+		assert.EqualValues(t, -1, c.PTTL(t.Context(), "clear").Val())
+	})
+}
+
+func TestAcquireCommitAndIntentTakeTokensAlong(t *testing.T) {
+	onEach(t, func(t *testing.T, c *redis.Client) {
+		s := open(t, c)
+		ctx := t.Context()
+		a := lead(alice, envelope.Token{})
+		a.Capture = []store.TokenKey{tagKey, {Key: "clear"}}
+		g, err := s.Acquire(ctx, "k", a)
+		require.NoError(t, err)
+		assert.Equal(t, store.Granted, g.Answer)
+		require.Len(t, g.Tokens, 2)
+		assert.Equal(t, captured(t, s, tagKey), g.Tokens[0])
+
+		require.Empty(t, s.ReplaceMany(ctx, []store.TokenKey{tagKey}, store.Notice{}))
+		commit := fill(alice)
+		commit.Reread = []string{"clear", "tag", "gone"}
+		verdict, tokens, err := s.Commit(ctx, "k", commit)
+		require.NoError(t, err)
+		assert.Equal(t, store.Committed, verdict)
+		require.Len(t, tokens, 3)
+		assert.Equal(t, g.Tokens[1], tokens[0])
+		assert.NotEqual(t, g.Tokens[0], tokens[1])
+		assert.Equal(t, envelope.Token{}, tokens[2])
+
+		n, tokens, err := s.BeginWrite(ctx, "k", bob, time.Minute, tagKey)
+		require.NoError(t, err)
+		assert.Equal(t, 1, n)
+		assert.Equal(t, []envelope.Token{captured(t, s, tagKey)}, tokens)
+	})
+}
+
+func TestTokenKeyThatHoldsSomethingElseIsAnError(t *testing.T) {
+	c := dial(t, mini(t).Addr())
+	s := open(t, c)
+	require.NoError(t, c.Set(t.Context(), "tag", "short", 0).Err())
+	_, err := s.Capture(t.Context(), []store.TokenKey{tagKey})
+	var unexpected *store.AnswerError
+	require.ErrorAs(t, err, &unexpected)
+	assert.Equal(t, "mint", unexpected.Script)
+	assert.ErrorContains(t, err, `mint: unexpected answer "short"`)
+	assert.False(t, store.Infrastructure(err))
+}
