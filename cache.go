@@ -34,6 +34,7 @@ type Cache[T any] struct {
 	flights   *group[T]
 	refreshes *refreshes
 	slides    *refreshes
+	releases  *refreshes
 	clock     redisClock
 	limit     *limiter
 	pending   *pending
@@ -111,6 +112,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		flights:   newGroup[T](),
 		refreshes: newRefreshes(config.loadLimit),
 		slides:    newRefreshes(config.loadLimit),
+		releases:  newRefreshes(config.loadLimit),
 		limit:     newLimiter(config.loadLimit),
 		closing:   make(chan struct{}),
 	}

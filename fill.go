@@ -102,10 +102,37 @@ func (t *trip[T]) backoff() time.Duration {
 
 // release gives the lease back, or turns it into a back-off.
 func (t *trip[T]) release(ctx context.Context, backoff time.Duration) {
+	t.held = false
 	if _, err := t.cache.store.Release(ctx, t.redisKey, t.token, backoff); err != nil {
 		t.cache.tel.redisFailed(opLoad, err)
+		t.cache.releaseLater(ctx, t.redisKey, t.token)
 	}
-	t.held = false
+}
+
+// releaseLater goes on trying to give back a lease in the background, for as long
+// as the lease would stand: else every reader of the key waits for its end after
+// an outage that was shorter. At most as many at a time as the load limit.
+func (c *Cache[T]) releaseLater(ctx context.Context, redisKey string, token envelope.Token) {
+	if !c.releases.begin(redisKey) {
+		return
+	}
+	if !c.background.start() {
+		c.releases.end()
+		return
+	}
+	go func() {
+		defer c.background.end()
+		defer c.releases.end()
+		end := time.Now().Add(leaseTime)
+		for wait := 25 * time.Millisecond; time.Now().Before(end); wait *= 2 {
+			if c.sleep(ctx, wait) != nil {
+				return
+			}
+			if _, err := c.store.Release(ctx, redisKey, token, 0); err == nil {
+				return
+			}
+		}
+	}()
 }
 
 // fill stores what the loader returned, v or the absence that err says, and

@@ -171,7 +171,7 @@ func (t *trip[T]) ask(ctx context.Context) (store.Grant, int, error) {
 		Seen: t.seen.header.CID, Invalid: t.seen.state == invalid, Capture: capture,
 	})
 	t.asked = time.Since(began)
-	t.held = err != nil || grant.Answer == store.Granted || grant.Answer == store.GrantedOver
+	t.held = err != nil && !store.NotSent(err) || grant.Answer == store.Granted || grant.Answer == store.GrantedOver
 	if err != nil {
 		c.tel.redisFailed(opLoad, err)
 		return grant, proof, err

@@ -83,6 +83,20 @@ func replied(err error) bool {
 	return errors.As(err, &reply) || errors.As(err, &answer)
 }
 
+// besideError is the failure of what was sent beside the operation itself, which
+// may have taken effect.
+type besideError struct{ error }
+
+func (e besideError) Unwrap() error { return e.error }
+
+// NotSent reports whether the operation that failed with err can not have taken
+// effect, because there was no connection to send it on.
+func NotSent(err error) bool {
+	var beside besideError
+	var network *net.OpError
+	return !errors.As(err, &beside) && errors.As(err, &network) && network.Op == "dial"
+}
+
 // outages are the error replies by which a server says that it cannot serve now.
 var outages = []string{
 	"LOADING", "CLUSTERDOWN", "READONLY", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS", "BUSY",

@@ -126,9 +126,13 @@ func (s *Store) withTokens(ctx context.Context, label string, first []order, key
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, err := range errs {
-		if err != nil {
+	for i, err := range errs {
+		switch {
+		case err == nil:
+		case i < len(first):
 			return nil, nil, err
+		default:
+			return nil, nil, besideError{err}
 		}
 	}
 	tokens := make([]envelope.Token, len(keys))
