@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
-	"github.com/larder-go/cache/internal/store"
 )
 
 // This file is the read path, from top to bottom in the order in which it
@@ -134,130 +133,6 @@ func (c *Cache[T]) serve(ctx context.Context, r request[T]) (answer[T], error) {
 	}
 }
 
-// sight is what a look-up saw of a key.
-type sight struct {
-	record
-	redisKey string
-	unread   bool  // not read from Redis: load without a lease
-	failure  error // why: Redis did not answer
-}
-
-// look reads key once: one round trip. What may be served is in got. The error
-// is the caller's: ErrNotFound for a remembered absence, ctx's, or ErrClosed.
-func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got answer[T], err error) {
-	got = answer[T]{outcome: outcomeMiss, size: -1, ttl: call.entry.class.Fresh}
-	if err := c.usable(ctx); err != nil {
-		return seen, got, err
-	}
-	seen.redisKey = c.redisKey(call.key)
-	pending := c.pending.has(call.key)
-	if pending && !c.buffered {
-		c.tel.stats.bypassed.Add(1)
-		seen.unread = true
-		return seen, got, nil
-	}
-	got.asked = true
-	rec, tokens, err := c.read(ctx, seen.redisKey, call.entry.tags)
-	if problem := c.meta.problem(); problem != nil {
-		return seen, got, &OpError{Op: "get", Key: call.key, Err: problem}
-	}
-	if err == nil {
-		seen.record = c.reader(call.entry.class).classify(seen.redisKey, rec)
-		err = c.verify(ctx, &seen.record, call.entry.tags, tokens)
-	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return seen, got, ctx.Err()
-		}
-		c.tel.redisFailed(opGet, err)
-		c.tel.stats.bypassed.Add(1)
-		return sight{redisKey: seen.redisKey, unread: true, failure: err}, got, nil
-	}
-	pending = pending || c.pending.hasTags(c.space, seen.body.Tags)
-	if pending && seen.header.Kind != envelope.Dirty { // a put is newer than what was invalidated
-		c.tel.stats.bypassed.Add(1)
-		return sight{redisKey: seen.redisKey, unread: true}, got, nil
-	}
-	if call.load == nil && seen.state == stale {
-		seen.state = expired // Get looks for fresh entries only
-	}
-	if seen.found() {
-		err = c.open(&seen.record, &got)
-	}
-	c.tel.saw(&seen.record)
-	if seen.found() {
-		c.refreshIfDue(ctx, call, &seen)
-	}
-	if call.missed && got.outcome != outcomeStale {
-		got.outcome = outcomeMiss // what the first read found is what counts
-	}
-	return seen, got, err
-}
-
-// read reads one record, the tokens of tags with it, and from time to time the
-// clear token; the first time also the meta record.
-func (c *Cache[T]) read(ctx context.Context, redisKey string, tags []tagRef) (store.Record, []envelope.Token, error) {
-	clear, meta := c.clear.due(), !c.meta.known()
-	if !clear && !meta && len(tags) == 0 {
-		rec, err := c.store.Read(ctx, redisKey)
-		return rec, nil, err
-	}
-	keys := append(make([]string, 0, len(tags)+3), redisKey)
-	for _, t := range tags {
-		keys = append(keys, t.key)
-	}
-	if clear {
-		keys = append(keys, c.space.Clear())
-	}
-	if meta {
-		keys = append(keys, c.space.Meta())
-	}
-	sent := time.Now()
-	recs, err := c.store.ReadTogether(ctx, keys...)
-	if err != nil {
-		if clear {
-			c.clear.unheard()
-		}
-		return store.Record{}, nil, err
-	}
-	tokens := make([]envelope.Token, len(tags))
-	for i := range tags {
-		tokens[i] = store.TokenIn(recs[1+i])
-	}
-	if clear {
-		c.clear.learn(store.TokenIn(recs[1+len(tags)]), sent)
-	}
-	if meta {
-		c.meta.settle(string(recs[len(recs)-1].Data))
-	}
-	return recs[0], tokens, nil
-}
-
-// open decodes a record that may be served into got. One that does not decode
-// is invalid from here on, or bypassed if it is a write that is not flushed yet.
-func (c *Cache[T]) open(rec *record, got *answer[T]) error {
-	if rec.timed {
-		got.ttl = max(rec.left, 0)
-	}
-	if rec.absent {
-		got.outcome = outcomeAbsent
-		return ErrNotFound
-	}
-	var v T // decoding into got would move it to the heap at each miss, too
-	if err := c.config.codec.Decode(rec.body.Payload, &v); err != nil {
-		rec.state = invalid
-		if rec.header.Kind == envelope.Dirty {
-			rec.state = bypassed
-		}
-		return nil
-	}
-	got.value, got.size, got.outcome = v, len(rec.body.Payload), outcomeHit
-	if rec.state == stale {
-		got.outcome = outcomeStale
-	}
-	return nil
-}
-
 // join waits for the key's flight, its own or another caller's. again says
 // that the caller has to look again.
 func (c *Cache[T]) join(ctx context.Context, call *call[T], seen *sight, got *answer[T]) (again bool, err error) {
@@ -265,26 +140,34 @@ func (c *Cache[T]) join(ctx context.Context, call *call[T], seen *sight, got *an
 	if err != nil {
 		return false, err
 	}
-	switch as {
-	case lead:
+	c.joined(call, as)
+	if as == lead {
 		c.launch(ctx, call.request, seen, f)
-	case follow:
-		if !call.joined {
-			call.joined = true
-			c.tel.stats.coalesced.Add(1)
-		}
 	}
 	if err := c.flights.await(ctx, call.key, f, as); err != nil {
 		return false, err
 	}
-	switch {
-	case as == attend:
-		call.waited = true
-	case as == settle:
-	default:
-		return c.take(ctx, call, seen, got, &f.result, ticket)
+	return c.landed(ctx, call, seen, got, f, ticket, as)
+}
+
+// joined counts a caller that shares another one's load, once.
+func (c *Cache[T]) joined(call *call[T], as role) {
+	if as == follow && !call.joined {
+		call.joined = true
+		c.tel.stats.coalesced.Add(1)
 	}
-	return true, nil
+}
+
+// landed is what a caller makes of a flight that has ended.
+func (c *Cache[T]) landed(ctx context.Context, call *call[T], seen *sight, got *answer[T], f *flight[T], ticket int, as role) (again bool, err error) {
+	switch as {
+	case attend:
+		call.waited = true
+		return true, nil
+	case settle:
+		return true, nil
+	}
+	return c.take(ctx, call, seen, got, &f.result, ticket)
 }
 
 // take is what a caller makes of the landing of a flight that it led or joined.

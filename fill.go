@@ -3,11 +3,9 @@ package cache
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"runtime/debug"
 	"time"
 
-	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -72,7 +70,7 @@ func (t *trip[T]) callLoader(ctx context.Context, leased bool) (v T, err error) 
 	err = errGoexit
 	defer func() {
 		t.loadTook = time.Since(t.loadBegan)
-		c.tel.loaded(span, t.key, t.refresh, t.loadTook, err)
+		c.tel.loaded(span, LoadEvent{Key: t.key, Refresh: t.refresh, Took: t.loadTook, Err: err})
 	}()
 	t.loadSeq = c.flights.load(t.flight, leased)
 	err = contain(func() (err error) {
@@ -95,72 +93,50 @@ func contain(f func() error) (err error) {
 	return f()
 }
 
-// backoff is for how long the fleet leaves a key alone after a failed load.
-func (t *trip[T]) backoff() time.Duration {
-	return min(max(t.loadTook, 100*time.Millisecond), time.Second)
-}
-
-// release gives the lease back, or turns it into a back-off.
-func (t *trip[T]) release(ctx context.Context, backoff time.Duration) {
-	t.held = false
-	if _, err := t.cache.store.Release(ctx, t.redisKey, t.token, backoff); err != nil {
-		t.cache.tel.redisFailed(opLoad, err)
-		t.cache.releaseLater(ctx, t.redisKey, t.token)
-	}
-}
-
-// releaseLater goes on trying to give back a lease in the background, for as long
-// as the lease would stand: else every reader of the key waits for its end after
-// an outage that was shorter. At most as many at a time as the load limit.
-func (c *Cache[T]) releaseLater(ctx context.Context, redisKey string, token envelope.Token) {
-	if !c.releases.begin(redisKey) {
-		return
-	}
-	if !c.background.start() {
-		c.releases.end()
-		return
-	}
-	go func() {
-		defer c.background.end()
-		defer c.releases.end()
-		end := time.Now().Add(leaseTime)
-		for wait := 25 * time.Millisecond; time.Now().Before(end); wait *= 2 {
-			if c.sleep(ctx, wait) != nil {
-				return
-			}
-			if _, err := c.store.Release(ctx, redisKey, token, 0); err == nil {
-				return
-			}
-		}
-	}()
-}
-
 // fill stores what the loader returned, v or the absence that err says, and
 // lands with it. The flight is sealed before the commit is sent.
 func (t *trip[T]) fill(ctx context.Context, v T, absent error) {
-	c := t.cache
-	result := landing[T]{value: v, size: -1, err: absent}
-	cost := t.asked + t.loadTook
-	entry := stored{class: t.entry.class, stamp: t.stamp, absent: absent != nil, loadedAt: t.granted, began: t.loadBegan, delta: cost, ewma: cost}
-	if t.seen.body.EWMA > 0 {
-		entry.ewma = loadCost(cost, t.seen.body.EWMA)
-	}
-	err := contain(func() (err error) { return c.encode(&entry, t.redisKey, v) })
+	entry, result, err := t.prepare(v, absent)
 	if err != nil {
-		c.tel.unencodable(err)
 		t.release(ctx, t.backoff())
 		t.land(result)
 		return
 	}
-	result.size = entry.size
-	proof, ok := c.flights.seal(t.flight)
-	if !ok { // a change made through this process overtook the load
-		t.refused()
+	proof, ok := t.seal()
+	if !ok {
 		t.release(ctx, 0)
 		t.land(result)
 		return
 	}
-	t.commit(ctx, &entry, proof, result)
+	t.commit(ctx, entry, proof, result)
+}
+
+// prepare encodes what the loader returned. With an error it cannot be stored, and
+// is the landing's all the same.
+func (t *trip[T]) prepare(v T, absent error) (*stored, landing[T], error) {
+	c := t.cache
+	result := landing[T]{value: v, size: -1, err: absent}
+	cost := t.asked + t.loadTook
+	entry := &stored{class: t.entry.class, stamp: t.stamp, absent: absent != nil, loadedAt: t.granted, began: t.loadBegan, delta: cost, ewma: cost}
+	if t.seen.body.EWMA > 0 {
+		entry.ewma = loadCost(cost, t.seen.body.EWMA)
+	}
+	if err := contain(func() (err error) { return c.encode(entry, t.redisKey, v) }); err != nil {
+		c.tel.unencodable(err)
+		return nil, result, err
+	}
+	result.size = entry.size
+	return entry, result, nil
+}
+
+// seal closes the flight to callers. It reports false if a change made through this
+// process overtook the load, whose value is then not stored.
+func (t *trip[T]) seal() (proof int, ok bool) {
+	proof, ok = t.cache.flights.seal(t.flight)
+	if !ok {
+		t.refused()
+	}
+	return proof, ok
 }
 
 // commit sends the entry. Only an accepted commit proves the value to those who
@@ -181,21 +157,34 @@ func (t *trip[T]) commit(ctx context.Context, entry *stored, proof int, result l
 	}
 	ctx, span := c.tel.start(ctx, opPut)
 	sent := time.Now()
-	verdict, tokens, err := c.store.Commit(ctx, t.redisKey, store.Commit{
-		Token: t.token, TTL: entry.life(sent), Version: entry.version,
-		Body: entry.body, Absent: entry.absent, Notice: c.notice(t.key), Reread: reread,
-	})
+	commit := t.commitOf(entry, sent)
+	commit.Reread = reread
+	verdict, tokens, err := c.store.Commit(ctx, t.redisKey, commit)
 	if !held && tokens != nil {
 		clear = tokens[len(t.tags)]
 		c.clear.learn(clear, sent)
 	}
 	c.endPut(ctx, span, t.key, t.redisKey, entry, err)
+	confirmed := clear == entry.stamp.clear && (tokens != nil || len(reread) == 0) && entry.stamp.valid(tokens)
+	t.conclude(entry, verdict, confirmed, err, proof, result)
+}
+
+func (t *trip[T]) commitOf(entry *stored, now time.Time) store.Commit {
+	return store.Commit{
+		Token: t.token, TTL: entry.life(now), Version: entry.version,
+		Body: entry.body, Absent: entry.absent, Notice: t.cache.notice(t.key),
+	}
+}
+
+// conclude lands with what became of the commit. confirmed says that the tokens
+// which the entry depends on were still there.
+func (t *trip[T]) conclude(entry *stored, verdict store.Verdict, confirmed bool, err error, proof int, result landing[T]) {
 	t.held = err != nil // perhaps
 	switch {
 	case err != nil:
-		c.tel.redisFailed(opPut, err)
+		t.cache.tel.redisFailed(opPut, err)
 	case verdict == store.Committed:
-		if clear == entry.stamp.clear && (tokens != nil || len(reread) == 0) && entry.stamp.valid(tokens) {
+		if confirmed {
 			result.proof = proof
 		}
 	case verdict == store.Older:
@@ -208,62 +197,3 @@ func (t *trip[T]) commit(ctx context.Context, entry *stored, proof int, result l
 }
 
 func (t *trip[T]) refused() { t.cache.tel.refused(t.key) }
-
-// stored is an entry on its way into Redis.
-type stored struct {
-	class       *TTL
-	stamp       stamp
-	absent      bool
-	version     uint64
-	loadedAt    int64 // Redis time in ms; 0: unknown
-	delta, ewma time.Duration
-	behind      bool      // a put: Redis assigns the version
-	began       time.Time // when the load began; zero: now, it was not loaded
-
-	soft, grace time.Duration
-	body        []byte
-	size        int // encoded bytes of the value; -1: none
-}
-
-// life is the PX of the entry: Fresh runs from the start of the load, so a load
-// that took longer than that leaves nothing to store, and 0 removes the record.
-func (s *stored) life(now time.Time) time.Duration {
-	life := addDurations(s.soft, s.grace)
-	if !s.began.IsZero() {
-		life -= now.Sub(s.began)
-	}
-	return max(life.Truncate(time.Millisecond), 0)
-}
-
-// encode makes the entry's body: times from its class, the value by the codec.
-func (c *Cache[T]) encode(s *stored, redisKey string, v T) error {
-	body := envelope.Body{
-		Absent: s.absent, Codec: c.config.codecID, Schema: c.config.schema,
-		LoadedAt: s.loadedAt, Delta: s.delta, EWMA: s.ewma, Clear: s.stamp.clear, Tags: s.stamp.tags,
-	}
-	s.size = -1
-	if s.absent {
-		s.soft, s.grace = s.class.Absent, 0
-	} else {
-		s.soft = s.class.soft(rand.Float64())
-		s.grace = s.class.grace(c.config.loadTimeout, max(s.delta, s.ewma))
-		if !s.behind {
-			s.version = c.version(v)
-		}
-	}
-	body.Soft, body.Grace = s.soft, s.grace
-	data, crcAt, err := envelope.AppendBody(make([]byte, 0, 128), &body)
-	if err != nil {
-		return err
-	}
-	if !s.absent {
-		head := len(data)
-		if data, err = c.config.codec.Append(data, v); err != nil {
-			return err
-		}
-		s.size = len(data) - head
-	}
-	envelope.Seal(data, crcAt, redisKey, s.version)
-	s.body = data
-	return nil
-}

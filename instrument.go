@@ -34,7 +34,10 @@ type Hooks struct {
 
 // LoadEvent is one call of a loader.
 type LoadEvent struct {
+	// Key is "" for a load of several keys.
 	Key string
+	// Keys are those of a BatchLoader's call; nil for a load of one key.
+	Keys []string
 	// Refresh: the load ran in the background; nobody waited for it.
 	Refresh bool
 	Took    time.Duration
@@ -153,18 +156,18 @@ func (t *telemetry) unencodable(err error) {
 }
 
 // loaded reports one loader call and ends its span.
-func (t *telemetry) loaded(span trace.Span, key string, refresh bool, took time.Duration, err error) {
+func (t *telemetry) loaded(span trace.Span, e LoadEvent) {
 	t.stats.loads.Add(1)
 	switch {
-	case err == nil:
-	case isAbsent(err):
+	case e.Err == nil:
+	case isAbsent(e.Err):
 		t.stats.loadsAbsent.Add(1)
 	default:
 		t.stats.loadErrors.Add(1)
 	}
-	t.end(span, err)
+	t.end(span, e.Err)
 	if f := t.hooks.Load; f != nil {
-		t.call("Load", func() { f(LoadEvent{Key: key, Refresh: refresh, Took: took, Err: err}) })
+		t.call("Load", func() { f(e) })
 	}
 }
 
@@ -179,6 +182,32 @@ func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, key string, got 
 		c.peer(ctx, span, c.redisKey(key))
 	}
 	c.tel.end(span, err)
+}
+
+// endGetMany counts the look-ups of a batch and ends its span. It is a hit if all
+// of its keys are, and an error if the caller gets one.
+func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, all []*lookup[T]) {
+	keys, size, hit := make([]string, len(all)), 0, len(all) > 0
+	var failed error
+	for i, l := range all {
+		c.tel.counted(l.got.outcome)
+		keys[i] = l.key
+		hit = hit && l.got.outcome != outcomeMiss
+		if l.err != nil && !isAbsent(l.err) {
+			failed = l.err
+		}
+		if span != nil {
+			size += max(c.sizeOf(&l.got, l.err), 0)
+		}
+	}
+	if span == nil {
+		return
+	}
+	if len(all) > 0 {
+		c.tel.describeGetMany(span, keys, hit, size, all[0].got.ttl)
+		c.peer(ctx, span, all[0].seen.redisKey)
+	}
+	c.tel.end(span, failed)
 }
 
 // sizeOf is the encoded size of what a look-up returns for a span, -1 if that
@@ -208,7 +237,7 @@ func (c *Cache[T]) endPut(ctx context.Context, span trace.Span, key, redisKey st
 	if span == nil {
 		return
 	}
-	c.tel.describePut(span, key, entry.size, entry.soft)
+	c.tel.describePut(span, entry.size, entry.soft, key)
 	c.peer(ctx, span, redisKey)
 	var own *OpError
 	if err != nil && !entry.behind && !errors.As(err, &own) {
@@ -216,6 +245,24 @@ func (c *Cache[T]) endPut(ctx context.Context, span trace.Span, key, redisKey st
 		err = nil
 	}
 	c.tel.end(span, err)
+}
+
+// endPutMany is endPut for the entries of a batch.
+func (c *Cache[T]) endPutMany(ctx context.Context, span trace.Span, cargo []freight[T], errs []error) {
+	if span == nil {
+		return
+	}
+	keys, size := make([]string, len(cargo)), 0
+	for i, f := range cargo {
+		keys[i] = f.trip.key
+		size += max(f.entry.size, 0)
+	}
+	c.tel.describePut(span, size, cargo[0].entry.soft, keys...)
+	c.peer(ctx, span, cargo[0].trip.redisKey)
+	if err := errors.Join(errs...); err != nil {
+		c.tel.describeError(span, err)
+	}
+	c.tel.end(span, nil)
 }
 
 // peer names the Redis node that was asked.

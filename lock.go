@@ -37,7 +37,9 @@ type trip[T any] struct {
 	cache    *Cache[T]
 	flight   *flight[T]
 	redisKey string
-	refresh  bool // in the background: gives way to whoever is loading
+	refresh  bool            // in the background: gives way to whoever is loading
+	alone    bool            // of a haul: loads without a lease
+	ctx      context.Context //nolint:containedctx // of a haul: ends when nobody waits for this flight
 
 	seen    record         // as last read: what acquire compares the record with
 	token   envelope.Token // the lease's, unique per acquire
@@ -125,12 +127,10 @@ func (t *trip[T]) land(result landing[T]) {
 // and nobody joins, or it sees the queue here.
 func (t *trip[T]) acquire(ctx context.Context) {
 	for !t.landed {
-		t.tags = t.cache.union(t.entry.tags, t.seen.body.Tags)
-		if t.cache.pending.has(t.key) || t.cache.pending.hasRefs(t.tags) || len(t.tags) > maxTags {
+		if !t.dependable() {
 			t.loadUnleased(ctx)
 			return
 		}
-		t.cache.flights.depend(t.flight, t.tags)
 		grant, proof, err := t.ask(ctx)
 		switch {
 		case err != nil:
@@ -151,6 +151,19 @@ func (t *trip[T]) acquire(ctx context.Context) {
 			t.loadUnleased(ctx)
 		}
 	}
+}
+
+// dependable works out the tags that an entry will have, those of the call and of
+// the record that it replaces, and reports whether one may be made: not while an
+// invalidation of it is queued, and not with more tags than an entry can have.
+func (t *trip[T]) dependable() bool {
+	c := t.cache
+	t.tags = c.union(t.entry.tags, t.seen.body.Tags)
+	if c.pending.has(t.key) || c.pending.hasRefs(t.tags) || len(t.tags) > maxTags {
+		return false
+	}
+	c.flights.depend(t.flight, t.tags)
+	return true
 }
 
 // ask sends one acquire, and captures the tokens that the entry will depend on:
@@ -310,33 +323,4 @@ func (w *wait) over(h envelope.Header) bool {
 	w.runsOut = w.runsOut.Add(time.Duration(h.Until-w.until) * time.Millisecond)
 	w.until = h.Until
 	return !time.Now().Before(w.runsOut)
-}
-
-// keepLease renews the lease every second until stop is called or ctx ends.
-// The goroutine is only started by a load that takes that long.
-func (t *trip[T]) keepLease(ctx context.Context) (stop func()) {
-	halt, halted := make(chan struct{}), make(chan struct{})
-	timer := time.AfterFunc(leaseRenew, func() {
-		defer close(halted)
-		tick := time.NewTicker(leaseRenew)
-		defer tick.Stop()
-		for ctx.Err() == nil {
-			held, err := t.cache.store.Renew(ctx, t.redisKey, t.token, leaseTime, leaseRetain)
-			if err == nil && !held {
-				return // taken over or invalidated: the commit will be refused
-			}
-			select {
-			case <-tick.C:
-			case <-halt:
-				return
-			case <-ctx.Done():
-			}
-		}
-	})
-	return func() {
-		close(halt)
-		if !timer.Stop() {
-			<-halted
-		}
-	}
 }

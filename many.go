@@ -3,53 +3,359 @@ package cache
 import (
 	"context"
 	"errors"
-	"maps"
+	"net"
 	"slices"
+	"strconv"
+	"sync"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
 )
 
-// manyAtOnce bounds how many keys of one call are worked on at the same time,
-// where each takes calls of user code.
-const manyAtOnce = 8
+// This file reads several keys at once: one look-up for all, then one haul
+// (haul.go) for those that must be loaded, until each has its outcome.
 
-// SetMany is [Cache.Set] for several keys, in no particular order. The errors are
-// those of Set, joined; keys without one were set.
-func (c *Cache[T]) SetMany(ctx context.Context, entries map[string]T, opts ...EntryOption) error {
-	kept, err := c.kept(opts)
-	if err != nil {
-		return &OpError{Op: "set", Err: err}
-	}
-	if err := c.usable(ctx); err != nil {
-		return err
-	}
-	if err := c.agree(ctx, "set", ""); err != nil {
-		return err
-	}
-	return forEach(slices.Sorted(maps.Keys(entries)), func(key string) error {
-		return c.strategy.set(ctx, c, key, entries[key], kept)
-	})
+// BatchLoader fetches the values of several keys, at most 200 in one call. A key
+// left out of the map is [ErrNotFound]; with an error it has that error instead,
+// and what is in the map is stored. What is said of a [Loader] holds for it too.
+type BatchLoader[T any] func(ctx context.Context, keys []string) (map[string]T, error)
+
+// batchSize is how many keys are read, or loaded, at once, and batchesAtOnce how
+// many such batches of one call.
+const (
+	batchSize     = 200
+	batchesAtOnce = 4
+)
+
+// lookup is one key of a batch.
+type lookup[T any] struct {
+	call[T]
+	seen sight
+	got  answer[T]
+	err  error
+	done bool
 }
 
-// forEach calls f for each key, several at once, and joins the errors; of one
-// key the error stays itself. A call of f that ends by Goexit is an error, too.
-func forEach(keys []string, f func(key string) error) error {
-	switch len(keys) {
-	case 0:
-		return nil
-	case 1:
-		return f(keys[0])
+// GetMany looks keys up and loads nothing. Keys without a fresh entry, and those
+// that are remembered as absent, are absent from the map. It uses the options of
+// New.
+//
+// If Redis fails the error is one [*OpError] for each node that failed, joined,
+// beside what the others had. It costs one round trip for each node of a cluster,
+// and for each 200 keys.
+func (c *Cache[T]) GetMany(ctx context.Context, keys []string) (map[string]T, error) {
+	if err := c.usable(ctx); err != nil {
+		return nil, err
 	}
-	errs := make([]error, len(keys))
-	var calls errgroup.Group
-	calls.SetLimit(manyAtOnce)
-	for i, key := range keys {
-		calls.Go(func() error {
-			errs[i] = &PanicError{Value: errGoexit}
-			errs[i] = f(key)
-			return nil
+	all := c.serveMany(ctx, keys, nil, c.config.entry)
+	found, errs := map[string]T{}, []error(nil)
+	failed := map[string]bool{}
+	for _, l := range all {
+		switch {
+		case l.seen.failure != nil:
+			host, port := c.store.Peer(ctx, l.seen.redisKey)
+			if node := net.JoinHostPort(host, strconv.Itoa(port)); !failed[node] {
+				failed[node] = true
+				errs = append(errs, &OpError{Op: "get", Key: l.key, Err: l.seen.failure})
+			}
+		case l.err != nil && !isAbsent(l.err):
+			errs = appendOnce(errs, l.err)
+		case l.err == nil && l.seen.state == fresh:
+			found[l.key] = l.got.value
+		}
+	}
+	return found, errors.Join(errs...)
+}
+
+// GetOrLoadMany returns the values of keys, calling load once for those that are
+// not cached and that nobody else is loading, and storing what it returns. A key is
+// treated as [Cache.GetOrLoad] treats it: batches and single calls share their
+// loads. Keys that do not exist are absent from the map, and no error.
+//
+// Errors do not keep the other keys from the map: they are joined, those of a load
+// as one [*OpError] for each key around the loader's error, so that errors.Is and
+// errors.As work. ctx's error and [ErrClosed] are there once.
+//
+// Duplicates count once. Up to 200 keys it costs one exchange with each node of a
+// cluster to read, and where keys must be loaded one to get their leases and one to
+// store them; more keys are split into batches, four at a time.
+func (c *Cache[T]) GetOrLoadMany(ctx context.Context, keys []string, load BatchLoader[T], opts ...EntryOption) (map[string]T, error) {
+	kept, err := c.kept(opts)
+	if err != nil {
+		return nil, &OpError{Op: "get", Err: err}
+	}
+	if load == nil {
+		return nil, argError("get", "", "loader is nil")
+	}
+	return c.getOrLoadMany(ctx, keys, load.many(), kept)
+}
+
+// many is the loader with an error for each key.
+func (load BatchLoader[T]) many() manyLoader[T] {
+	return func(ctx context.Context, keys []string) (map[string]T, func(string) error) {
+		values, err := load(ctx, keys)
+		if err == nil {
+			err = ErrNotFound
+		}
+		return values, func(string) error { return err }
+	}
+}
+
+// GetMany is [Cache.GetOrLoadMany] with the loader and the options that were bound:
+// the loader is called for each key that must be loaded, eight at a time.
+func (r *ReadThrough[T]) GetMany(ctx context.Context, keys []string) (map[string]T, error) {
+	if r.err != nil {
+		return nil, &OpError{Op: "get", Err: r.err}
+	}
+	if r.load == nil {
+		return nil, argError("get", "", "loader is nil")
+	}
+	return r.cache.getOrLoadMany(ctx, keys, r.load.many(), r.entry)
+}
+
+// many is the loader, called for each of several keys.
+func (load Loader[T]) many() manyLoader[T] {
+	return func(ctx context.Context, keys []string) (map[string]T, func(string) error) {
+		var mu sync.Mutex // protects following
+		values, errs := map[string]T{}, map[string]error{}
+		_ = forEach(keys, func(key string) error { // each error is in errs
+			var v T
+			err := errGoexit
+			defer func() {
+				mu.Lock()
+				defer mu.Unlock()
+				if errs[key] = err; err == nil {
+					values[key] = v
+				}
+			}()
+			err = contain(func() (err error) { v, err = load(ctx, key); return err })
+			return err
+		})
+		return values, func(key string) error { return errs[key] }
+	}
+}
+
+// one is the loader for a key that is loaded alone after all.
+func (load manyLoader[T]) one(ctx context.Context, key string) (v T, err error) {
+	values, missing := load(ctx, []string{key})
+	if v, ok := values[key]; ok {
+		return v, nil
+	}
+	return v, missing(key)
+}
+
+func (c *Cache[T]) getOrLoadMany(ctx context.Context, keys []string, load manyLoader[T], kept entry) (map[string]T, error) {
+	if err := c.usable(ctx); err != nil {
+		return nil, err
+	}
+	values, errs := map[string]T{}, []error(nil)
+	for _, l := range c.serveMany(ctx, keys, load, kept) {
+		switch {
+		case l.err == nil:
+			values[l.key] = l.got.value
+		case isAbsent(l.err):
+		case l.err == ctx.Err(), errors.Is(l.err, ErrClosed): //nolint:errorlint // ctx's own, bare
+			errs = appendOnce(errs, l.err)
+		default:
+			errs = append(errs, loadError(l.key, l.err))
+		}
+	}
+	return values, errors.Join(errs...)
+}
+
+// loadError is a load's error in a batch, which says what key it is about.
+func loadError(key string, err error) error {
+	var own *OpError
+	if errors.As(err, &own) && own.Key == key {
+		return err
+	}
+	return &OpError{Op: "load", Key: key, Err: err}
+}
+
+// appendOnce appends err unless an error of its text is there.
+func appendOnce(errs []error, err error) []error {
+	for _, e := range errs {
+		if e.Error() == err.Error() {
+			return errs
+		}
+	}
+	return append(errs, err)
+}
+
+// serveMany finds an outcome for each of keys, in batches. Without a loader it only
+// looks.
+func (c *Cache[T]) serveMany(ctx context.Context, keys []string, load manyLoader[T], kept entry) []*lookup[T] {
+	ctx, span := c.tel.start(ctx, opGet)
+	all := make([]*lookup[T], 0, len(keys))
+	known := make(map[string]bool, len(keys))
+	began := c.flights.now()
+	for _, key := range keys {
+		if known[key] {
+			continue
+		}
+		known[key] = true
+		l := &lookup[T]{call: call[T]{request: request[T]{key: key, entry: kept}, began: began}}
+		if load != nil {
+			l.load = load.one
+		}
+		all = append(all, l)
+	}
+	limit := make(chan struct{}, batchesAtOnce)
+	var batches sync.WaitGroup
+	for batch := range slices.Chunk(all, batchSize) {
+		limit <- struct{}{}
+		batches.Go(func() {
+			defer func() { <-limit }()
+			c.serveBatch(ctx, batch, load)
 		})
 	}
-	_ = calls.Wait() // each error is in errs
-	return errors.Join(errs...)
+	batches.Wait()
+	c.endGetMany(ctx, span, all)
+	return all
+}
+
+// serveBatch is serve for the keys of one batch.
+func (c *Cache[T]) serveBatch(ctx context.Context, batch []*lookup[T], load manyLoader[T]) {
+	for len(batch) > 0 {
+		c.lookMany(ctx, batch)
+		var left []*lookup[T]
+		for _, l := range batch {
+			if l.err == nil && !l.seen.found() && load != nil {
+				l.missed = true
+				left = append(left, l)
+			}
+		}
+		batch = c.joinMany(ctx, left, load)
+	}
+}
+
+// lookMany is look for several keys: one pipeline, and one more for the tokens of
+// tags that only entries name.
+func (c *Cache[T]) lookMany(ctx context.Context, batch []*lookup[T]) {
+	var asked []*lookup[T]
+	for _, l := range batch {
+		l.got, l.seen = l.miss(), sight{redisKey: c.redisKey(l.key)}
+		if l.err = c.usable(ctx); l.err != nil {
+			continue
+		}
+		if l.seen.unread = c.skips(l.key); !l.seen.unread {
+			l.got.asked = true
+			asked = append(asked, l)
+		}
+	}
+	if len(asked) == 0 {
+		return
+	}
+	keys := make([]string, len(asked))
+	for i, l := range asked {
+		keys[i] = l.seen.redisKey
+	}
+	tags := asked[0].entry.tags // the same for all
+	records, tokens, errs := c.readMany(ctx, keys, tags)
+	for i, l := range asked {
+		if errs[i] == nil {
+			l.seen.record = c.reader(l.entry.class).classify(l.seen.redisKey, records[i])
+		}
+	}
+	tags, tokens = c.readUnread(ctx, asked, tags, tokens)
+	for i, l := range asked {
+		err := errs[i]
+		if err == nil {
+			err = c.verify(ctx, &l.seen.record, tags, tokens)
+		}
+		l.err = c.consider(ctx, &l.call, &l.seen, &l.got, err)
+	}
+}
+
+// readUnread reads the tokens of tags that the entries of a batch have and the call
+// does not name, in one go. Those that cannot be read are left to verify.
+func (c *Cache[T]) readUnread(ctx context.Context, batch []*lookup[T], tags []tagRef, tokens []envelope.Token) ([]tagRef, []envelope.Token) {
+	all := slices.Clip(tags)
+	for _, l := range batch {
+		if l.seen.dependent() {
+			all = c.union(all, l.seen.body.Tags)
+		}
+	}
+	unread := all[len(tags):]
+	if len(unread) == 0 {
+		return tags, tokens
+	}
+	found, err := c.store.ReadTokens(ctx, tagKeys(unread))
+	if err != nil {
+		return tags, tokens
+	}
+	return all, slices.Concat(tokens, found)
+}
+
+// joinMany is join for several keys. It returns those that have to look again.
+func (c *Cache[T]) joinMany(ctx context.Context, batch []*lookup[T], load manyLoader[T]) (again []*lookup[T]) {
+	type seat struct {
+		*lookup[T]
+		flight *flight[T]
+		ticket int
+		as     role
+	}
+	var seats []seat
+	var led []*trip[T]
+	for _, l := range batch {
+		f, ticket, as, err := c.flights.join(l.key, l.began, l.waited)
+		if err != nil {
+			l.err = err
+			continue
+		}
+		c.joined(&l.call, as)
+		if as == lead {
+			led = append(led, &trip[T]{
+				request: l.request, cache: c, flight: f, redisKey: l.seen.redisKey, seen: l.seen.record, alone: l.seen.unread,
+			})
+		}
+		seats = append(seats, seat{l, f, ticket, as})
+	}
+	if len(led) > 0 {
+		c.launchMany(ctx, load, led)
+	}
+	var backing sync.WaitGroup // out a back-off, each for itself
+	more := make([]bool, len(seats))
+	for i, s := range seats {
+		if s.err = c.flights.await(ctx, s.key, s.flight, s.as); s.err != nil {
+			continue
+		}
+		backing.Go(func() {
+			more[i], s.lookup.err = c.landed(ctx, &s.lookup.call, &s.lookup.seen, &s.lookup.got, s.flight, s.ticket, s.as)
+		})
+	}
+	backing.Wait()
+	for i, s := range seats {
+		if more[i] {
+			again = append(again, s.lookup)
+		}
+	}
+	return again
+}
+
+// readMany is read for several keys. The errors are aligned with the keys; the
+// tokens are those of tags.
+func (c *Cache[T]) readMany(ctx context.Context, redisKeys []string, tags []tagRef) ([]store.Record, []envelope.Token, []error) {
+	beside, sent := c.besides(tags)
+	keys := append(slices.Clip(redisKeys), beside.keys...)
+	n := len(redisKeys)
+	errs := make([]error, len(keys))
+	records, err := c.store.ReadMany(ctx, keys)
+	var each store.KeyErrors
+	switch {
+	case errors.As(err, &each):
+		errs = each
+	case err != nil:
+		for i := range errs {
+			errs[i] = err
+		}
+		records = make([]store.Record, len(keys))
+	}
+	tokens, err := c.learnBesides(beside, sent, records[n:], errs[n:])
+	for i := range errs[:n] {
+		if errs[i] == nil {
+			errs[i] = err
+		}
+	}
+	return records[:n], tokens, errs[:n]
 }

@@ -194,9 +194,25 @@ func (s *spans) describeGet(span trace.Span, key string, o outcome, size int, tt
 	}
 }
 
+// describeGetMany adds what a batch found: a hit, if each of its keys was one, and
+// the bytes of all.
+func (s *spans) describeGetMany(span trace.Span, keys []string, hit bool, size int, ttl time.Duration) {
+	s.describeKey(span, keys...)
+	found := outcomeMiss
+	if hit {
+		found = outcomeHit
+	}
+	span.SetAttributes(
+		attribute.Bool("cache.hit", hit),
+		attribute.String("cache.outcome", outcomeNames[found]),
+		attribute.Int64("cache.ttl", int64(ttl/time.Second)),
+		attribute.Int("cache.item_size", size),
+	)
+}
+
 // describePut adds what was written.
-func (s *spans) describePut(span trace.Span, key string, size int, ttl time.Duration) {
-	s.describeKey(span, key)
+func (s *spans) describePut(span trace.Span, size int, ttl time.Duration, keys ...string) {
+	s.describeKey(span, keys...)
 	span.SetAttributes(attribute.Int64("cache.ttl", int64(ttl/time.Second)))
 	if size >= 0 {
 		span.SetAttributes(attribute.Int("cache.item_size", size))

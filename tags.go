@@ -131,6 +131,16 @@ func stampOf(clear envelope.Token, tags []tagRef, tokens []envelope.Token) stamp
 	return s
 }
 
+// pick is the tokens of some of the tags that were captured or read together.
+func pick(tags, of []tagRef, tokens []envelope.Token) []envelope.Token {
+	picked := make([]envelope.Token, len(tags))
+	for i, t := range tags {
+		at := slices.IndexFunc(of, func(o tagRef) bool { return o.id == t.id })
+		picked[i] = tokens[at]
+	}
+	return picked
+}
+
 // valid reports whether the tokens that an entry of stamp s depends on are these,
 // of its tags in their order.
 func (s *stamp) valid(tokens []envelope.Token) bool {

@@ -253,11 +253,21 @@ func (s *Store) Renew(ctx context.Context, key string, t envelope.Token, lease, 
 // Release gives the lease of t back and reports whether it was still t's. With a
 // backoff above zero nobody is granted one before it is over. One round trip.
 func (s *Store) Release(ctx context.Context, key string, t envelope.Token, backoff time.Duration) (bool, error) {
+	reply, err := s.evalOrder(ctx, releaseOrder(key, t, backoff))
+	if err != nil {
+		return false, err
+	}
+	n, ok := reply.(int64)
+	if !ok || n < 0 || n > 1 {
+		return false, &AnswerError{Script: releaseScript.name, Answer: reply}
+	}
+	return n == 1, nil
+}
+
+func releaseOrder(key string, t envelope.Token, backoff time.Duration) order {
 	ms := int64(0)
 	if backoff > 0 {
 		ms = millis(backoff, 1)
 	}
-	n, err := s.evalInt(ctx, releaseScript, 0, 1, key,
-		token(t), strconv.FormatInt(ms, 10))
-	return n == 1, err
+	return order{releaseScript, releaseScript.evalsha(key, []any{token(t), strconv.FormatInt(ms, 10)})}
 }

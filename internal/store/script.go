@@ -6,6 +6,7 @@ import (
 	"crypto/sha1" //nolint:gosec // the digest that EVALSHA asks for
 	_ "embed"
 	"encoding/hex"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -154,12 +155,13 @@ func (s *Store) evalLetter(ctx context.Context, sc *script, letters, key string,
 	if err != nil {
 		return 0, err
 	}
-	if text, ok := reply.(string); ok && len(text) == 1 {
-		for i := range len(letters) {
-			if letters[i] == text[0] {
-				return text[0], nil
-			}
-		}
+	return oneOf(sc, letters, reply)
+}
+
+// oneOf is an answer of sc that is one of letters.
+func oneOf(sc *script, letters string, reply any) (byte, error) {
+	if text, ok := reply.(string); ok && len(text) == 1 && strings.Contains(letters, text) {
+		return text[0], nil
 	}
 	return 0, &AnswerError{Script: sc.name, Answer: reply}
 }

@@ -63,9 +63,21 @@ const (
 // One round trip. The client never sends it twice; after an error it may still
 // take effect.
 func (s *Store) Set(ctx context.Context, key string, e Entry) (SetAnswer, error) {
-	letter, err := s.evalLetter(ctx, setScript, "SOWDX", key,
-		version(e.Version), millis(e.TTL, 1), token(e.CID), e.Body, e.Notice.Channel, e.Notice.Message)
+	reply, err := s.evalOrder(ctx, setOrder(key, e))
+	if err != nil {
+		return 0, err
+	}
+	letter, err := oneOf(setScript, setLetters, reply)
 	return SetAnswer(letter), err
+}
+
+// setLetters are the answers of set.
+const setLetters = "SOWDX"
+
+func setOrder(key string, e Entry) order {
+	return order{setScript, setScript.evalsha(key, []any{
+		version(e.Version), millis(e.TTL, 1), token(e.CID), e.Body, e.Notice.Channel, e.Notice.Message,
+	})}
 }
 
 // VersionedAnswer is what became of a [Store.SetVersioned].

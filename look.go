@@ -1,0 +1,188 @@
+package cache
+
+import (
+	"context"
+	"time"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// This file is one look-up: a record is read, and judged.
+
+// sight is what a look-up saw of a key.
+type sight struct {
+	record
+	redisKey string
+	unread   bool  // not read from Redis: load without a lease
+	failure  error // why: Redis did not answer
+}
+
+// look reads key once: one round trip. What may be served is in got. The error
+// is the caller's: ErrNotFound for a remembered absence, ctx's, or ErrClosed.
+func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got answer[T], err error) {
+	got = call.miss()
+	if err := c.usable(ctx); err != nil {
+		return seen, got, err
+	}
+	seen.redisKey = c.redisKey(call.key)
+	if c.skips(call.key) {
+		seen.unread = true
+		return seen, got, nil
+	}
+	got.asked = true
+	rec, tokens, err := c.read(ctx, seen.redisKey, call.entry.tags)
+	if err == nil {
+		seen.record = c.reader(call.entry.class).classify(seen.redisKey, rec)
+		err = c.verify(ctx, &seen.record, call.entry.tags, tokens)
+	}
+	err = c.consider(ctx, call, &seen, &got, err)
+	return seen, got, err
+}
+
+// miss is the answer of a look-up that has found nothing yet.
+func (c *call[T]) miss() answer[T] {
+	return answer[T]{outcome: outcomeMiss, size: -1, ttl: c.entry.class.Fresh}
+}
+
+// skips reports whether Redis is not asked about key, because an invalidation of it
+// is queued. A strategy with unflushed writes is asked all the same: a put is newer
+// than what was invalidated.
+func (c *Cache[T]) skips(key string) bool {
+	if c.buffered || !c.pending.has(key) {
+		return false
+	}
+	c.tel.stats.bypassed.Add(1)
+	return true
+}
+
+// consider decides what a record that was read, or failed to be with problem, is
+// good for, and decodes what may be served into got.
+func (c *Cache[T]) consider(ctx context.Context, call *call[T], seen *sight, got *answer[T], problem error) (err error) {
+	if disagreed := c.meta.problem(); disagreed != nil {
+		return &OpError{Op: "get", Key: call.key, Err: disagreed}
+	}
+	if problem != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		c.tel.redisFailed(opGet, problem)
+		c.tel.stats.bypassed.Add(1)
+		*seen = sight{redisKey: seen.redisKey, unread: true, failure: problem}
+		return nil
+	}
+	if seen.header.Kind != envelope.Dirty && (c.pending.has(call.key) || c.pending.hasTags(c.space, seen.body.Tags)) {
+		c.tel.stats.bypassed.Add(1)
+		*seen = sight{redisKey: seen.redisKey, unread: true}
+		return nil
+	}
+	if call.load == nil && seen.state == stale {
+		seen.state = expired // Get looks for fresh entries only
+	}
+	if seen.found() {
+		err = c.open(&seen.record, got)
+	}
+	c.tel.saw(&seen.record)
+	if seen.found() {
+		c.refreshIfDue(ctx, call, seen)
+	}
+	if call.missed && got.outcome != outcomeStale {
+		got.outcome = outcomeMiss // what the first read found is what counts
+	}
+	return err
+}
+
+// read reads one record, the tokens of tags with it, and from time to time the
+// clear token; the first time also the meta record.
+func (c *Cache[T]) read(ctx context.Context, redisKey string, tags []tagRef) (store.Record, []envelope.Token, error) {
+	beside, sent := c.besides(tags)
+	if len(beside.keys) == 0 {
+		rec, err := c.store.Read(ctx, redisKey)
+		return rec, nil, err
+	}
+	keys := append(make([]string, 0, 1+len(beside.keys)), redisKey)
+	records, err := c.store.ReadTogether(ctx, append(keys, beside.keys...)...)
+	if err != nil {
+		c.unheard(beside)
+		return store.Record{}, nil, err
+	}
+	tokens, err := c.learnBesides(beside, sent, records[1:], nil)
+	return records[0], tokens, err
+}
+
+// besides is what a read asks for beside records.
+type besides struct {
+	keys        []string
+	tags        int // the first keys are those of so many tags
+	clear, meta bool
+}
+
+// besides works out what the next read asks for, and notes when it is sent.
+func (c *Cache[T]) besides(tags []tagRef) (b besides, sent time.Time) {
+	b = besides{tags: len(tags), clear: c.clear.due(), meta: !c.meta.known()}
+	if b.tags == 0 && !b.clear && !b.meta {
+		return b, sent
+	}
+	b.keys = tagKeys(tags)
+	if b.clear {
+		b.keys = append(b.keys, c.space.Clear())
+	}
+	if b.meta {
+		b.keys = append(b.keys, c.space.Meta())
+	}
+	return b, time.Now()
+}
+
+// unheard says that nothing of b was heard.
+func (c *Cache[T]) unheard(b besides) {
+	if b.clear {
+		c.clear.unheard()
+	}
+}
+
+// learnBesides takes what was read for b, and returns the tokens of its tags. errs,
+// if not nil, are those of the records; the error is one of them.
+func (c *Cache[T]) learnBesides(b besides, sent time.Time, records []store.Record, errs []error) ([]envelope.Token, error) {
+	for _, err := range errs {
+		if err != nil {
+			c.unheard(b)
+			return make([]envelope.Token, b.tags), err
+		}
+	}
+	tokens := make([]envelope.Token, b.tags)
+	for i := range tokens {
+		tokens[i] = store.TokenIn(records[i])
+	}
+	if b.clear {
+		c.clear.learn(store.TokenIn(records[b.tags]), sent)
+	}
+	if b.meta {
+		c.meta.settle(string(records[len(records)-1].Data))
+	}
+	return tokens, nil
+}
+
+// open decodes a record that may be served into got. One that does not decode
+// is invalid from here on, or bypassed if it is a write that is not flushed yet.
+func (c *Cache[T]) open(rec *record, got *answer[T]) error {
+	if rec.timed {
+		got.ttl = max(rec.left, 0)
+	}
+	if rec.absent {
+		got.outcome = outcomeAbsent
+		return ErrNotFound
+	}
+	var v T // decoding into got would move it to the heap at each miss, too
+	if err := c.config.codec.Decode(rec.body.Payload, &v); err != nil {
+		rec.state = invalid
+		if rec.header.Kind == envelope.Dirty {
+			rec.state = bypassed
+		}
+		return nil
+	}
+	got.value, got.size, got.outcome = v, len(rec.body.Payload), outcomeHit
+	if rec.state == stale {
+		got.outcome = outcomeStale
+	}
+	return nil
+}
