@@ -162,8 +162,8 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got ans
 		return seen, got, &OpError{Op: "get", Key: call.key, Err: problem}
 	}
 	if err != nil {
-		if ctx.Err() != nil {
-			return seen, got, ctx.Err()
+		if over := store.Ended(ctx); over != nil {
+			return seen, got, over
 		}
 		c.tel.redisFailed(opGet, err)
 		c.tel.stats.bypassed.Add(1)

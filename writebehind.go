@@ -226,6 +226,7 @@ func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, entry sto
 
 // translate turns the engine's errors into the cache's.
 func (s *writeBehind[T]) translate(ctx context.Context, op, key string, err error) error {
+	over := store.Ended(ctx)
 	switch {
 	case err == nil:
 		return nil
@@ -237,7 +238,7 @@ func (s *writeBehind[T]) translate(ctx context.Context, op, key string, err erro
 		return ErrClosed
 	case errors.Is(err, behind.ErrNoLetter):
 		return &OpError{Op: op, Key: key, Err: ErrNotFound}
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+	case over != nil && errors.Is(err, over):
 		return err
 	case errors.Is(err, store.ErrForeign):
 		s.cache.tel.stats.foreign.Add(1)
@@ -290,7 +291,7 @@ func (s *writeBehind[T]) decode(batch []behind.Mutation) ([]Mutation[T], error) 
 
 func (s *writeBehind[T]) flush(ctx context.Context) (dirty int, err error) {
 	err = s.engine.Flush(ctx)
-	if err == nil || ctx.Err() == nil { // of a Redis that fails no number can be asked
+	if err == nil || store.Ended(ctx) == nil { // of a Redis that fails no number can be asked
 		return 0, s.translate(ctx, "flush", "", err)
 	}
 	sample, failed := s.engine.Sample(context.WithoutCancel(ctx))
