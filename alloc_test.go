@@ -92,7 +92,7 @@ func TestAMissAllocatesNothingBeyondTheRead(t *testing.T) {
 	c := newCache[article](t, rdb)
 	space, err := keyspace.New("test")
 	require.NoError(t, err)
-	s := store.New(rdb, store.Options{})
+	s := store.New(rdb, store.Options{ReadBudget: forever})
 	t.Cleanup(func() { assert.NoError(t, s.Close()) })
 
 	read := allocs(t, func() error {

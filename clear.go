@@ -152,8 +152,8 @@ func (c *Cache[T]) invalidateAll(ctx context.Context) error {
 		}
 		tokens, err := c.store.ReadTokens(ctx, []string{c.space.Clear()})
 		switch {
-		case err != nil && ctx.Err() != nil:
-			return ctx.Err()
+		case err != nil && store.Ended(ctx) != nil:
+			return store.Ended(ctx)
 		case err != nil:
 			c.tel.redisFailed(opRemove, err)
 			return c.queue("invalidate all", target{kind: wholeCache}, err)

@@ -37,8 +37,10 @@ func remaining(dirty, pending int) error {
 
 // Flush waits until everything that is dirty now is in the sink of a
 // [WriteBehind] cache, in this version or a later one, or is a dead letter. If
-// ctx ends first the error is ctx's, joined with a [*RemainingError]. Under the
-// other strategies there is nothing to flush and it returns nil.
+// ctx ends first the error is ctx's, joined with a [*RemainingError], or with why
+// Redis did not tell the number within 2 s; alone if ctx was over before the call.
+// If Redis fails meanwhile it is an [*OpError]. Under the other strategies there
+// is nothing to flush and it returns nil.
 func (c *Cache[T]) Flush(ctx context.Context) error {
 	if err := c.usable(ctx); err != nil {
 		return err

@@ -63,8 +63,8 @@ func (c *Cache[T]) consider(ctx context.Context, call *call[T], seen *sight, got
 		return &OpError{Op: "get", Key: call.key, Err: disagreed}
 	}
 	if problem != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if over := store.Ended(ctx); over != nil {
+			return over
 		}
 		c.tel.redisFailed(opGet, problem)
 		c.tel.stats.bypassed.Add(1)

@@ -134,6 +134,17 @@ func (h *history) run(ctx context.Context, d time.Duration, processes ...*subjec
 	workers.Wait()
 }
 
+// control lets naive processes work, for a second and then again and again until
+// one has seen a stale read: on a busy machine the race may take its time.
+func (h *history) control(t *testing.T, processes ...*subject) {
+	t.Helper()
+	for began := time.Now(); h.stale.Load() == 0 && time.Since(began) < forever; {
+		h.run(t.Context(), time.Second, processes...)
+	}
+	h.log(t, "naive control")
+	assert.Positive(t, h.stale.Load(), "the control must see stale reads, else the test is blind")
+}
+
 // readUntil reads until ctx ends. The reads themselves have no deadline: how
 // long they take is part of what is tested.
 func (h *history) readUntil(ctx context.Context, p *subject) {

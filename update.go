@@ -78,10 +78,11 @@ type guard[T any] struct {
 func (c *Cache[T]) guard(ctx context.Context, op, key string, kept *entry) (*guard[T], error) {
 	g := &guard[T]{cache: c, op: op, key: key, redisKey: c.redisKey(key), token: envelope.NewToken()}
 	open, err := g.begin(ctx, kept)
+	over := store.Ended(ctx)
 	switch {
-	case err != nil && ctx.Err() != nil:
+	case err != nil && over != nil:
 		g.close(ctx, nil) // perhaps it is open
-		return nil, ctx.Err()
+		return nil, over
 	case err != nil:
 		c.tel.redisFailed(opPut, err)
 		if c.strategy.failClosed() {

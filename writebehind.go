@@ -128,17 +128,27 @@ func (s *writeBehind[T]) failClosed() bool { return false }
 // openTime is what New may take to check the server and to join the workers.
 const openTime = 2 * time.Second
 
+// refusal is an answer of Redis for which New fails: it would be the same again.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
 // open checks the server, claims the name and starts the workers. A Redis that
-// does not answer at once is asked again until the time is over.
+// does not answer at once is asked again until the time is over; the error is
+// then why, not that it is over.
 func (s *writeBehind[T]) open(c *Cache[T]) (err error) {
 	s.cache = c
 	ctx, cancel := context.WithTimeout(context.Background(), openTime)
 	defer cancel()
 	for {
-		if err = s.join(ctx, c); err == nil || !store.Infrastructure(err) {
-			return err
+		failed := s.join(ctx, c)
+		if failed == nil {
+			return nil
 		}
-		if c.sleep(ctx, 50*time.Millisecond) != nil {
+		if err == nil || store.Ended(ctx) == nil {
+			err = failed
+		}
+		if errors.As(failed, &refusal{}) || !store.Infrastructure(failed) || c.sleep(ctx, 50*time.Millisecond) != nil {
 			return err
 		}
 	}
@@ -148,7 +158,11 @@ func (s *writeBehind[T]) open(c *Cache[T]) (err error) {
 func (s *writeBehind[T]) join(ctx context.Context, c *Cache[T]) error {
 	if s.o.AcceptVolatile == "" {
 		if err := c.store.CheckDurability(ctx); err != nil {
-			return fmt.Errorf("%w; or accept that with WriteBehindOptions.AcceptVolatile", err)
+			said := fmt.Errorf("%w; or accept that with WriteBehindOptions.AcceptVolatile", err)
+			if errors.Is(err, store.ErrVolatile) {
+				return refusal{said}
+			}
+			return said
 		}
 	}
 	if err := s.claim(ctx); err != nil {
@@ -169,7 +183,7 @@ func (s *writeBehind[T]) claim(ctx context.Context) error {
 	want := metaOf(s.o.Partitions)
 	found, err := s.cache.store.ClaimMeta(ctx, s.cache.space.Meta(), want)
 	if err == nil && found != want {
-		err = fmt.Errorf("the cache of this name is %q, not %q: strategy and partitions are fixed by its first process", found, want)
+		err = refusal{fmt.Errorf("the cache of this name is %q, not %q: strategy and partitions are fixed by its first process", found, want)}
 	}
 	return err
 }
@@ -233,6 +247,7 @@ func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, kept entr
 
 // translate turns the engine's errors into the cache's.
 func (s *writeBehind[T]) translate(ctx context.Context, op, key string, err error) error {
+	over := store.Ended(ctx)
 	switch {
 	case err == nil:
 		return nil
@@ -244,7 +259,7 @@ func (s *writeBehind[T]) translate(ctx context.Context, op, key string, err erro
 		return ErrClosed
 	case errors.Is(err, behind.ErrNoLetter):
 		return &OpError{Op: op, Key: key, Err: ErrNotFound}
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+	case over != nil && errors.Is(err, over):
 		return err
 	case errors.Is(err, store.ErrForeign):
 		s.cache.tel.stats.foreign.Add(1)
@@ -297,7 +312,7 @@ func (s *writeBehind[T]) decode(batch []behind.Mutation) ([]Mutation[T], error) 
 
 func (s *writeBehind[T]) flush(ctx context.Context) (dirty int, err error) {
 	err = s.engine.Flush(ctx)
-	if err == nil || ctx.Err() == nil { // of a Redis that fails no number can be asked
+	if err == nil || store.Ended(ctx) == nil { // of a Redis that fails no number can be asked
 		return 0, s.translate(ctx, "flush", "", err)
 	}
 	sample, failed := s.engine.Sample(context.WithoutCancel(ctx))

@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/redistest"
 )
 
 // pipelines says when a pipeline was sent.
@@ -172,4 +174,39 @@ func TestAQueuedInvalidationDoesNotHideALaterPut(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, v, got, "an acknowledged put is readable at once")
 	}
+}
+
+// calls counts the commands of one name, in pipelines or not.
+type calls struct {
+	*outage
+	name string
+	n    atomic.Int64
+}
+
+func (c *calls) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == c.name {
+			c.n.Add(1)
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// What Redis has answered it would answer again: New does not use up its 2 s, at
+// whose end it would say that they are over, and not why.
+func TestNewAsksOnceForWhatItRefuses(t *testing.T) {
+	volatile := redistest.Single(t).Client(t)
+	info := &calls{outage: &outage{}, name: "info"}
+	volatile.AddHook(info)
+	_, err := openOnce(volatile, newLedger(), cache.WriteBehindOptions{})
+	assert.ErrorContains(t, err, "appendonly yes")
+	assert.EqualValues(t, 2, info.n.Load(), "of memory and of persistence")
+
+	rdb := durable(t).Client(t)
+	newBehind(t, rdb, nil, cache.WriteBehindOptions{Partitions: 4})
+	claims := &calls{outage: &outage{}, name: "info"}
+	rdb.AddHook(claims)
+	_, err = openOnce(rdb, nil, cache.WriteBehindOptions{Partitions: 5})
+	assert.ErrorContains(t, err, "fixed by its first process")
+	assert.EqualValues(t, 2, claims.n.Load(), "each try begins with these two")
 }

@@ -20,7 +20,7 @@ func TestFlushWaitsUntilTheSinkHasWhatIsDirty(t *testing.T) {
 		require.NoError(t, c.SetMany(t.Context(), map[string]string{"k": "v", "l": "w"}))
 		soon(t, entered, "the sink")
 
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
 		err := c.Flush(ctx)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
@@ -59,7 +59,7 @@ func TestWriteBehindShutdownLeavesTheRestToOthers(t *testing.T) {
 		c := newBehind(t, rdb, rows, cache.WriteBehindOptions{SinkTimeout: 10 * time.Millisecond})
 		require.NoError(t, c.Set(t.Context(), "k", "v"))
 		soon(t, entered, "the sink")
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
 		err := c.Shutdown(ctx)
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
@@ -125,7 +125,7 @@ func TestWriteBehindPutOnly(t *testing.T) {
 			eachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 				c := only(t, rdb)
 				require.NoError(t, c.Set(t.Context(), "k", "v"))
-				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // what is left is known once every partition was read
+				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // if it were over before the call, nothing would be asked
 				defer cancel()
 				err := c.Flush(ctx)
 				assert.ErrorIs(t, err, context.DeadlineExceeded)

@@ -15,8 +15,8 @@ import (
 // Timeouts of the clients. They bound a test that went wrong; an in-memory server
 // answers at once.
 const (
-	dialTimeout = time.Second
-	ioTimeout   = 5 * time.Second
+	dialTimeout = 10 * time.Second
+	ioTimeout   = 30 * time.Second
 )
 
 // Server is an in-memory Redis with a client of it. The client is embedded: a

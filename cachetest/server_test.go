@@ -52,7 +52,7 @@ func TestClockStandsStillByItself(t *testing.T) {
 	require.NoError(t, rdb.Set(t.Context(), "k", "v", time.Millisecond).Err())
 	began := time.Now()
 	require.Eventually(t, func() bool { return time.Since(began) > 5*time.Millisecond },
-		time.Second, time.Millisecond)
+		time.Minute, time.Millisecond)
 	assert.Equal(t, "v", rdb.Get(t.Context(), "k").Val())
 	rdb.Advance(time.Millisecond)
 	assert.ErrorIs(t, rdb.Get(t.Context(), "k").Err(), redis.Nil)
@@ -96,7 +96,7 @@ func TestStopAndRestartKeepDataAndAddress(t *testing.T) {
 	rdb.Stop()
 	began := time.Now()
 	assert.Error(t, rdb.Get(ctx, "k").Err())
-	assert.Less(t, time.Since(began), time.Second, "it fails at once")
+	assert.Less(t, time.Since(began), 5*time.Second, "it fails at once")
 	rdb.Advance(time.Hour)
 	rdb.Fail("LOADING Redis is loading the dataset in memory")
 	rdb.Restart()

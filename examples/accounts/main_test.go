@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"os"
 	"testing"
+	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -34,7 +37,24 @@ func newRedis(t *testing.T, url string) *redisServer {
 	rdb, err := openRedis(url)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
+	o := rdb.client.(*redis.Client).Options()
+	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = time.Minute, time.Minute, time.Minute
+	rdb.client.AddHook(patient{})
 	return rdb
+}
+
+// patient takes the deadlines off a client's commands: what a test is about must
+// not depend on how busy the machine is.
+type patient struct{}
+
+func (patient) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (patient) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error { return next(context.WithoutCancel(ctx), cmd) }
+}
+
+func (patient) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error { return next(context.WithoutCancel(ctx), cmds) }
 }
 
 // newAccounts is the cache over db, and with it one of the same entries that

@@ -51,7 +51,11 @@ func (d drill) run(ctx context.Context, db *database, rdb *redisServer) (result 
 		return result, err
 	}
 	result.took = time.Since(began)
-	if err := likes.Flush(ctx); err != nil {
+	err = likes.Flush(ctx)
+	for unanswered := (*cache.OpError)(nil); errors.As(err, &unanswered) && ctx.Err() == nil; {
+		err = likes.Flush(ctx) // a Redis that was busy for a moment
+	}
+	if err != nil {
 		return result, fmt.Errorf("wait for the workers: %w", err)
 	}
 	result.flushed = time.Since(began)

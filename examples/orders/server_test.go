@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -42,10 +43,27 @@ func newCachedPages(t *testing.T, repo finder) *cachedPages {
 	rdb, err := openRedis("")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
+	o := rdb.client.(*redis.Client).Options()
+	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = time.Minute, time.Minute, time.Minute
+	rdb.client.AddHook(patient{})
 	pages, err := cache.New(rdb.client, "orders", cache.Aside[Page](), cache.Expires(adminPages))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, pages.Close()) })
 	return &cachedPages{repository: repo, pages: pages}
+}
+
+// patient takes the deadlines off a client's commands: what a test is about must
+// not depend on how busy the machine is.
+type patient struct{}
+
+func (patient) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (patient) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error { return next(context.WithoutCancel(ctx), cmd) }
+}
+
+func (patient) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error { return next(context.WithoutCancel(ctx), cmds) }
 }
 
 func handlerOf(pages finder, log *bytes.Buffer) http.Handler {

@@ -15,6 +15,7 @@ import (
 	"github.com/larder-go/cache/internal/behind"
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/store"
 )
 
 func TestWhatIsPutReachesTheSinkAndStaysReadable(t *testing.T) {
@@ -28,7 +29,7 @@ func TestWhatIsPutReachesTheSinkAndStaysReadable(t *testing.T) {
 			versions[key] = put(t, e, key, "value "+key)
 		}
 		versions["gone"] = put(t, e, "gone", "")
-		require.NoError(t, e.Flush(within(t, 10*time.Second)))
+		require.NoError(t, e.Flush(within(t, patience)))
 		for key, v := range versions {
 			m, ok := db.row(key)
 			require.True(t, ok, key)
@@ -58,7 +59,7 @@ func TestPutsOfOneKeyAreWrittenAsOne(t *testing.T) {
 	for i := range 500 {
 		last = put(t, e, strconv.Itoa(i%5), strconv.Itoa(i))
 	}
-	require.NoError(t, e.Flush(within(t, 10*time.Second)))
+	require.NoError(t, e.Flush(within(t, patience)))
 	m, _ := db.row("4")
 	assert.Equal(t, last, m.Version)
 	assert.Equal(t, "499", string(m.Payload))
@@ -70,12 +71,14 @@ func TestBatchesAreBoundedBySizeAndInterval(t *testing.T) {
 	o := quick(open(t, miniClient(t)), db.write)
 	o.BatchSize, o.Workers, o.Interval = 16, 1, 50*time.Millisecond
 	e := start(t, o)
+	began := time.Now()
 	for i := range 200 {
 		put(t, e, strconv.Itoa(i), "x")
 	}
-	require.Eventually(t, func() bool { return db.len() == 200 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return db.len() == 200 }, patience, time.Millisecond)
+	intervals := int(time.Since(began) / o.Interval) // many where each put takes long
 	assert.LessOrEqual(t, db.largest, 16)
-	assert.Less(t, db.batches, 100, "keys are written together")
+	assert.Less(t, db.batches, 100+intervals, "keys are written together")
 }
 
 // Schedule: the worker holds version 1 while version 2 is put. Flush must wait
@@ -112,10 +115,10 @@ func TestWorkersSurviveAnEmptiedRedis(t *testing.T) {
 		db := newTable()
 		e := start(t, quick(open(t, c), db.write))
 		put(t, e, "before", "x")
-		require.NoError(t, e.Flush(within(t, 5*time.Second)))
+		require.NoError(t, e.Flush(within(t, patience)))
 		require.NoError(t, c.FlushAll(t.Context()).Err())
 		put(t, e, "after", "x")
-		require.Eventually(t, func() bool { return db.len() == 2 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return db.len() == 2 }, patience, time.Millisecond)
 	})
 }
 
@@ -123,21 +126,23 @@ func TestWorkersSurviveAFrozenRedis(t *testing.T) {
 	server := redistest.Single(t)
 	db := newTable()
 	var failures atomic.Int64
-	o := quick(open(t, server.Client(t)), db.write)
+	s := store.New(server.Client(t), store.Options{ScriptBudget: 5 * time.Second}) // it is about a budget
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	o := quick(s, db.write)
 	o.Hooks.Error = func(string, error) { failures.Add(1) }
 	e := start(t, o)
 	server.Pause()
-	require.Eventually(t, func() bool { return failures.Load() > 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return failures.Load() > 0 }, patience, time.Millisecond)
 	server.Resume()
 	put(t, e, "k", "x")
-	require.NoError(t, e.Flush(within(t, 10*time.Second)))
+	require.NoError(t, e.Flush(within(t, patience)))
 	assert.Equal(t, 1, db.len())
 	server.Pause()
 	began := time.Now()
 	_, err := e.Close()
 	require.Error(t, err, "the number of dirty keys is not known")
 	assert.NotErrorIs(t, err, behind.ErrStuck)
-	assert.Less(t, time.Since(began), 10*time.Second)
+	assert.Less(t, time.Since(began), 30*time.Second)
 	server.Resume()
 }
 
@@ -152,7 +157,7 @@ func TestFlushFindsKeysWithoutATicket(t *testing.T) {
 	}
 	o.Workers = 2
 	e := start(t, o)
-	require.NoError(t, e.Flush(within(t, 5*time.Second)))
+	require.NoError(t, e.Flush(within(t, patience)))
 	assert.Equal(t, 1, db.len())
 }
 
@@ -162,7 +167,7 @@ func TestFlushKeyWaitsForOneKey(t *testing.T) {
 	o.Interval = time.Hour
 	e := start(t, o)
 	v := put(t, e, "k", "one")
-	require.NoError(t, e.FlushKey(within(t, 5*time.Second), "k"))
+	require.NoError(t, e.FlushKey(within(t, patience), "k"))
 	m, _ := db.row("k")
 	assert.Equal(t, v, m.Version)
 	require.NoError(t, e.FlushKey(t.Context(), "never put"))
@@ -185,7 +190,7 @@ func TestShutdownDrainsAndRefusesFurtherPuts(t *testing.T) {
 	for i := range 300 {
 		put(t, e, strconv.Itoa(i), "x")
 	}
-	remaining, err := e.Shutdown(within(t, 20*time.Second))
+	remaining, err := e.Shutdown(within(t, patience))
 	require.NoError(t, err)
 	assert.Zero(t, remaining)
 	assert.Equal(t, 300, db.len())
@@ -236,7 +241,7 @@ func TestPutOnlyProcessLeavesTheWritingToOthers(t *testing.T) {
 	assert.Equal(t, 1, remaining)
 	o.Sink = db.write
 	e := start(t, o)
-	require.NoError(t, e.Flush(within(t, 5*time.Second)))
+	require.NoError(t, e.Flush(within(t, patience)))
 	m, _ := db.row("k")
 	assert.Equal(t, v, m.Version)
 }
@@ -256,7 +261,7 @@ func TestSamplesTellDirtyLagAndDeadLetters(t *testing.T) {
 	require.Eventually(t, func() bool {
 		s := <-samples
 		return s.Dirty == 1 && s.Lag > 0 && s.DeadLetters == 0
-	}, 5*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 }
 
 func TestBadOptionsAreReportedTogether(t *testing.T) {

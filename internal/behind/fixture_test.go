@@ -20,6 +20,9 @@ import (
 	"github.com/larder-go/cache/internal/store"
 )
 
+// patience bounds what must happen at all.
+const patience = time.Minute
+
 // partitions names the keys of n partitions.
 func partitions(n int) []store.Partition {
 	all := make([]store.Partition, n)
@@ -41,20 +44,22 @@ func hashed(n int) func(string) int {
 	}
 }
 
-// quick are options for tests: a few partitions and short times.
+// quick are options for tests: a few partitions and short times, but for the
+// sink's, which a busy machine must not make end.
 func quick(s *store.Store, sink behind.Sink) behind.Options {
 	const n = 4
 	return behind.Options{
 		Store: s, Partitions: partitions(n), PartitionOf: hashed(n), Sink: sink, Workers: 2,
-		Interval: 2 * time.Millisecond, SinkTimeout: time.Second,
+		Interval: 2 * time.Millisecond, SinkTimeout: time.Minute,
 		Backoff: 5 * time.Millisecond, MaxBackoff: 20 * time.Millisecond,
 	}
 }
 
-// open returns a store on c, closed with the test.
+// open returns a store on c, closed with the test, whose budgets a busy machine
+// keeps.
 func open(t testing.TB, c redis.UniversalClient) *store.Store {
 	t.Helper()
-	s := store.New(c, store.Options{ReadBudget: 5 * time.Second, ScriptBudget: 5 * time.Second})
+	s := store.New(c, store.Options{ReadBudget: patience, ScriptBudget: patience})
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	return s
 }
@@ -186,7 +191,7 @@ func letters(t testing.TB, e *behind.Engine) (all []behind.DeadLetter) {
 	return all
 }
 
-// within bounds a wait.
+// within is a context that ends after d.
 func within(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	settleTimeout = 30 * time.Second
+	settleTimeout = 90 * time.Second
 	settlePoll    = 20 * time.Millisecond
 	adminTimeout  = time.Second
 )
@@ -33,7 +33,14 @@ func await(t testing.TB, what string, check func() error) {
 // admin sets the options of a client that gives orders to one server: a server
 // that is down or paused must not take long to find out about.
 func admin(o *redis.Options) {
+	setup(o)
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = adminTimeout, adminTimeout, adminTimeout
+}
+
+// setup is admin for servers that are known to run: a busy machine may keep them
+// from answering for a while, and most orders cannot be given twice.
+func setup(o *redis.Options) {
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = settleTimeout, settleTimeout, settleTimeout
 	o.MaxRetries = -1
 	o.DialerRetries = 1
 	o.Protocol = 2 // the same replies everywhere

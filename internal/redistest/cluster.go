@@ -48,7 +48,7 @@ func StartCluster(t testing.TB, opts ...Option) *Cluster {
 	}, opts...)
 	for range 2 * primaries {
 		s := Single(t, opts...)
-		n := &node{Server: s, admin: s.Client(t, admin)}
+		n := &node{Server: s, admin: s.Client(t, setup)}
 		id, err := n.admin.Do(t.Context(), "cluster", "myid").Text()
 		c.must(err)
 		n.id = id
@@ -56,6 +56,9 @@ func StartCluster(t testing.TB, opts ...Option) *Cluster {
 	}
 	c.meet()
 	c.follow()
+	for _, n := range c.nodes {
+		n.admin = n.Client(t, admin)
+	}
 	c.Await()
 	return c
 }

@@ -19,7 +19,7 @@ import (
 const (
 	logFile      = "redis.log"
 	configFile   = "redis.conf"
-	startTimeout = 20 * time.Second
+	startTimeout = time.Minute
 	startTries   = 5
 	pollEvery    = 5 * time.Millisecond
 	logTail      = 2048

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -44,9 +45,9 @@ func TestBlackHoleAcceptsAndSwallows(t *testing.T) {
 		require.NoError(t, direct.Set(t.Context(), "n", 0, 0).Err())
 		p.Reset()
 		p.Swallow()
-		assert.True(t, isTimeout(direct.Incr(t.Context(), "n").Err()), "an old connection")
+		assert.True(t, isTimeout(direct.Incr(briefly(t), "n").Err()), "an old connection")
 		fresh := through(t, p, once)
-		assert.True(t, isTimeout(fresh.Incr(t.Context(), "n").Err()), "a new connection")
+		assert.True(t, isTimeout(fresh.Incr(briefly(t), "n").Err()), "a new connection")
 		assert.Zero(t, p.Exchanges())
 		require.NoError(t, p.Heal())
 		assert.Equal(t, "0", fresh.Get(t.Context(), "n").Val(), "nothing reached the server")
@@ -64,9 +65,12 @@ func TestSwallowedRepliesBelongToExecutedCommands(t *testing.T) {
 		c := through(t, p, once)
 		require.NoError(t, c.Set(t.Context(), "n", 0, 0).Err())
 		p.SwallowReplies()
-		assert.True(t, isTimeout(c.Incr(t.Context(), "n").Err()))
+		for p.Swallowed() == 0 { // a busy machine may be late with the command itself
+			assert.True(t, isTimeout(c.Incr(briefly(t), "n").Err()))
+		}
+		swallowed := p.Swallowed()
 		require.NoError(t, p.Heal())
-		assert.Equal(t, "1", c.Get(t.Context(), "n").Val(), "the command was executed")
+		assert.Equal(t, strconv.FormatInt(swallowed, 10), c.Get(t.Context(), "n").Val(), "the command was executed")
 	})
 }
 
@@ -170,7 +174,7 @@ func TestHoldsEachTakeOneCommand(t *testing.T) {
 
 func TestClosingReleasesWhatIsHeld(t *testing.T) {
 	p := redistest.NewProxy(t, miniredis.RunT(t).Addr())
-	c := through(t, p, once, func(o *redis.Options) { o.ReadTimeout = patience })
+	c := through(t, p, once)
 	held := p.Hold(command("get"))
 	answer := make(chan error, 1)
 	go func() { answer <- c.Get(context.Background(), "k").Err() }()

@@ -221,7 +221,7 @@ func TestProxyDelaysEachWay(t *testing.T) {
 	p.Delay(40 * time.Millisecond)
 	begin := time.Now()
 	_, err := c.Pipelined(t.Context(), func(pipe redis.Pipeliner) error {
-		for range 20 {
+		for range 100 {
 			pipe.Get(t.Context(), "k")
 		}
 		return nil
@@ -229,6 +229,6 @@ func TestProxyDelaysEachWay(t *testing.T) {
 	assert.ErrorIs(t, err, redis.Nil)
 	took := time.Since(begin)
 	assert.GreaterOrEqual(t, took, 80*time.Millisecond)
-	assert.Less(t, took, 400*time.Millisecond, "a pipeline is delayed once")
+	assert.Less(t, took, 4*time.Second, "a pipeline is delayed once, not by 8 s")
 	assert.Equal(t, int64(1), p.Exchanges())
 }

@@ -56,7 +56,7 @@ func TestRedisThatDoesNotAnswerIsAnotherError(t *testing.T) {
 	err := s.CheckDurability(t.Context())
 	assert.True(t, store.Infrastructure(err), "%v", err)
 	assert.NotErrorIs(t, err, store.ErrVolatile)
-	assert.Less(t, time.Since(start), 4*time.Second)
+	assert.Less(t, time.Since(start), 10*time.Second, "it has 2 s")
 	server.Resume()
 }
 

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -64,17 +65,33 @@ func TestCommandsRunInlineOnlyOnClientsThatHonourDeadlines(t *testing.T) {
 	}
 }
 
-// within asserts that run takes at least most of d and not twice d. The machine
-// may be busy, so the upper bound has some absolute room.
-func within(t *testing.T, d time.Duration, name string, run func()) {
+// within asserts that run takes at least most of d and not twice d, and what check
+// has to say of its error. The machine may be busy, so the upper bound has some
+// absolute room, and who is late is asked again, five times in all.
+func within(t *testing.T, d time.Duration, name string, run func() error, check func(t assert.TestingT, err error)) {
 	t.Helper()
-	start := time.Now()
-	run()
-	took := time.Since(start)
-	assert.GreaterOrEqual(t, took, d*9/10, name)
-	assert.Less(t, took, 2*d+100*time.Millisecond, name)
-	t.Logf("%-26s %v of %v", name, took.Round(time.Millisecond), d)
+	for left := 4; ; left-- {
+		start := time.Now()
+		err := run()
+		took := time.Since(start)
+		t.Logf("%-26s %v of %v", name, took.Round(time.Millisecond), d)
+		assert.GreaterOrEqual(t, took, d*9/10, name)
+		if took >= 2*d+100*time.Millisecond && left > 0 {
+			continue
+		}
+		assert.Less(t, took, 2*d+100*time.Millisecond, name)
+		var said complaint
+		if check(&said, err); said == "" || left == 0 {
+			assert.Empty(t, said, name)
+			return
+		}
+	}
 }
+
+// complaint is what a check found.
+type complaint string
+
+func (c *complaint) Errorf(format string, args ...any) { *c += complaint(fmt.Sprintf(format, args...)) }
 
 func TestFrozenServerCostsTheBudgetWhateverTheClient(t *testing.T) {
 	server := redistest.Single(t)
@@ -90,44 +107,53 @@ func frozen(t *testing.T, c redis.UniversalClient, pause, resume func()) {
 	t.Helper()
 	ctx := t.Context()
 	s := store.New(c, store.Options{})
-	_, err := s.Read(ctx, "k")
-	require.NoError(t, err)
-	_, err = s.Acquire(ctx, "other", lead(alice, envelope.Token{}))
-	require.NoError(t, err)
+	answers(t, func() error { _, err := s.Read(ctx, "k"); return err })
+	answers(t, func() error { _, err := s.Acquire(ctx, "other", lead(alice, envelope.Token{})); return err })
 	pause()
 	defer resume()
-	within(t, store.DefaultReadBudget, "read", func() {
+	overran := func(t assert.TestingT, err error) { assert.ErrorIs(t, err, store.ErrBudget) }
+	within(t, store.DefaultReadBudget, "read", func() error {
 		_, err := s.Read(ctx, "k")
+		return err
+	}, func(t assert.TestingT, err error) {
 		assert.ErrorIs(t, err, store.ErrBudget)
 		assert.NotErrorIs(t, err, context.DeadlineExceeded)
 		assert.True(t, store.Infrastructure(err))
 	})
-	within(t, store.DefaultScriptBudget, "invalidate", func() {
+	within(t, store.DefaultScriptBudget, "invalidate", func() error {
 		_, err := s.Invalidate(ctx, "k", store.Notice{})
-		assert.ErrorIs(t, err, store.ErrBudget)
-	})
-	within(t, store.DefaultScriptBudget, "set", func() {
+		return err
+	}, overran)
+	within(t, store.DefaultScriptBudget, "set", func() error {
 		_, err := s.Set(ctx, "k", store.Entry{TTL: time.Minute, CID: alice})
-		assert.ErrorIs(t, err, store.ErrBudget)
-	})
-	within(t, store.DefaultScriptBudget, "invalidate many", func() {
+		return err
+	}, overran)
+	within(t, store.DefaultScriptBudget, "invalidate many", func() error {
 		_, errs := s.InvalidateMany(ctx, []string{"k", "k{k}"}, nil)
-		if assert.Len(t, errs, 2) {
-			assert.ErrorIs(t, errs[1], store.ErrBudget)
-		}
-	})
-	within(t, 40*time.Millisecond, "a nearer deadline", func() {
+		require.Len(t, errs, 2)
+		return errs[1]
+	}, overran)
+	within(t, 40*time.Millisecond, "a nearer deadline", func() error {
 		ctx, cancel := context.WithTimeout(ctx, 40*time.Millisecond)
 		defer cancel()
 		_, err := s.Read(ctx, "k")
+		return err
+	}, func(t assert.TestingT, err error) {
 		assert.Equal(t, context.DeadlineExceeded, err) //nolint:testifylint // bare
 		assert.False(t, store.Infrastructure(err))
 	})
 	cancelled(t, s)
 	resume()
-	require.Eventually(t, func() bool { return s.Close() == nil }, 5*time.Second, 10*time.Millisecond)
-	_, err = s.Read(ctx, "k")
+	require.Eventually(t, func() bool { return s.Close() == nil }, patience, 10*time.Millisecond)
+	_, err := s.Read(ctx, "k")
 	require.ErrorIs(t, err, store.ErrClosed)
+}
+
+// answers waits until run succeeds: a new connection and its first command may take
+// longer than a budget on a busy machine.
+func answers(t *testing.T, run func() error) {
+	t.Helper()
+	require.Eventually(t, func() bool { return run() == nil }, patience, time.Millisecond)
 }
 
 // cancelled checks that a caller who gives up is let go with its own error, at
@@ -139,10 +165,12 @@ func cancelled(t *testing.T, s *store.Store) {
 	if s.Inline() {
 		least = store.DefaultReadBudget
 	}
-	within(t, least, "cancellation", func() {
+	within(t, least, "cancellation", func() error {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer time.AfterFunc(after, cancel).Stop()
 		_, err := s.Read(ctx, "k")
+		return err
+	}, func(t assert.TestingT, err error) { // or the timer was later than the budget
 		assert.Equal(t, context.Canceled, err) //nolint:testifylint // bare
 		assert.False(t, store.Infrastructure(err))
 	})
@@ -161,7 +189,7 @@ func TestCallerWhoseTimeIsOverSendsNothing(t *testing.T) {
 
 func TestServerThatIsGoneIsAnInfrastructureError(t *testing.T) {
 	server := redistest.Single(t)
-	s := openWith(t, server.Client(t, contexts), store.Options{})
+	s := open(t, server.Client(t, contexts))
 	server.Kill()
 	_, err := s.Read(t.Context(), "k")
 	require.Error(t, err)

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -99,12 +100,11 @@ func clusterFrozen(t *testing.T, cluster *redistest.Cluster) {
 // clusterPartly freezes one node and expects the answers of the others.
 func clusterPartly(t *testing.T, cluster *redistest.Cluster) {
 	ctx := t.Context()
-	s := openWith(t, cluster.Client(t, forCache), store.Options{})
+	// Long enough for the nodes that answer, on any machine.
+	s := openWith(t, cluster.Client(t, forCache), store.Options{ReadBudget: time.Second, ScriptBudget: time.Second})
 	all := keys(30)
-	_, err := s.ReadMany(ctx, all)
-	require.NoError(t, err)
-	_, errs := s.InvalidateMany(ctx, all, nil)
-	require.Nil(t, errs)
+	answers(t, func() error { _, err := s.ReadMany(ctx, all); return err })
+	answers(t, func() error { _, errs := s.InvalidateMany(ctx, all, nil); return errors.Join(errs...) })
 	victim := cluster.Owner(all[0])
 	victim.Pause()
 	defer victim.Resume()
@@ -113,7 +113,7 @@ func clusterPartly(t *testing.T, cluster *redistest.Cluster) {
 	var byKey store.KeyErrors
 	require.ErrorAs(t, err, &byKey)
 	assert.True(t, store.Infrastructure(err))
-	_, errs = s.InvalidateMany(ctx, all, nil)
+	_, errs := s.InvalidateMany(ctx, all, nil)
 	require.Len(t, errs, len(all))
 	require.Len(t, records, len(all))
 	for i, k := range all {
@@ -128,15 +128,14 @@ func clusterPartly(t *testing.T, cluster *redistest.Cluster) {
 }
 
 func clusterFailover(t *testing.T, cluster *redistest.Cluster) {
-	s := openWith(t, cluster.Client(t, forCache), store.Options{})
+	s := openWith(t, cluster.Client(t, forCache), store.Options{ReadBudget: time.Second, ScriptBudget: time.Second})
 	ctx := t.Context()
-	_, err := s.Replace(ctx, store.TokenKey{Key: "k", TTL: time.Minute}, store.Notice{})
-	require.NoError(t, err)
+	answers(t, func() error { _, err := s.Replace(ctx, store.TokenKey{Key: "k", TTL: time.Minute}, store.Notice{}); return err })
 	cluster.Failover(cluster.Owner("k"))
 	require.Eventually(t, func() bool {
 		_, err := s.Acquire(ctx, "k"+"{k}", lead(alice, envelope.Token{}))
 		return err == nil
-	}, 10*time.Second, 50*time.Millisecond)
+	}, patience, 50*time.Millisecond)
 	answers, errs := s.InvalidateMany(ctx, []string{"k{k}"}, nil)
 	require.Nil(t, errs)
 	assert.Equal(t, []store.InvalidateAnswer{store.Removed}, answers)

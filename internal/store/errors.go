@@ -34,7 +34,7 @@ func explain(ctx context.Context, spent bool, budget time.Duration, name string,
 	if replied(err) {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	if own := ended(ctx); own != nil {
+	if own := Ended(ctx); own != nil {
 		return own
 	}
 	if spent && timedOut(err) {
@@ -53,9 +53,10 @@ func explainAll(ctx context.Context, start time.Time, budget time.Duration, name
 	}
 }
 
-// ended is ctx.Err, and right also in the moment when a socket's timer has seen
-// the deadline pass and that of the context has not.
-func ended(ctx context.Context) error {
+// Ended is ctx.Err, and right also in the moment when a socket's timer has seen
+// the deadline pass and that of the context has not. Whoever asks whose time was
+// over after an operation of the store failed must ask this.
+func Ended(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -110,8 +110,8 @@ func TestCloseSaysWhatItLeavesBehind(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrBudget)
 	require.ErrorContains(t, s.Close(), "close: 1 commands are still held by the client")
 	close(g.open)
-	require.NoError(t, openWith(t, c, store.Options{}).Close())
-	require.Eventually(t, func() bool { return s.Close() == nil }, time.Second, time.Millisecond)
+	require.NoError(t, open(t, c).Close())
+	require.Eventually(t, func() bool { return s.Close() == nil }, patience, time.Millisecond)
 }
 
 func TestAnswerOfAnotherScriptIsAnErrorThatNamesIt(t *testing.T) {

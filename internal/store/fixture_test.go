@@ -62,10 +62,14 @@ func onEach(t *testing.T, f func(t *testing.T, c *redis.Client)) {
 	t.Run("redis", func(t *testing.T) { f(t, redistest.Single(t).Client(t)) })
 }
 
+// patience bounds what must happen at all.
+const patience = time.Minute
+
 // open returns a store on c that is closed, without anything left, with the test.
+// Its budgets are none that a busy machine could make run out.
 func open(t testing.TB, c redis.UniversalClient) *store.Store {
 	t.Helper()
-	return openWith(t, c, store.Options{ReadBudget: 5 * time.Second, ScriptBudget: 5 * time.Second})
+	return openWith(t, c, store.Options{ReadBudget: patience, ScriptBudget: patience})
 }
 
 // openWith is open with options of the test's.

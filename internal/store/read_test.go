@@ -90,7 +90,7 @@ func TestPipelineThatAHookRefusedIsNoMiss(t *testing.T) {
 
 func TestReadAllocatesLittleMoreThanTheBarePipeline(t *testing.T) {
 	c := dial(t, mini(t).Addr(), func(o *redis.Options) { o.ContextTimeoutEnabled = true })
-	s := openWith(t, c, store.Options{})
+	s := open(t, c)
 	ctx := t.Context()
 	require.NoError(t, c.Set(ctx, "k", "value", time.Hour).Err())
 	bare := testing.AllocsPerRun(200, func() {

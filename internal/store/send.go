@@ -38,7 +38,7 @@ func (s *Store) send(ctx context.Context, budget time.Duration, c call) error {
 		defer cancel()
 	}
 	if err := c.run(inner, s.client); err != nil {
-		return explain(ctx, ended(inner) != nil, budget, c.name(), err)
+		return explain(ctx, Ended(inner) != nil, budget, c.name(), err)
 	}
 	return nil
 }
@@ -67,7 +67,7 @@ func (s *Store) detach(ctx context.Context, budget time.Duration, c call) error 
 		}
 	}
 	if err != nil {
-		return explain(ctx, ended(inner) != nil, budget, c.name(), err)
+		return explain(ctx, Ended(inner) != nil, budget, c.name(), err)
 	}
 	return nil
 }

@@ -74,11 +74,38 @@ func TestRunFailsWhoseNaiveControlLooksFine(t *testing.T) {
 	fine := report{Gets: 1000, Stale: 10, Writes: 1}
 	var control table
 	h.judge(&control, naive, &fine, 0)
-	assert.Len(t, control.missed, 1, "1 %% is not more than 1 %%")
+	assert.Len(t, control.spoilt, 1, "1 %% is not more than 1 %%")
 	var library table
 	h.judge(&library, ours, &fine, 0)
 	require.Len(t, library.missed, 1)
 	assert.Contains(t, library.missed[0], "10 stale reads")
+}
+
+func TestOnlyWhatABusyMachineMaySpoilIsTriedAgain(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		missed []string
+		spoilt []int // in each run
+		runs   int
+	}{
+		{"nothing missed", nil, []int{0}, 1},
+		{"spoilt once", nil, []int{1, 0}, 2},
+		{"spoilt each time", nil, []int{1, 2, 1}, 3},
+		{"missed and spoilt", []string{"stale reads"}, []int{1}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			runs := 0
+			got, err := try(io.Discard, func() (*table, error) {
+				found := &table{missed: c.missed, spoilt: make([]string, c.spoilt[runs])}
+				runs++
+				return found, nil
+			})
+			require.NoError(t, err)
+			assert.Equal(t, c.runs, runs)
+			assert.Len(t, got.spoilt, c.spoilt[c.runs-1], "the last run counts")
+			assert.Equal(t, c.missed, got.missed)
+		})
+	}
 }
 
 func TestReportsAddUp(t *testing.T) {

@@ -64,17 +64,17 @@ func (s stormRun) bound() float64 {
 
 func (s stormRun) judge(t *table, mode string, sum *report) {
 	if mode == naive {
-		t.require(sum.stalePart() > blind, "%s: %.2f %% stale, so this run is blind", mode, 100*sum.stalePart())
+		t.requireQuiet(sum.stalePart() > blind, "%s: %.2f %% stale, so this run is blind", mode, 100*sum.stalePart())
 		return
 	}
 	t.require(sum.Stale == 0, "%s: %d stale reads", mode, sum.Stale)
-	t.require(s.rate(sum.Loads) <= int64(s.bound()), "%s: %d loads/s, bound %.0f", mode, s.rate(sum.Loads), s.bound())
+	t.requireQuiet(s.rate(sum.Loads) <= int64(s.bound()), "%s: %d loads/s, bound %.0f", mode, s.rate(sum.Loads), s.bound())
 	if s.strict {
-		t.require(sum.Slow == 0, "%s: %d calls took %v or more", mode, sum.Slow, stormSlow)
+		t.requireQuiet(sum.Slow == 0, "%s: %d calls took %v or more", mode, sum.Slow, stormSlow)
 		return
 	}
 	most := sum.Calls.quantile(0.9)
-	t.require(most < stormSlow, "%s: a tenth of the calls took %v or more", mode, most)
+	t.requireQuiet(most < stormSlow, "%s: a tenth of the calls took %v or more", mode, most)
 }
 
 func (s stormRun) rate(n int64) int64 { return int64(float64(n) / s.length.Seconds()) }
