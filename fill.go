@@ -118,7 +118,7 @@ func (t *trip[T]) fill(ctx context.Context, v T, absent error) {
 	if t.seen.body.EWMA > 0 {
 		entry.ewma = loadCost(cost, t.seen.body.EWMA)
 	}
-	err := contain(func() (err error) { return c.encode(&entry, t.redisKey, v) })
+	err := contain(func() (err error) { return c.encode(&entry, t.key, t.redisKey, v) })
 	if err != nil {
 		c.tel.unencodable(err)
 		t.release(ctx, t.backoff())
@@ -189,7 +189,7 @@ func (s *stored) life(now time.Time) time.Duration {
 }
 
 // encode makes the entry's body: times from its class, the value by the codec.
-func (c *Cache[T]) encode(s *stored, redisKey string, v T) error {
+func (c *Cache[T]) encode(s *stored, key, redisKey string, v T) error {
 	body := envelope.Body{
 		Absent: s.absent, Codec: c.config.codecID, Schema: c.config.schema,
 		LoadedAt: s.loadedAt, Delta: s.delta, EWMA: s.ewma,
@@ -211,7 +211,7 @@ func (c *Cache[T]) encode(s *stored, redisKey string, v T) error {
 	}
 	if !s.absent {
 		head := len(data)
-		if data, err = c.config.codec.Append(data, v); err != nil {
+		if data, err = c.appendValue(data, key, v); err != nil {
 			return err
 		}
 		s.size = len(data) - head

@@ -172,7 +172,7 @@ func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, key string, got 
 	if span == nil {
 		return
 	}
-	c.tel.describeGet(span, key, got.outcome, c.sizeOf(got, err), got.ttl)
+	c.tel.describeGet(span, key, got.outcome, c.sizeOf(key, got, err), got.ttl)
 	if got.asked {
 		c.peer(ctx, span, c.redisKey(key))
 	}
@@ -181,7 +181,7 @@ func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, key string, got 
 
 // sizeOf is the encoded size of what a look-up returns for a span, -1 if that
 // is no value. A value that was loaded and not stored has not been encoded yet.
-func (c *Cache[T]) sizeOf(got *answer[T], err error) (size int) {
+func (c *Cache[T]) sizeOf(key string, got *answer[T], err error) (size int) {
 	switch {
 	case err != nil:
 		return -1
@@ -190,7 +190,7 @@ func (c *Cache[T]) sizeOf(got *answer[T], err error) (size int) {
 	}
 	size = -1
 	_ = contain(func() error { // a codec that panics on the value: no size
-		data, err := c.config.codec.Append(nil, got.value)
+		data, err := c.appendValue(nil, key, got.value)
 		if err == nil {
 			size = len(data)
 		}

@@ -66,7 +66,7 @@ func (c *Cache[T]) setEntry(ctx context.Context, key string, v T, kept entry) er
 	}
 	redisKey := c.redisKey(key)
 	entry := stored{class: kept.class}
-	if err := c.encode(&entry, redisKey, v); err != nil {
+	if err := c.encode(&entry, key, redisKey, v); err != nil {
 		c.tel.unencodable(err)
 		return &OpError{Op: "set", Key: key, Err: err}
 	}
