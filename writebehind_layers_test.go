@@ -79,9 +79,9 @@ func TestAWorkerWithoutTheKeyLeavesADeadLetter(t *testing.T) {
 	assert.Contains(t, dead[0].Reason, `"b"`, "the id of the key that is missing")
 	require.NoError(t, late.Close())
 
-	newBehind(t, rdb, rows, oneTry, cache.WithCodec(everyLayer(ring("a", "b"))))
-	require.NoError(t, writer.RetryDeadLetter(t.Context(), dead[0].ID))
-	require.NoError(t, writer.Flush(t.Context()))
+	renewed := newBehind(t, rdb, rows, oneTry, cache.WithCodec(everyLayer(ring("a", "b"))))
+	require.NoError(t, renewed.RetryDeadLetter(t.Context(), dead[0].ID))
+	require.NoError(t, renewed.Flush(t.Context()))
 	assert.Equal(t, map[string]string{"k": long}, rows.values())
 }
 
