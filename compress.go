@@ -24,8 +24,8 @@ type CompressOptions struct {
 
 // Compressed is c with its encodings made smaller by S2: those above o.Above,
 // and only where that saves something. It is for large values, whose place in
-// Redis and on the wire costs more than the time: unpacking JSON takes about a
-// hundredth of what decoding it takes, packing up to half of encoding it.
+// Redis and on the wire costs more than the time: unpacking JSON takes one or
+// two hundredths of what decoding it takes, packing about half of encoding it.
 //
 // Entries are marked by the id of c ([CodecID]): those of another codec, and
 // those that c alone has written, are misses and replaced. If c is an
