@@ -191,7 +191,7 @@ func (c *Cache[T]) orStale(call *call[T], seen *sight, got *answer[T], err error
 	if err == nil || seen.state != staleIfError || isAbsent(err) || errors.Is(err, ErrClosed) {
 		return err
 	}
-	if c.open(&seen.record, got) != nil || seen.state != staleIfError {
+	if c.open(call.key, &seen.record, got) != nil || seen.state != staleIfError {
 		return err
 	}
 	got.outcome = outcomeStale

@@ -93,7 +93,9 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		config.refuse("client", "reads from replicas; AllowReplicaReads accepts it and voids the promise of freshness")
 	}
 	var zero T
-	if _, err := config.codec.Append(nil, zero); err != nil {
+	if problem := problemOfCodec(config.codec); problem != "" {
+		config.refuse("WithCodec", problem)
+	} else if _, err := config.codec.Append(nil, zero); err != nil {
 		config.refuse("WithCodec", fmt.Sprintf("the codec cannot encode %T: %v", zero, err))
 	}
 	if len(config.problems) > 0 {
@@ -101,6 +103,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 	}
 	config.codecID = codecID(config.codec)
 	config.entry.refer(space)
+	config.entryCodec, _ = config.codec.(EntryCodec)
 	config.budgets.Logger = config.logger
 	c := &Cache[T]{
 		config: config, space: space, strategy: s,

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 )
 
@@ -22,6 +23,20 @@ type Codec interface {
 // is 1; codecs without an id count as 0; ids below 16 are the library's.
 type CodecID interface{ CodecID() uint8 }
 
+// EntryCodec is optional on a [Codec] whose bytes depend on the entry that they
+// are for: [Encrypted] is one, so that a value cannot be moved to another key.
+// The cache calls AppendEntry and DecodeEntry then. Append and Decode are the
+// same for the empty entry.
+//
+// An entry is its cache's name, in which every byte of "%:!{}" and all below
+// 0x21 or above 0x7e are written as %XX, a colon, and the key as it is:
+// "users:42". It is the same under all strategies.
+type EntryCodec interface {
+	Codec
+	AppendEntry(dst []byte, entry string, v any) ([]byte, error)
+	DecodeEntry(data []byte, entry string, v any) error
+}
+
 // JSON is the default codec: encoding/json, so struct tags, MarshalJSON and
 // UnmarshalJSON work as everywhere else.
 var JSON Codec = jsonCodec{}
@@ -40,9 +55,58 @@ func (jsonCodec) Append(dst []byte, v any) ([]byte, error) {
 
 func (jsonCodec) Decode(data []byte, v any) error { return json.Unmarshal(data, v) }
 
+// codecID is the id that entries of c carry.
 func codecID(c Codec) uint8 {
 	if id, ok := c.(CodecID); ok {
 		return id.CodecID()
 	}
 	return 0
+}
+
+// problemOfCodec is why New refuses the codec; "" if it does not.
+func problemOfCodec(c Codec) string {
+	if c == nil {
+		return "codec is nil"
+	}
+	if c, ok := c.(interface{ problem() string }); ok {
+		return c.problem()
+	}
+	return ""
+}
+
+// appendEntry encodes v by c, for the entry if c cares.
+func appendEntry(c Codec, dst []byte, entry string, v any) ([]byte, error) {
+	if c, ok := c.(EntryCodec); ok {
+		return c.AppendEntry(dst, entry, v)
+	}
+	return c.Append(dst, v)
+}
+
+// decodeEntry decodes what [appendEntry] has made.
+func decodeEntry(c Codec, data []byte, entry string, v any) error {
+	if c, ok := c.(EntryCodec); ok {
+		return c.DecodeEntry(data, entry, v)
+	}
+	return c.Decode(data, v)
+}
+
+// errNotAppended says that a codec broke the contract of Append. Its bytes may
+// be the caller's own, so they must not end up in a pool.
+var errNotAppended = errors.New("the codec did not append to what it was given")
+
+// appendValue encodes the value of key. The entry's name costs an allocation,
+// which codecs that do not use it are spared.
+func (c *Cache[T]) appendValue(dst []byte, key string, v T) ([]byte, error) {
+	if codec := c.config.entryCodec; codec != nil {
+		return codec.AppendEntry(dst, c.space.Entry(key), v)
+	}
+	return c.config.codec.Append(dst, v)
+}
+
+// decodeValue decodes the value of key into v.
+func (c *Cache[T]) decodeValue(data []byte, key string, v *T) error {
+	if codec := c.config.entryCodec; codec != nil {
+		return codec.DecodeEntry(data, c.space.Entry(key), v)
+	}
+	return c.config.codec.Decode(data, v)
 }

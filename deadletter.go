@@ -15,8 +15,10 @@ type DeadLetter struct {
 	ID, Key string
 	Version uint64
 	Deleted bool
-	// Data is the value as the codec encoded it; nil if Deleted, or if the record
-	// was lost or is damaged, as Reason then says.
+	// Data is the value as the codec encoded it, so compressed or encrypted where
+	// that is what the codec does: its Decode reads it, or its DecodeEntry if it is
+	// an [EntryCodec]. nil if Deleted, or if the record was lost or is damaged, as
+	// Reason then says.
 	Data   []byte
 	Reason string
 }

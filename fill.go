@@ -121,7 +121,7 @@ func (t *trip[T]) prepare(v T, absent error) (*stored, landing[T], error) {
 	if t.seen.body.EWMA > 0 {
 		entry.ewma = loadCost(cost, t.seen.body.EWMA)
 	}
-	if err := contain(func() (err error) { return c.encode(entry, t.redisKey, v) }); err != nil {
+	if err := contain(func() (err error) { return c.encode(entry, t.key, t.redisKey, v) }); err != nil {
 		c.tel.unencodable(err)
 		return nil, result, err
 	}

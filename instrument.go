@@ -177,7 +177,7 @@ func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, key string, got 
 	if span == nil {
 		return
 	}
-	c.tel.describeGet(span, key, got.outcome, c.sizeOf(got, err), got.ttl)
+	c.tel.describeGet(span, key, got.outcome, c.sizeOf(key, got, err), got.ttl)
 	if got.asked {
 		c.peer(ctx, span, c.redisKey(key))
 	}
@@ -197,7 +197,7 @@ func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, all []*looku
 			failed = l.err
 		}
 		if span != nil {
-			size += max(c.sizeOf(&l.got, l.err), 0)
+			size += max(c.sizeOf(l.key, &l.got, l.err), 0)
 		}
 	}
 	if span == nil {
@@ -212,7 +212,7 @@ func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, all []*looku
 
 // sizeOf is the encoded size of what a look-up returns for a span, -1 if that
 // is no value. A value that was loaded and not stored has not been encoded yet.
-func (c *Cache[T]) sizeOf(got *answer[T], err error) (size int) {
+func (c *Cache[T]) sizeOf(key string, got *answer[T], err error) (size int) {
 	switch {
 	case err != nil:
 		return -1
@@ -221,7 +221,7 @@ func (c *Cache[T]) sizeOf(got *answer[T], err error) (size int) {
 	}
 	size = -1
 	_ = contain(func() error { // a codec that panics on the value: no size
-		data, err := c.config.codec.Append(nil, got.value)
+		data, err := c.appendValue(nil, key, got.value)
 		if err == nil {
 			size = len(data)
 		}

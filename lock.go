@@ -211,7 +211,7 @@ func (t *trip[T]) receive(ctx context.Context, rec store.Record, tags []tagRef, 
 		return false
 	}
 	got, absent := answer[T]{size: -1}, error(nil)
-	if err := contain(func() error { absent = t.cache.open(&t.seen, &got); return nil }); err != nil {
+	if err := contain(func() error { absent = t.cache.open(t.key, &t.seen, &got); return nil }); err != nil {
 		t.seen.state = invalid
 	}
 	if t.seen.state != fresh {

@@ -80,7 +80,7 @@ func (c *Cache[T]) consider(ctx context.Context, call *call[T], seen *sight, got
 		seen.state = expired // Get looks for fresh entries only
 	}
 	if seen.found() {
-		err = c.open(&seen.record, got)
+		err = c.open(call.key, &seen.record, got)
 	}
 	c.tel.saw(&seen.record)
 	if seen.found() {
@@ -164,7 +164,7 @@ func (c *Cache[T]) learnBesides(b besides, sent time.Time, records []store.Recor
 
 // open decodes a record that may be served into got. One that does not decode
 // is invalid from here on, or bypassed if it is a write that is not flushed yet.
-func (c *Cache[T]) open(rec *record, got *answer[T]) error {
+func (c *Cache[T]) open(key string, rec *record, got *answer[T]) error {
 	if rec.timed {
 		got.ttl = max(rec.left, 0)
 	}
@@ -173,7 +173,7 @@ func (c *Cache[T]) open(rec *record, got *answer[T]) error {
 		return ErrNotFound
 	}
 	var v T // decoding into got would move it to the heap at each miss, too
-	if err := c.config.codec.Decode(rec.body.Payload, &v); err != nil {
+	if err := c.decodeValue(rec.body.Payload, key, &v); err != nil {
 		rec.state = invalid
 		if rec.header.Kind == envelope.Dirty {
 			rec.state = bypassed

@@ -41,6 +41,7 @@ func (f optionFunc) apply(c *config) { f(c) }
 type config struct {
 	codec        Codec
 	codecID      uint8
+	entryCodec   EntryCodec // codec, if it is one
 	schema       uint16
 	beta         float64
 	lock         Lock

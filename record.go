@@ -91,6 +91,8 @@ func (r reader) classify(key string, rec store.Record) record {
 		out.state = invalid
 	case body.Schema > r.schema:
 		out.state = bypassed
+	case header.Kind == envelope.Dirty && body.Codec != r.codec && !body.Absent:
+		out.state = bypassed
 	case header.Kind == envelope.Dirty:
 		out.state = fresh
 	case body.Codec != r.codec && !body.Absent, body.Schema < r.schema:

@@ -34,7 +34,7 @@ func (s *stored) life(now time.Time) time.Duration {
 }
 
 // encode makes the entry's body: times from its class, the value by the codec.
-func (c *Cache[T]) encode(s *stored, redisKey string, v T) error {
+func (c *Cache[T]) encode(s *stored, key, redisKey string, v T) error {
 	body := envelope.Body{
 		Absent: s.absent, Codec: c.config.codecID, Schema: c.config.schema,
 		LoadedAt: s.loadedAt, Delta: s.delta, EWMA: s.ewma, Clear: s.stamp.clear, Tags: s.stamp.tags,
@@ -56,7 +56,7 @@ func (c *Cache[T]) encode(s *stored, redisKey string, v T) error {
 	}
 	if !s.absent {
 		head := len(data)
-		if data, err = c.config.codec.Append(data, v); err != nil {
+		if data, err = c.appendValue(data, key, v); err != nil {
 			return err
 		}
 		s.size = len(data) - head

@@ -76,7 +76,7 @@ func (c *Cache[T]) setEntry(ctx context.Context, key string, v T, kept entry) er
 // setStamped captures the tokens that the entry depends on, and sends it.
 func (c *Cache[T]) setStamped(ctx context.Context, key, redisKey string, v T, kept entry, entry *stored) (err error) {
 	entry.stamp, err = c.capture(ctx, kept)
-	if err := c.encode(entry, redisKey, v); err != nil {
+	if err := c.encode(entry, key, redisKey, v); err != nil {
 		c.tel.unencodable(err)
 		return &OpError{Op: "set", Key: key, Err: err}
 	}

@@ -233,7 +233,7 @@ func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, kept entr
 	}
 	entry.stamp = stamp
 	redisKey := c.redisKey(key)
-	if err := c.encode(&entry, redisKey, v); err != nil {
+	if err := c.encode(&entry, key, redisKey, v); err != nil {
 		c.tel.unencodable(err)
 		return &OpError{Op: op, Key: key, Err: err}
 	}
@@ -303,7 +303,7 @@ func (s *writeBehind[T]) decode(batch []behind.Mutation) ([]Mutation[T], error) 
 		if m.Codec != c.config.codecID || m.Schema != c.config.schema {
 			return nil, fmt.Errorf("encoded by codec %d in schema %d, not %d and %d", m.Codec, m.Schema, c.config.codecID, c.config.schema)
 		}
-		if err := c.config.codec.Decode(m.Payload, &out[i].Value); err != nil {
+		if err := c.decodeValue(m.Payload, m.Key, &out[i].Value); err != nil {
 			return nil, fmt.Errorf("decode: %w", err)
 		}
 	}

@@ -134,7 +134,7 @@ func (c *Cache[T]) writeGuarded(ctx context.Context, op, key string, kept entry,
 		err = contain(func() error {
 			v, err := write(ctx)
 			if err == nil || err == errDeleted { //nolint:errorlint // ours, and never wrapped
-				entry, err = c.entryOf(kept, g.stamp, g.redisKey, v, err != nil), nil
+				entry, err = c.entryOf(kept, g.stamp, key, g.redisKey, v, err != nil), nil
 			}
 			return err
 		})
@@ -147,12 +147,12 @@ var errDeleted = errors.New("deleted")
 
 // entryOf encodes what a write left in the system of record, or returns nil if
 // that is not to be stored or cannot be encoded.
-func (c *Cache[T]) entryOf(kept entry, stamp stamp, redisKey string, v T, absent bool) *stored {
+func (c *Cache[T]) entryOf(kept entry, stamp stamp, key, redisKey string, v T, absent bool) *stored {
 	if !kept.store || absent && kept.class.Absent <= 0 {
 		return nil
 	}
 	entry := &stored{class: kept.class, stamp: stamp, absent: absent}
-	if err := contain(func() error { return c.encode(entry, redisKey, v) }); err != nil {
+	if err := contain(func() error { return c.encode(entry, key, redisKey, v) }); err != nil {
 		c.tel.unencodable(err)
 		return nil
 	}
@@ -177,7 +177,7 @@ func (c *Cache[T]) writeVersioned(ctx context.Context, key string, kept entry, w
 		_ = c.invalidate(after, "set", []string{key})
 		return err
 	}
-	entry := c.entryOf(kept, stamp, c.redisKey(key), v, false)
+	entry := c.entryOf(kept, stamp, key, c.redisKey(key), v, false)
 	if captured != nil || entry == nil || entry.version == 0 {
 		return c.invalidate(after, "set", []string{key})
 	}

@@ -130,7 +130,10 @@ func clusterPartly(t *testing.T, cluster *redistest.Cluster) {
 func clusterFailover(t *testing.T, cluster *redistest.Cluster) {
 	s := openWith(t, cluster.Client(t, forCache), store.Options{ReadBudget: time.Second, ScriptBudget: time.Second})
 	ctx := t.Context()
-	answers(t, func() error { _, err := s.Replace(ctx, store.TokenKey{Key: "k", TTL: time.Minute}, store.Notice{}); return err })
+	answers(t, func() error {
+		_, err := s.Replace(ctx, store.TokenKey{Key: "k", TTL: time.Minute}, store.Notice{})
+		return err
+	})
 	cluster.Failover(cluster.Owner("k"))
 	require.Eventually(t, func() bool {
 		_, err := s.Acquire(ctx, "k"+"{k}", lead(alice, envelope.Token{}))
