@@ -66,9 +66,18 @@ func (l *link) receive(ctx context.Context) {
 		if s.proved {
 			pause = firstPause
 		}
+		l.bus.reload(ctx)
 		l.bus.o.Logger.Debug("bus: no subscription", "error", err, "pause", pause)
 		sleep(ctx, pause/2+rand.N(pause/2))
 		pause = min(2*pause, lastPause)
+	}
+}
+
+// reload lets a cluster client look where the nodes are: connections of its
+// PubSubs fail without that, and a bus may be the only one who notices.
+func (b *Bus) reload(ctx context.Context) {
+	if c, ok := b.client.(interface{ ReloadState(ctx context.Context) }); ok {
+		c.ReloadState(ctx)
 	}
 }
 

@@ -31,7 +31,7 @@ type Entry struct {
 // upkeep is what an entry costs beside its value and its key: the Entry, the
 // node of the memory, and its share of the table and of the queues. Measured by
 // TestUpkeepIsWhatAnEntryCosts.
-const upkeep = 256
+const upkeep = 192
 
 // weight returns what the entry takes from the budget, at most 4 GiB.
 func (e *Entry) weight(key string) uint32 {
