@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,51 +16,81 @@ import (
 
 const benchKeys = 10_000
 
-// BenchmarkGet compares a hit with otter's alone: the same type of key, expiry
-// calculator, clock, weigher and keys. Compare medians of several rounds.
+// BenchmarkGet is a hit, on one goroutine and on 16.
 func BenchmarkGet(b *testing.B) {
-	names := make([]string, benchKeys)
-	for i := range names {
-		names[i] = fmt.Sprintf("user:%08d", i)
-	}
-	m, s := open(b)
-	bare := bareOtter(b)
-	for _, name := range names {
-		put(s, name, name)
-		bare.Set(bareKey{1, name}, &near.Entry{Value: name, Deadline: hour()})
-	}
-	defer runtime.KeepAlive(m)
-	gets := []struct {
-		name string
-		get  func(name string) bool
-	}{
-		{"near", func(name string) bool { e, _ := s.Get(name); return e != nil }},
-		{"otter", func(name string) bool { _, ok := bare.GetIfPresent(bareKey{1, name}); return ok }},
-	}
+	names, gets := contestants(b)
 	for _, goroutines := range []int{1, 16} {
 		for _, g := range gets {
 			b.Run(fmt.Sprintf("%s/%d", g.name, goroutines), func(b *testing.B) {
 				b.ReportAllocs()
-				b.SetParallelism(max(goroutines/runtime.GOMAXPROCS(0), 1))
 				if goroutines == 1 {
-					r := rand.New(rand.NewPCG(1, 2))
 					for b.Loop() {
-						if !g.get(names[r.Uint32N(benchKeys)]) {
-							b.Fatal("missing")
-						}
+						g.batch(b, names, 1)
 					}
 					return
 				}
+				b.SetParallelism(goroutines / runtime.GOMAXPROCS(0))
 				b.RunParallel(func(pb *testing.PB) {
-					r := rand.New(rand.NewPCG(3, 4))
 					for pb.Next() {
-						if !g.get(names[r.Uint32N(benchKeys)]) {
-							b.Error("missing")
-						}
+						g.batch(b, names, 1)
 					}
 				})
 			})
 		}
+	}
+}
+
+// BenchmarkGetRatio takes turns between the two in short rounds and compares the
+// medians, so that what else the machine does falls on both.
+func BenchmarkGetRatio(b *testing.B) {
+	const gets = 500
+	names, all := contestants(b)
+	var times [2][]float64
+	for b.Loop() {
+		for i, g := range all {
+			began := mono.Now()
+			g.batch(b, names, gets)
+			times[i] = append(times[i], float64(mono.Now()-began)/gets)
+		}
+	}
+	var medians [2]float64
+	for i := range times {
+		slices.Sort(times[i])
+		medians[i] = times[i][len(times[i])/2]
+		b.ReportMetric(medians[i], all[i].name+"-ns/get")
+	}
+	b.ReportMetric(medians[0]/medians[1], "ratio")
+	b.ReportMetric(0, "ns/op")
+}
+
+type contestant struct {
+	name string
+	get  func(name string) bool
+}
+
+func (c contestant) batch(b *testing.B, names []string, n int) {
+	for range n {
+		if !c.get(names[rand.Uint32N(benchKeys)]) {
+			b.Error("missing")
+		}
+	}
+}
+
+// contestants returns a Space, and otter alone with the same type of key, expiry
+// calculator, clock, weigher and keys.
+func contestants(b *testing.B) (names []string, all []contestant) {
+	b.Helper()
+	_, s := open(b)
+	bare := bareOtter(b)
+	for i := range benchKeys {
+		name := fmt.Sprintf("user:%08d", i)
+		names = append(names, name)
+		put(s, name, name)
+		bare.Set(bareKey{1, name}, &near.Entry{Value: name, Deadline: hour()})
+	}
+	return names, []contestant{
+		{"near", func(name string) bool { e, _ := s.Get(name); return e != nil }},
+		{"otter", func(name string) bool { _, ok := bare.GetIfPresent(bareKey{1, name}); return ok }},
 	}
 }
 

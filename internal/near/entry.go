@@ -23,9 +23,6 @@ type Entry struct {
 	Size int32
 	// Absent says that the system of record has no such value.
 	Absent bool
-
-	// state is that of the space when the value was read; see Space.
-	state uint64
 }
 
 // upkeep is what an entry costs beside its value and its key: the Entry, the

@@ -39,15 +39,15 @@ type Memory struct {
 	seed    maphash.Seed
 	stripes [stripes]stripe
 
-	spaces    atomic.Uint64
+	states    atomic.Uint64 // the last state that a space was given; odd
 	evictions atomic.Int64
 	closing   sync.Once
 }
 
-// key is a key of one space. Spaces do not share a prefix string, so that a
-// look-up concatenates nothing.
+// key is a key of one space in one state. It is not one string, so that a look-up
+// concatenates nothing.
 type key struct {
-	space uint64
+	state uint64
 	name  string
 }
 
@@ -63,6 +63,7 @@ type stripe struct {
 // New returns an empty memory. The caller closes it.
 func New(o Options) *Memory {
 	m := &Memory{now: o.Now, budget: uint64(max(o.MaxBytes, 1)), seed: maphash.MakeSeed()}
+	m.states.Store(suspect)
 	if m.now == nil {
 		m.now = mono.Now
 	}
@@ -98,10 +99,12 @@ func (c clock) NowNano() int64                        { return c() }
 func (c clock) Tick(d time.Duration) <-chan time.Time { return time.Tick(d) }
 
 // stripe returns the stripe of a key.
-func (m *Memory) stripe(k key) *stripe {
-	h := maphash.String(m.seed, k.name) + k.space*0x9e3779b97f4a7c15
-	return &m.stripes[h>>(64-10)]
+func (m *Memory) stripe(name string) *stripe {
+	return &m.stripes[maphash.String(m.seed, name)%stripes]
 }
+
+// fresh returns a state that no space ever had: even, and suspect with one added.
+func (m *Memory) fresh() uint64 { return m.states.Add(2) + suspect }
 
 func (t *stripe) close() {
 	t.mu.Lock()

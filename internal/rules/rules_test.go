@@ -168,6 +168,7 @@ func TestTheBusSendsMessagesAlone(t *testing.T) {
 type call struct {
 	of, method string // of is "" where it is no plain name
 	at         token.Position
+	intoRows   bool // Scan(&column, …), of a database
 }
 
 func calls(s source) (all []call) {
@@ -178,6 +179,10 @@ func calls(s source) (all []call) {
 		}
 		if method, ok := expr.Fun.(*ast.SelectorExpr); ok {
 			c := call{method: method.Sel.Name, at: s.fset.Position(n.Pos())}
+			if len(expr.Args) > 0 {
+				pointer, ok := expr.Args[0].(*ast.UnaryExpr)
+				c.intoRows = ok && pointer.Op == token.AND && c.method == "Scan"
+			}
 			if of, ok := method.X.(*ast.Ident); ok {
 				c.of = of.Name
 			}
@@ -202,7 +207,7 @@ func TestNothingWalksOrEmptiesTheKeyspace(t *testing.T) {
 			continue
 		}
 		for _, call := range calls(s) {
-			if call.of != "maps" {
+			if call.of != "maps" && !call.intoRows {
 				assert.NotContains(t, walkers, call.method, "%s", call.at)
 			}
 			assert.True(t, call.method != "HScan" || s.in("internal/store"), "%s", call.at)
