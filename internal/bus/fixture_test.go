@@ -28,13 +28,21 @@ type ear struct {
 	heard []string
 	at    []time.Time
 	more  chan struct{}
+
+	onLost func() // set before it joins
 }
 
 func newEar() *ear { return &ear{more: make(chan struct{}, 1)} }
 
 func (e *ear) Message(payload string) { e.note(payload) }
-func (e *ear) Lost()                  { e.note(lost) }
 func (e *ear) Back()                  { e.note(back) }
+
+func (e *ear) Lost() {
+	e.note(lost)
+	if e.onLost != nil {
+		e.onLost()
+	}
+}
 
 func (e *ear) note(what string) {
 	e.mu.Lock()

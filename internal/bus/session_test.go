@@ -54,6 +54,40 @@ func TestProvenIsWhenTheLastAnsweredPingWasSent(t *testing.T) {
 	})
 }
 
+func TestAPongProvesTheTimeOfItsPing(t *testing.T) {
+	inBubble(t, func(t *testing.T, x *exchange, b *bus.Bus) {
+		listen(t, b)
+		x.mute.Store(true)
+		time.Sleep(500 * time.Millisecond)
+		synctest.Wait()
+		sent := mono.Now()
+		time.Sleep(300 * time.Millisecond)
+		w, _ := x.last()
+		w.answer()
+		synctest.Wait()
+		assert.Equal(t, sent, b.Proven())
+	})
+}
+
+// What is still read from a connection that was given up is not delivered: the
+// listener has been told that it is lost.
+func TestNothingComesAfterLost(t *testing.T) {
+	inBubble(t, func(t *testing.T, x *exchange, b *bus.Bus) {
+		e := newEar()
+		e.onLost = func() {
+			w, _ := x.last()
+			w.say("late")
+		}
+		b.Join(channel, e)
+		e.await(t, back, 1)
+		x.broken.Store(true) // the pinger notices, while the receiver reads
+		e.await(t, lost, 1)
+		x.broken.Store(false)
+		e.await(t, back, 2)
+		assert.Equal(t, []string{back, lost, back}, e.all())
+	})
+}
+
 // Nothing fails when a link becomes a black hole: the PONG just does not come.
 func TestASilentConnectionIsLostWithinSilence(t *testing.T) {
 	inBubble(t, func(t *testing.T, x *exchange, b *bus.Bus) {
@@ -78,12 +112,18 @@ func TestASilentConnectionIsLostWithinSilence(t *testing.T) {
 func TestWhatBreaksAConnection(t *testing.T) {
 	const stray = "of the old connection"
 	for name, breaks := range map[string]func(x *exchange, w *wire){
-		"an error":                               func(_ *exchange, w *wire) { _ = w.Close() },
-		"a PING that cannot be written":          func(x *exchange, _ *wire) { x.broken.Store(true) },
-		"a subscription that was not asked for":  func(_ *exchange, w *wire) { w.confirm("foreign") },
-		"a subscription that was made anew":      func(_ *exchange, w *wire) { w.confirm(channel) },
-		"an answer to no question":               func(_ *exchange, w *wire) { w.in <- &redis.Pong{Payload: "1"} },
-		"a part of a message, taken for a reply": func(_ *exchange, w *wire) { w.in <- &redis.Pong{Payload: channel} },
+		"an error":                              func(_ *exchange, w *wire) { _ = w.Close() },
+		"a PING that cannot be written":         func(x *exchange, _ *wire) { x.broken.Store(true) },
+		"a subscription that was not asked for": func(_ *exchange, w *wire) { w.confirm("foreign") },
+		"a subscription that was made anew":     func(_ *exchange, w *wire) { w.confirm(channel) },
+		"an answer to no question":              func(_ *exchange, w *wire) { w.in <- &redis.Pong{Payload: "1"} },
+		"a part of a message, taken for a reply": func(x *exchange, w *wire) {
+			x.mute.Store(true)
+			time.Sleep(500 * time.Millisecond) // a PING is under way
+			synctest.Wait()
+			w.in <- &redis.Pong{Payload: channel}
+			x.mute.Store(false)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, x *exchange, b *bus.Bus) {
@@ -157,6 +197,25 @@ func TestAChannelThatIsAddedLaterIsProvenByItself(t *testing.T) {
 		late.await(t, back, 1)
 		assert.Equal(t, began, mono.Now(), "it does not wait for the next interval")
 		assert.Equal(t, []string{back}, first.all())
+	})
+}
+
+// The PING that is under way proves nothing for it, so another follows at once.
+func TestAChannelThatIsAddedDuringAPing(t *testing.T) {
+	inBubble(t, func(t *testing.T, x *exchange, b *bus.Bus) {
+		listen(t, b)
+		x.mute.Store(true)
+		time.Sleep(500 * time.Millisecond)
+		synctest.Wait()
+		late := newEar()
+		b.Join("late", late)
+		synctest.Wait()
+		began := mono.Now()
+		x.mute.Store(false)
+		w, _ := x.last()
+		w.answer()
+		late.await(t, back, 1)
+		assert.Equal(t, began, mono.Now())
 	})
 }
 
