@@ -1,0 +1,145 @@
+package near
+
+import (
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/larder-go/cache/internal/mono"
+)
+
+// stripes is how many parts the keys are split into; a drop refuses the fills
+// of its part that are under way. 1,024 drops a second beside fills of 1 ms refuse
+// one fill in a thousand.
+const stripes = 1024
+
+// Options configures a Memory.
+type Options struct {
+	// MaxBytes is the budget; zero or less is taken as 1. An entry that alone is
+	// larger is not stored.
+	MaxBytes int64
+	// Now is the clock, positive nanoseconds that never run backwards; nil is
+	// [mono.Now].
+	Now func() int64
+}
+
+// Memory holds the entries of all spaces. It is safe for concurrent use.
+//
+// One goroutine of otter's takes back the room of expired entries, once a
+// second; Close ends it. Maintenance after reads and writes runs on short-lived
+// goroutines, also otter's. All of it works in a bubble of testing/synctest if
+// the Memory is made and closed there.
+type Memory struct {
+	cache   *otter.Cache[key, *Entry]
+	now     func() int64
+	budget  uint64
+	seed    maphash.Seed
+	stripes [stripes]stripe
+
+	states    atomic.Uint64 // the last state that a space was given; odd
+	evictions atomic.Int64
+	closing   sync.Once
+}
+
+// key is a key of one space in one state. It is not one string, so that a look-up
+// concatenates nothing.
+type key struct {
+	state uint64
+	name  string
+}
+
+// stripe is one part of the keys of all spaces. What is in the memory changes
+// under mu only; reads do not take it.
+type stripe struct {
+	mu     sync.Mutex
+	epoch  atomic.Uint64 // written under mu; grows with each drop
+	closed bool          // guarded by mu
+	_      [40]byte      // a cache line for each
+}
+
+// New returns an empty memory. The caller closes it.
+func New(o Options) *Memory {
+	m := &Memory{now: o.Now, budget: uint64(max(o.MaxBytes, 1)), seed: maphash.MakeSeed()}
+	m.states.Store(suspect)
+	if m.now == nil {
+		m.now = mono.Now
+	}
+	m.cache = otter.Must(&otter.Options[key, *Entry]{
+		MaximumWeight:    m.budget,
+		Weigher:          func(k key, e *Entry) uint32 { return e.weight(k.name) },
+		ExpiryCalculator: otter.ExpiryWritingFunc(timeLeft),
+		Clock:            clock(m.now),
+		OnAtomicDeletion: m.gone,
+	})
+	return m
+}
+
+// timeLeft makes otter's expiry the entry's deadline, exactly: from the same
+// reading of the clock to which otter adds it. Zero would mean no change to
+// otter, so what is over ends in a nanosecond.
+func timeLeft(e otter.Entry[key, *Entry]) time.Duration {
+	return max(time.Duration(e.Value.Deadline-e.SnapshotAtNano), 1)
+}
+
+// gone counts what had to go for want of room. It is called under otter's locks,
+// which is cheaper for reads than a stats recorder: that one is told of each hit.
+func (m *Memory) gone(e otter.DeletionEvent[key, *Entry]) {
+	if e.Cause == otter.CauseOverflow {
+		m.evictions.Add(1)
+	}
+}
+
+// clock is the memory's clock as otter wants it.
+type clock func() int64
+
+func (c clock) NowNano() int64                        { return c() }
+func (c clock) Tick(d time.Duration) <-chan time.Time { return time.Tick(d) }
+
+// stripe returns the stripe of a key.
+func (m *Memory) stripe(name string) *stripe {
+	return &m.stripes[maphash.String(m.seed, name)%stripes]
+}
+
+// fresh returns a state that no space ever had: even, and suspect with one added.
+func (m *Memory) fresh() uint64 { return m.states.Add(2) + suspect }
+
+func (t *stripe) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+}
+
+// Stats is how full a Memory is.
+type Stats struct {
+	// Entries counts what is stored, with entries that are dropped as a whole
+	// (DropAll, Restore) or expired and not taken away yet. Bytes is their weight.
+	Entries int
+	Bytes   int64
+	// Evictions counts entries that had to make room since the memory was made.
+	Evictions int64
+}
+
+// Stats returns the current figures. They lag a moment behind; taking them takes
+// the lock of otter's maintenance.
+func (m *Memory) Stats() Stats {
+	return Stats{
+		Entries:   m.cache.EstimatedSize(),
+		Bytes:     int64(m.cache.WeightedSize()), //nolint:gosec // within the budget
+		Evictions: m.evictions.Load(),
+	}
+}
+
+// Close empties the memory and ends its goroutine. From then on Get finds nothing
+// and Put stores nothing. A second call does nothing.
+func (m *Memory) Close() {
+	m.closing.Do(func() {
+		for i := range m.stripes {
+			m.stripes[i].close()
+		}
+		m.cache.InvalidateAll()
+		m.cache.StopAllGoroutines()
+	})
+}
