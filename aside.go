@@ -111,6 +111,10 @@ func (c *Cache[T]) getOrLoad(ctx context.Context, r request[T]) (T, error) {
 		return zero, argError("get", r.key, "loader is nil")
 	}
 	ctx, span := c.tel.start(ctx, opGet)
+	if got, err, ok := c.serveNear(ctx, r.key, &r.entry); ok {
+		c.endNear(span, r.key, got, err)
+		return got.value, err
+	}
 	got, err := c.serve(ctx, r)
 	c.endGet(ctx, span, r.key, &got, err)
 	return got.value, err
@@ -188,14 +192,28 @@ func (c *Cache[T]) take(ctx context.Context, call *call[T], seen *sight, got *an
 // orStale is err, or nil and the stale value that the caller's own look-up saw,
 // if the class serves it in place of an error.
 func (c *Cache[T]) orStale(call *call[T], seen *sight, got *answer[T], err error) error {
-	if err == nil || seen.state != staleIfError || isAbsent(err) || errors.Is(err, ErrClosed) {
+	if err == nil || isAbsent(err) || errors.Is(err, ErrClosed) {
 		return err
+	}
+	if seen.state != staleIfError {
+		return c.orNear(call, got, err)
 	}
 	if c.open(call.key, &seen.record, got) != nil || seen.state != staleIfError {
 		return err
 	}
 	got.outcome = outcomeStale
 	c.tel.servedStale(call.key, seen.age(c.reader(call.entry.class).now), err)
+	return nil
+}
+
+// orNear is err, or nil and what the L1 held when its messages ceased.
+func (c *Cache[T]) orNear(call *call[T], got *answer[T], err error) error {
+	v, size, ok := c.nearStale(call.key, &call.entry)
+	if !ok {
+		return err
+	}
+	got.value, got.size, got.outcome = v, size, outcomeStale
+	c.tel.servedStale(call.key, 0, err)
 	return nil
 }
 

@@ -30,6 +30,7 @@ type Cache[T any] struct {
 	buffered  bool                    // the strategy keeps writes in Redis that are not flushed yet
 	meta      agreement
 	clear     clearToken
+	near      *nearby[T] // nil: no L1
 	channel   string // where changes are told
 	flights   *group[T]
 	refreshes *refreshes
@@ -124,6 +125,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		_ = c.Close() // nothing of it has been used
 		return nil, &OpError{Op: "new", Key: name, Err: err}
 	}
+	c.openNearby()
 	for _, warning := range c.store.Warnings() {
 		c.tel.logger.Warn("the Redis client is not set up for a cache", "problem", warning, "mend", "cache.Tune")
 	}
@@ -144,6 +146,10 @@ func isNil(v any) bool {
 // that does not answer is an [*OpError]. It costs one round trip.
 func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
 	ctx, span := c.tel.start(ctx, opGet)
+	if got, err, ok := c.serveNear(ctx, key, &c.config.entry); ok {
+		c.endNear(span, key, got, err)
+		return got.value, err
+	}
 	call := call[T]{request: request[T]{key: key, entry: c.config.entry}}
 	seen, got, err := c.look(ctx, &call)
 	switch {

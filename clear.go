@@ -167,18 +167,18 @@ func (c *Cache[T]) invalidateAll(ctx context.Context) error {
 // told that others may hold the old token for a second.
 func (c *Cache[T]) clearAgain(ctx context.Context) (err error) {
 	if c.config.replicas.N > 0 {
-		_, err = c.replaceClearConfirmed(ctx, c.noticeAll())
+		_, err = c.replaceClearConfirmed(ctx, c.noticeClear())
 	} else {
-		_, err = c.store.Replace(ctx, c.clearKey(), c.noticeAll())
+		_, err = c.store.Replace(ctx, c.clearKey(), c.noticeClear())
 	}
-	c.clear.drop()
+	c.changedAll()
 	return err
 }
 
 // replaceClear mints a new clear token and drops what this process holds of the
 // cache, also if Redis did not answer: it may have minted all the same.
 func (c *Cache[T]) replaceClear(ctx context.Context) (minted envelope.Token, err error) {
-	notice := c.noticeAll()
+	notice := c.noticeClear()
 	if c.config.replicas.N > 0 {
 		minted, err = c.replaceClearConfirmed(ctx, notice)
 	} else {
@@ -188,8 +188,7 @@ func (c *Cache[T]) replaceClear(ctx context.Context) (minted envelope.Token, err
 		c.tel.redisFailed(opRemove, err)
 		err = c.queue("invalidate all", target{kind: wholeCache}, err)
 	}
-	c.clear.drop()
-	c.flights.detachAll()
+	c.changedAll()
 	return minted, err
 }
 

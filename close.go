@@ -18,6 +18,9 @@ func (c *Cache[T]) Close() error {
 	c.close.Do(func() {
 		c.closed.Store(true)
 		close(c.closing)
+		if c.near != nil {
+			c.near.leave()
+		}
 		c.flights.close()
 		c.background.close()
 		dirty, failed := c.strategy.shut()

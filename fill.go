@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/larder-go/cache/internal/near"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -186,6 +187,7 @@ func (t *trip[T]) conclude(entry *stored, verdict store.Verdict, confirmed bool,
 	case verdict == store.Committed:
 		if confirmed {
 			result.proof = proof
+			t.keepFill(entry, result)
 		}
 	case verdict == store.Older:
 		result.again = true
@@ -194,6 +196,17 @@ func (t *trip[T]) conclude(entry *stored, verdict store.Verdict, confirmed bool,
 		t.refused()
 	}
 	t.land(result)
+}
+
+// keepFill puts what was stored into the L1 as well.
+func (t *trip[T]) keepFill(entry *stored, result landing[T]) {
+	if t.cache.near == nil {
+		return
+	}
+	t.cache.keepNear(t.key, result.value, near.Entry{
+		Size: int32(max(entry.size, 0)), Absent: entry.absent, Clear: entry.stamp.clear,
+		Soft: entry.soft, Delta: costDelta(entry.delta, entry.ewma),
+	}, entry.soft-time.Since(entry.began), t.epoch)
 }
 
 func (t *trip[T]) refused() { t.cache.tel.refused(t.key) }

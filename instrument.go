@@ -97,6 +97,8 @@ func (t *telemetry) counted(o outcome) {
 	switch o {
 	case outcomeHit:
 		t.stats.hits.add()
+	case outcomeHitL1:
+		t.stats.hitsL1.add()
 	case outcomeStale:
 		t.stats.stale.add()
 	case outcomeAbsent:
@@ -169,6 +171,16 @@ func (t *telemetry) loaded(span trace.Span, e LoadEvent) {
 	if f := t.hooks.Load; f != nil {
 		t.call("Load", func() { f(e) })
 	}
+}
+
+// endNear is endGet for a look-up that the L1 has answered.
+func (c *Cache[T]) endNear(span trace.Span, key string, got answer[T], err error) {
+	c.tel.counted(got.outcome)
+	if span == nil {
+		return
+	}
+	c.tel.describeGet(span, key, got.outcome, got.size, got.ttl)
+	c.tel.end(span, err)
 }
 
 // endGet counts a look-up and ends its span.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/near"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -46,6 +47,7 @@ type trip[T any] struct {
 	held    bool           // the lease may be ours: released at the end at the latest
 	granted int64          // Redis time of the grant in ms
 	tags    []tagRef       // those of the call and of the record that was seen
+	epoch   near.Epoch     // of the L1, before the acquire
 	stamp   stamp          // captured with the lease, before the loader is called
 	asked   time.Duration  // the acquire's round trip, part of the load's cost
 	waited  bool           // it has waited for another process
@@ -177,6 +179,7 @@ func (t *trip[T]) ask(ctx context.Context) (store.Grant, int, error) {
 	if !held {
 		capture = append(capture, c.clearKey())
 	}
+	t.epoch = c.epoch(t.key)
 	proof := c.flights.prove(t.flight)
 	began := time.Now()
 	grant, err := c.store.Acquire(ctx, t.redisKey, store.Acquire{

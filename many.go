@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/near"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -200,9 +201,13 @@ func (c *Cache[T]) serveMany(ctx context.Context, keys []string, load manyLoader
 		}
 		all = append(all, l)
 	}
+	far := all
+	if c.near != nil {
+		far = c.nearMany(ctx, all)
+	}
 	limit := make(chan struct{}, batchesAtOnce)
 	var batches sync.WaitGroup
-	for batch := range slices.Chunk(all, batchSize) {
+	for batch := range slices.Chunk(far, batchSize) {
 		limit <- struct{}{}
 		batches.Go(func() {
 			defer func() { <-limit }()
@@ -229,6 +234,19 @@ func (c *Cache[T]) serveBatch(ctx context.Context, batch []*lookup[T], load many
 	}
 }
 
+// nearMany answers what the L1 can, and returns the rest.
+func (c *Cache[T]) nearMany(ctx context.Context, all []*lookup[T]) (far []*lookup[T]) {
+	for _, l := range all {
+		var ok bool
+		if l.got, l.err, ok = c.serveNear(ctx, l.key, &l.entry); ok {
+			l.seen.state = fresh
+		} else {
+			far = append(far, l)
+		}
+	}
+	return far
+}
+
 // lookMany is look for several keys: one pipeline, and one more for the tokens of
 // tags that only entries name.
 func (c *Cache[T]) lookMany(ctx context.Context, batch []*lookup[T]) {
@@ -246,9 +264,9 @@ func (c *Cache[T]) lookMany(ctx context.Context, batch []*lookup[T]) {
 	if len(asked) == 0 {
 		return
 	}
-	keys := make([]string, len(asked))
+	keys, began := make([]string, len(asked)), make([]near.Epoch, len(asked))
 	for i, l := range asked {
-		keys[i] = l.seen.redisKey
+		keys[i], began[i] = l.seen.redisKey, c.epoch(l.key)
 	}
 	tags := asked[0].entry.tags // the same for all
 	records, tokens, errs := c.readMany(ctx, keys, tags)
@@ -264,6 +282,7 @@ func (c *Cache[T]) lookMany(ctx context.Context, batch []*lookup[T]) {
 			err = c.verify(ctx, &l.seen.record, tags, tokens)
 		}
 		l.err = c.consider(ctx, &l.call, &l.seen, &l.got, err)
+		c.keepRead(l.key, &l.seen, &l.got, began[i])
 	}
 }
 

@@ -56,6 +56,7 @@ type config struct {
 	keyAttribute func(string) string
 	keyGroup     func(string) string
 	entry        entry
+	l1           *L1
 	budgets      store.Options // zero: the store's defaults
 	problems     []error
 }
@@ -101,6 +102,17 @@ func WithCodec(codec Codec) Option {
 // The default is 0.
 func WithSchema(n uint16) Option {
 	return optionFunc(func(c *config) { c.schema = n })
+}
+
+// WithL1 puts l in front of Redis. See [L1]; several caches may share it.
+func WithL1(l *L1) Option {
+	return optionFunc(func(c *config) {
+		if l == nil {
+			c.refuse("WithL1", "the L1 is nil")
+			return
+		}
+		c.l1 = l
+	})
 }
 
 // WithXFetch sets beta of the early refresh: above 1 refreshes earlier, below

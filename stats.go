@@ -39,7 +39,7 @@ type Stats struct {
 
 // stats are the counters behind Stats. Those on the hit path are sharded.
 type stats struct {
-	hits, stale, absent, misses sharded
+	hits, hitsL1, stale, absent, misses sharded
 
 	loads, loadErrors, loadsAbsent        atomic.Int64
 	coalesced, lockWaits, refusedFills    atomic.Int64
@@ -48,8 +48,10 @@ type stats struct {
 }
 
 func (s *stats) snapshot() Stats {
+	near := s.hitsL1.load()
 	return Stats{
-		Hits:         s.hits.load(),
+		HitsL1:       near,
+		Hits:         s.hits.load() + near,
 		Stale:        s.stale.load(),
 		Absent:       s.absent.load(),
 		Misses:       s.misses.load(),

@@ -275,7 +275,7 @@ func (c *Cache[T]) invalidateTags(ctx context.Context, tags []tagRef) error {
 		targets[i] = target{kind: oneTag, name: t.key}
 	}
 	err := c.queueFailed("invalidate tags", targets, failed)
-	c.flights.detachTagged(tags)
+	c.changedTags(tags)
 	return err
 }
 
@@ -288,7 +288,7 @@ func (c *Cache[T]) replaceTags(ctx context.Context, keys []string) []error {
 		tokens[i] = store.TokenKey{Key: key, TTL: life}
 	}
 	if c.config.replicas.N > 0 {
-		return c.store.ReplaceConfirmed(ctx, tokens, c.noticeAll(), c.config.replicas)
+		return c.store.ReplaceConfirmed(ctx, tokens, c.noticeTags(), c.config.replicas)
 	}
-	return c.store.ReplaceMany(ctx, tokens, c.noticeAll())
+	return c.store.ReplaceMany(ctx, tokens, c.noticeTags())
 }

@@ -170,7 +170,7 @@ func (g *guard[T]) close(ctx context.Context, entry *stored) error {
 		c.tel.redisFailed(opPut, err)
 		err = c.queue(g.op, keyTarget(g.key), err, g.token)
 	}
-	c.flights.detach(g.key)
+	c.changed(g.key)
 	c.endPut(ctx, span, g.key, g.redisKey, entry, err)
 	return err
 }

@@ -68,7 +68,7 @@ func (c *Cache[T]) setEntry(ctx context.Context, key string, v T, kept entry) er
 	ctx, span := c.tel.start(ctx, opPut)
 	entry := stored{class: kept.class}
 	err := c.setStamped(ctx, key, redisKey, v, kept, &entry)
-	c.flights.detach(key)
+	c.changed(key)
 	c.endPut(ctx, span, key, redisKey, &entry, err)
 	return err
 }
@@ -156,7 +156,7 @@ func (c *Cache[T]) remove(ctx context.Context, op string, keys []string, send fu
 	ctx, span := c.tel.start(ctx, opRemove)
 	failed := send(ctx, keys)
 	err := c.queueFailed(op, keyTargets(keys), failed)
-	c.flights.detach(keys...)
+	c.changed(keys...)
 	if span != nil {
 		c.tel.describeKey(span, keys...)
 		c.peer(ctx, span, c.redisKey(keys[0]))

@@ -239,7 +239,7 @@ func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, kept entr
 	}
 	ctx, span := c.tel.start(ctx, opPut)
 	_, err = s.engine.Put(ctx, key, entry.body)
-	c.flights.detach(key)
+	c.changed(key)
 	err = s.translate(ctx, op, key, err)
 	c.endPut(ctx, span, key, redisKey, &entry, err)
 	return err

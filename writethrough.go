@@ -196,7 +196,7 @@ func (c *Cache[T]) putVersioned(ctx context.Context, key string, entry *stored) 
 		c.tel.redisFailed(opPut, err)
 		err = c.queue("set", keyTarget(key), err)
 	}
-	c.flights.detach(key)
+	c.changed(key)
 	c.endPut(ctx, span, key, redisKey, entry, err)
 	return err
 }

@@ -1,0 +1,259 @@
+package cache
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/near"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// This file is the L1 on the read path of one cache.
+
+// nearby is a cache's side of its L1.
+type nearby[T any] struct {
+	*localTier
+	cache *Cache[T]
+	probe string      // the message by which the cache finds out that the L1 hears it
+	heeds atomic.Bool // it came back
+	tries int         // of the probe; the tick's
+	used  atomic.Bool // there was a hit since the last tick
+}
+
+// kept is a value in the memory.
+type held[T any] struct {
+	value T
+	asked atomic.Bool // somebody reads it again, for it is about to expire
+}
+
+// openNearby joins the L1, if the cache has one.
+func (c *Cache[T]) openNearby() {
+	if c.config.l1 == nil {
+		return
+	}
+	n := &nearby[T]{cache: c, probe: noticeProbe + envelope.NewToken().String()}
+	c.near = n
+	n.localTier = c.config.l1.join(c.channel, n.hear, n.tick)
+}
+
+// hear takes a message. One that is not understood may mean anything.
+func (n *nearby[T]) hear(message string) {
+	key, ok := strings.CutPrefix(message, noticeKey)
+	switch {
+	case ok:
+		n.space.Drop(key)
+	case message == n.probe:
+		n.heeds.Store(true)
+	case strings.HasPrefix(message, noticeProbe): // another process's
+	default:
+		n.space.DropAll()
+		if message == noticeClear {
+			n.cache.clear.drop()
+		}
+	}
+}
+
+// probes is how often the L1 is asked whether it hears the cache before the log is
+// told that it does not.
+const probes = 10
+
+// tick renews the clear token for the hits of the next interval, and asks whether
+// the L1 hears what this cache's client publishes, until it does: a cache on another
+// Redis than its L1 would never be told of a change.
+func (n *nearby[T]) tick() {
+	c := n.cache
+	if n.used.Swap(false) {
+		c.renewClear(context.Background())
+	}
+	if n.heeds.Load() || !n.member.Up() || !c.background.start() {
+		return
+	}
+	if n.tries++; n.tries == probes {
+		c.tel.logger.Warn("the L1 does not hear what this cache publishes, and is not used: is it on the same Redis?")
+	}
+	if n.tries > probes && n.tries%probes != 0 {
+		c.background.end()
+		return
+	}
+	go func() {
+		defer c.background.end()
+		if err := c.store.Publish(context.Background(), store.Notice{Channel: c.channel, Message: n.probe}); err != nil {
+			c.tel.redisFailed(opGet, err)
+		}
+	}()
+}
+
+// near looks key up in the L1. It finds nothing where the subscription is not
+// certain, the clear token is another one or not known to be current, or where XFetch
+// elects this caller, or the coming end of the entry, to read it from Redis: the
+// others go on with what is here. A hit allocates nothing.
+func (c *Cache[T]) lookNear(key string, kept *entry) (e *near.Entry, h *held[T]) {
+	n := c.near
+	e, now := n.space.Get(key)
+	if e == nil || !n.certain(now) {
+		return nil, nil
+	}
+	if clear, ok := c.clear.current(); !ok || clear != e.Clear {
+		return nil, nil
+	}
+	h = e.Value.(*held[T])
+	if kept.class.MaxAge > 0 && c.pastMaxAge(e, kept.class, now) {
+		return nil, nil
+	}
+	if c.rereads(e, kept.class, now) && h.asked.CompareAndSwap(false, true) {
+		return nil, nil
+	}
+	if !n.used.Load() {
+		n.used.Store(true)
+	}
+	return e, h
+}
+
+// pastMaxAge reports whether the caller's class does not accept the entry's age.
+func (c *Cache[T]) pastMaxAge(e *near.Entry, class *TTL, now int64) bool {
+	return !class.Sliding && e.Soft-time.Duration(e.FreshUntil-now) > class.MaxAge
+}
+
+// rereads reports whether a reader should go to Redis although the entry may still
+// be served: in the last quarter of its time here, or when XFetch draws it.
+func (c *Cache[T]) rereads(e *near.Entry, class *TTL, now int64) bool {
+	if e.Deadline-now < int64(c.near.l1.o.TTL)/4 && e.Deadline < e.FreshUntil {
+		return true
+	}
+	left := time.Duration(e.FreshUntil - now)
+	if class.Sliding || e.Absent && e.Delta == 0 || left > e.Soft/2 {
+		return false
+	}
+	return refreshEarly(left, e.Soft, e.Delta, c.config.beta, rand.ExpFloat64())
+}
+
+// serveNear answers a call from the L1.
+func (c *Cache[T]) serveNear(ctx context.Context, key string, kept *entry) (got answer[T], err error, ok bool) {
+	if c.near == nil || c.usable(ctx) != nil {
+		return got, nil, false
+	}
+	e, h := c.lookNear(key, kept)
+	if e == nil {
+		return got, nil, false
+	}
+	got = answer[T]{outcome: outcomeHitL1, size: int(e.Size), ttl: time.Duration(e.FreshUntil - e.Deadline)}
+	if e.Absent {
+		got.outcome, got.size = outcomeAbsent, -1
+		return got, ErrNotFound, true
+	}
+	got.value, ok = c.near.clone(h.value)
+	return got, nil, ok
+}
+
+// clone is the value that a caller gets. A Clone that panics, or returns something
+// else than it was given, makes it a miss.
+func (n *nearby[T]) clone(v T) (out T, ok bool) {
+	if n.l1.o.Clone == nil {
+		return v, true
+	}
+	err := contain(func() error { out, ok = n.l1.o.Clone(v).(T); return nil })
+	return out, ok && err == nil
+}
+
+// epoch is the moment before a read whose result may go into the L1.
+func (c *Cache[T]) epoch(key string) (e near.Epoch) {
+	if c.near != nil {
+		e = c.near.space.Epoch(key)
+	}
+	return e
+}
+
+// keepNear puts what was read, or stored, into the L1, if nothing was dropped since
+// began that may be the key's. left is for how long it is fresh.
+func (c *Cache[T]) keepNear(key string, v T, e near.Entry, left time.Duration, began near.Epoch) {
+	n := c.near
+	if n == nil || !n.heeds.Load() || c.pending.has(key) {
+		return
+	}
+	v, ok := n.clone(v)
+	if !ok {
+		return
+	}
+	now := monotonic()
+	e.Value = &held[T]{value: v}
+	e.FreshUntil, e.Deadline = now+int64(left), n.deadline(now, left)
+	n.space.Put(key, e, began)
+}
+
+// keepRead is keepNear of a record that was read.
+func (c *Cache[T]) keepRead(key string, seen *sight, got *answer[T], began near.Epoch) {
+	if c.near == nil || seen.state != fresh || c.config.replicaReads {
+		return
+	}
+	e := near.Entry{Size: int32(max(got.size, 0)), Absent: seen.absent, Clear: seen.body.Clear}
+	if seen.header.Kind == envelope.Dirty {
+		c.keepDirty(key, seen, got, e, began)
+		return
+	}
+	if !seen.timed {
+		return
+	}
+	e.Soft, e.Delta = seen.body.Soft, costDelta(seen.body.Delta, seen.body.EWMA)
+	c.keepNear(key, got.value, e, seen.left, began)
+}
+
+// keepDirty keeps a write that is not flushed yet: it has no expiry of its own, and
+// no clear token binds it, so it gets the one that is current.
+func (c *Cache[T]) keepDirty(key string, seen *sight, got *answer[T], e near.Entry, began near.Epoch) {
+	clear, ok := c.clear.current()
+	if !ok || seen.absent && got.outcome != outcomeAbsent {
+		return
+	}
+	e.Clear = clear
+	c.keepNear(key, got.value, e, c.near.l1.o.TTL, began)
+}
+
+// changed is called after each change that was made through this process, whatever
+// Redis answered: flights of the keys do not store what they load, and the L1
+// forgets them.
+func (c *Cache[T]) changed(keys ...string) {
+	if c.near != nil {
+		for _, key := range keys {
+			c.near.space.Drop(key)
+		}
+	}
+	c.flights.detach(keys...)
+}
+
+// changedTags is changed for all entries that may have one of the tags.
+func (c *Cache[T]) changedTags(tags []tagRef) {
+	if c.near != nil {
+		c.near.space.DropAll()
+	}
+	c.flights.detachTagged(tags)
+}
+
+// changedAll is changed for everything.
+func (c *Cache[T]) changedAll() {
+	c.clear.drop()
+	if c.near != nil {
+		c.near.space.DropAll()
+	}
+	c.flights.detachAll()
+}
+
+// nearStale is a value of the L1 that is not certain to be current, for a class that
+// accepts that rather than an error.
+func (c *Cache[T]) nearStale(key string, kept *entry) (v T, size int, ok bool) {
+	if c.near == nil || kept.class.StaleIfError <= 0 {
+		return v, 0, false
+	}
+	e, _ := c.near.space.GetSuspect(key)
+	if e == nil {
+		e, _ = c.near.space.Get(key)
+	}
+	if e == nil || e.Absent {
+		return v, 0, false
+	}
+	v, ok = c.near.clone(e.Value.(*held[T]).value)
+	return v, int(e.Size), ok
+}
