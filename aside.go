@@ -83,6 +83,7 @@ func (r *ReadThrough[T]) Get(ctx context.Context, key string) (T, error) {
 type request[T any] struct {
 	key   string
 	load  Loader[T] // nil in Get: look only
+	early bool      // the L1 has drawn that it refreshes the entry
 	entry entry
 }
 
@@ -111,10 +112,12 @@ func (c *Cache[T]) getOrLoad(ctx context.Context, r request[T]) (T, error) {
 		return zero, argError("get", r.key, "loader is nil")
 	}
 	ctx, span := c.tel.start(ctx, opGet)
-	if got, err, ok := c.serveNear(ctx, r.key, &r.entry); ok {
-		c.endNear(span, r.key, got, err)
-		return got.value, err
+	near, err, ok, early := c.serveNear(ctx, r.key, r.entry.class)
+	if ok {
+		c.endNear(span, r.key, near, err)
+		return near.value, err
 	}
+	r.early = early
 	got, err := c.serve(ctx, r)
 	c.endGet(ctx, span, r.key, &got, err)
 	return got.value, err
@@ -260,7 +263,7 @@ func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight)
 		left, soft = class.MaxAge-age, class.MaxAge
 	}
 	delta := costDelta(seen.body.Delta, seen.body.EWMA)
-	if refreshEarly(left, soft, delta, c.config.beta, rand.ExpFloat64()) {
+	if call.early || refreshEarly(left, soft, delta, c.config.beta, rand.ExpFloat64()) {
 		c.refresh(ctx, call.request, seen)
 	}
 }

@@ -31,7 +31,7 @@ type Cache[T any] struct {
 	meta      agreement
 	clear     clearToken
 	near      *nearby[T] // nil: no L1
-	channel   string // where changes are told
+	channel   string     // where changes are told
 	flights   *group[T]
 	refreshes *refreshes
 	slides    *refreshes
@@ -146,7 +146,7 @@ func isNil(v any) bool {
 // that does not answer is an [*OpError]. It costs one round trip.
 func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
 	ctx, span := c.tel.start(ctx, opGet)
-	if got, err, ok := c.serveNear(ctx, key, &c.config.entry); ok {
+	if got, err, ok, _ := c.serveNear(ctx, key, c.config.entry.class); ok {
 		c.endNear(span, key, got, err)
 		return got.value, err
 	}

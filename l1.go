@@ -146,16 +146,10 @@ func (t *localTier) leave() {
 	t.space.DropAll()
 }
 
-// certain reports whether no message can have been missed for longer than a hit may
-// be out of date.
-func (t *localTier) certain(now int64) bool {
-	return time.Duration(now-t.l1.bus.Proven()) <= l1Silence
-}
-
 // deadline is until when a value that is fresh for left more may be kept.
 func (t *localTier) deadline(now int64, left time.Duration) int64 {
 	return now + int64(min(t.l1.o.TTL, left))
 }
 
-// now is the clock of everything here.
+// monotonic is the clock of the L1.
 func monotonic() int64 { return mono.Now() }

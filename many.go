@@ -238,7 +238,7 @@ func (c *Cache[T]) serveBatch(ctx context.Context, batch []*lookup[T], load many
 func (c *Cache[T]) nearMany(ctx context.Context, all []*lookup[T]) (far []*lookup[T]) {
 	for _, l := range all {
 		var ok bool
-		if l.got, l.err, ok = c.serveNear(ctx, l.key, &l.entry); ok {
+		if l.got, l.err, ok, l.early = c.serveNear(ctx, l.key, l.entry.class); ok {
 			l.seen.state = fresh
 		} else {
 			far = append(far, l)

@@ -24,7 +24,7 @@ type nearby[T any] struct {
 	used  atomic.Bool // there was a hit since the last tick
 }
 
-// kept is a value in the memory.
+// held is a value in the memory.
 type held[T any] struct {
 	value T
 	asked atomic.Bool // somebody reads it again, for it is about to expire
@@ -87,66 +87,70 @@ func (n *nearby[T]) tick() {
 	}()
 }
 
-// near looks key up in the L1. It finds nothing where the subscription is not
-// certain, the clear token is another one or not known to be current, or where XFetch
-// elects this caller, or the coming end of the entry, to read it from Redis: the
-// others go on with what is here. A hit allocates nothing.
-func (c *Cache[T]) lookNear(key string, kept *entry) (e *near.Entry, h *held[T]) {
+// nearHit is what the L1 has of a key.
+type nearHit[T any] struct {
+	*near.Entry
+	held  *held[T]
+	left  time.Duration // until the soft expiry
+	early bool          // not to be served: this caller is to refresh it
+}
+
+// lookNear looks key up in the L1. It finds nothing where the subscription is not
+// certain, or the clear token is another one or not known to be current; and nothing
+// for one caller each where XFetch elects it to refresh the entry, or the coming end
+// of the entry to read it again: the others go on with what is here. A hit allocates
+// nothing.
+func (c *Cache[T]) lookNear(key string, class *TTL) (hit nearHit[T], ok bool) {
 	n := c.near
+	proven := n.l1.bus.Proven() // before what it is to vouch for is looked at
 	e, now := n.space.Get(key)
-	if e == nil || !n.certain(now) {
-		return nil, nil
+	if e == nil || time.Duration(now-proven) > l1Silence {
+		return hit, false
 	}
 	if clear, ok := c.clear.current(); !ok || clear != e.Clear {
-		return nil, nil
+		return hit, false
 	}
-	h = e.Value.(*held[T])
-	if kept.class.MaxAge > 0 && c.pastMaxAge(e, kept.class, now) {
-		return nil, nil
+	hit = nearHit[T]{Entry: e, held: e.Value.(*held[T]), left: time.Duration(e.FreshUntil - now)}
+	if class.MaxAge > 0 && !class.Sliding && e.Soft-hit.left > class.MaxAge {
+		return hit, false
 	}
-	if c.rereads(e, kept.class, now) && h.asked.CompareAndSwap(false, true) {
-		return nil, nil
+	ending := e.Deadline < e.FreshUntil && e.Deadline-now < int64(n.l1.o.TTL)/4
+	if hit.early = c.drawsNear(&hit, class); (hit.early || ending) && hit.held.asked.CompareAndSwap(false, true) {
+		return hit, false
 	}
+	hit.early = false
 	if !n.used.Load() {
 		n.used.Store(true)
 	}
-	return e, h
+	return hit, true
 }
 
-// pastMaxAge reports whether the caller's class does not accept the entry's age.
-func (c *Cache[T]) pastMaxAge(e *near.Entry, class *TTL, now int64) bool {
-	return !class.Sliding && e.Soft-time.Duration(e.FreshUntil-now) > class.MaxAge
-}
-
-// rereads reports whether a reader should go to Redis although the entry may still
-// be served: in the last quarter of its time here, or when XFetch draws it.
-func (c *Cache[T]) rereads(e *near.Entry, class *TTL, now int64) bool {
-	if e.Deadline-now < int64(c.near.l1.o.TTL)/4 && e.Deadline < e.FreshUntil {
-		return true
-	}
-	left := time.Duration(e.FreshUntil - now)
-	if class.Sliding || e.Absent && e.Delta == 0 || left > e.Soft/2 {
+// drawsNear draws XFetch for an L1 hit. A sliding entry is drawn for where it is
+// read from Redis, which is where its age is known.
+func (c *Cache[T]) drawsNear(hit *nearHit[T], class *TTL) bool {
+	if class.Sliding || hit.Delta == 0 || hit.left > hit.Soft/2 {
 		return false
 	}
-	return refreshEarly(left, e.Soft, e.Delta, c.config.beta, rand.ExpFloat64())
+	return refreshEarly(hit.left, hit.Soft, hit.Delta, c.config.beta, rand.ExpFloat64())
 }
 
-// serveNear answers a call from the L1.
-func (c *Cache[T]) serveNear(ctx context.Context, key string, kept *entry) (got answer[T], err error, ok bool) {
+// serveNear answers a call from the L1. If it cannot, early says that the caller was
+// elected to refresh the entry.
+func (c *Cache[T]) serveNear(ctx context.Context, key string, class *TTL) (got answer[T], err error, ok, early bool) {
 	if c.near == nil || c.usable(ctx) != nil {
-		return got, nil, false
+		return got, nil, false, false
 	}
-	e, h := c.lookNear(key, kept)
-	if e == nil {
-		return got, nil, false
+	hit, ok := c.lookNear(key, class)
+	if !ok {
+		return got, nil, false, hit.early
 	}
-	got = answer[T]{outcome: outcomeHitL1, size: int(e.Size), ttl: time.Duration(e.FreshUntil - e.Deadline)}
-	if e.Absent {
+	got = answer[T]{outcome: outcomeHitL1, size: int(hit.Size), ttl: hit.left}
+	if hit.Absent {
 		got.outcome, got.size = outcomeAbsent, -1
-		return got, ErrNotFound, true
+		return got, ErrNotFound, true, false
 	}
-	got.value, ok = c.near.clone(h.value)
-	return got, nil, ok
+	got.value, ok = c.near.clone(hit.held.value)
+	return got, nil, ok, false
 }
 
 // clone is the value that a caller gets. A Clone that panics, or returns something
