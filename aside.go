@@ -112,7 +112,7 @@ func (c *Cache[T]) getOrLoad(ctx context.Context, r request[T]) (T, error) {
 		return zero, argError("get", r.key, "loader is nil")
 	}
 	ctx, span := c.tel.start(ctx, opGet)
-	near, err, ok, early := c.serveNear(ctx, r.key, r.entry.class)
+	near, ok, early, err := c.serveNear(ctx, r.key, r.entry.class)
 	if ok {
 		c.endNear(span, r.key, near, err)
 		return near.value, err

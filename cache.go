@@ -146,7 +146,7 @@ func isNil(v any) bool {
 // that does not answer is an [*OpError]. It costs one round trip.
 func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
 	ctx, span := c.tel.start(ctx, opGet)
-	if got, err, ok, _ := c.serveNear(ctx, key, c.config.entry.class); ok {
+	if got, ok, _, err := c.serveNear(ctx, key, c.config.entry.class); ok {
 		c.endNear(span, key, got, err)
 		return got.value, err
 	}

@@ -34,7 +34,6 @@ type lookup[T any] struct {
 	seen sight
 	got  answer[T]
 	err  error
-	done bool
 }
 
 // GetMany looks keys up and loads nothing. Keys without a fresh entry, and those
@@ -238,7 +237,7 @@ func (c *Cache[T]) serveBatch(ctx context.Context, batch []*lookup[T], load many
 func (c *Cache[T]) nearMany(ctx context.Context, all []*lookup[T]) (far []*lookup[T]) {
 	for _, l := range all {
 		var ok bool
-		if l.got, l.err, ok, l.early = c.serveNear(ctx, l.key, l.entry.class); ok {
+		if l.got, ok, l.early, l.err = c.serveNear(ctx, l.key, l.entry.class); ok {
 			l.seen.state = fresh
 		} else {
 			far = append(far, l)

@@ -136,21 +136,21 @@ func (c *Cache[T]) drawsNear(hit *nearHit[T], class *TTL) bool {
 
 // serveNear answers a call from the L1. If it cannot, early says that the caller was
 // elected to refresh the entry.
-func (c *Cache[T]) serveNear(ctx context.Context, key string, class *TTL) (got answer[T], err error, ok, early bool) {
+func (c *Cache[T]) serveNear(ctx context.Context, key string, class *TTL) (got answer[T], ok, early bool, err error) {
 	if c.near == nil || c.usable(ctx) != nil {
-		return got, nil, false, false
+		return got, false, false, nil
 	}
 	hit, ok := c.lookNear(key, class)
 	if !ok {
-		return got, nil, false, hit.early
+		return got, false, hit.early, nil
 	}
 	got = answer[T]{outcome: outcomeHitL1, size: int(hit.Size), ttl: hit.left}
 	if hit.Absent {
 		got.outcome, got.size = outcomeAbsent, -1
-		return got, ErrNotFound, true, false
+		return got, true, false, ErrNotFound
 	}
 	got.value, ok = c.near.clone(hit.held.value)
-	return got, nil, ok, false
+	return got, ok, false, nil
 }
 
 // clone is the value that a caller gets. A Clone that panics, or returns something
