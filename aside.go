@@ -104,6 +104,7 @@ type answer[T any] struct {
 	size    int           // encoded bytes of the value; -1: not known
 	ttl     time.Duration // until the soft expiry; of a miss, the class's Fresh
 	asked   bool          // Redis was
+	refused bool          // it was not, since the breaker is open
 }
 
 func (c *Cache[T]) getOrLoad(ctx context.Context, r request[T]) (T, error) {

@@ -108,7 +108,6 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 	config.budgets.Logger = config.logger
 	c := &Cache[T]{
 		config: config, space: space, strategy: s,
-		store:     store.New(client, config.budgets),
 		tel:       newTelemetry(name, &config),
 		version:   versionOf[T](),
 		redisKey:  space.Entry,
@@ -120,7 +119,10 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		limit:     newLimiter(config.loadLimit),
 		closing:   make(chan struct{}),
 	}
+	c.clear.emptied = c.limit.refill
 	c.pending = newPending(c.closing, c.retry)
+	config.budgets.Breaker = c.breakerChanged
+	c.store = store.New(client, config.budgets)
 	if err := s.open(c); err != nil {
 		_ = c.Close() // nothing of it has been used
 		return nil, &OpError{Op: "new", Key: name, Err: err}
@@ -130,6 +132,15 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		c.tel.logger.Warn("the Redis client is not set up for a cache", "problem", warning, "mend", "cache.Tune")
 	}
 	return c, nil
+}
+
+// breakerChanged hears whether Redis is asked. Queued invalidations are sent as
+// soon as it is again.
+func (c *Cache[T]) breakerChanged(open bool) {
+	c.tel.breakerChanged(open)
+	if !open {
+		c.pending.hurry()
+	}
 }
 
 // isNil reports whether v is nil or holds a nil pointer.

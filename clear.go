@@ -22,6 +22,8 @@ const clearTime = time.Second
 
 // clearToken is what this process knows of the clear token.
 type clearToken struct {
+	emptied func() // called when the token is missing, or not the one it was
+
 	held   atomic.Pointer[clearLease]
 	asking atomic.Bool // somebody reads it already, while the lease still holds
 }
@@ -68,14 +70,23 @@ func (t *clearToken) learn(token envelope.Token, sent time.Time) {
 	next := &clearLease{token: token, sent: sent}
 	for {
 		held := t.held.Load()
-		if held != nil && held.sent.After(sent) || t.held.CompareAndSwap(held, next) {
+		if held != nil && held.sent.After(sent) {
+			return
+		}
+		if t.held.CompareAndSwap(held, next) {
+			if token == (envelope.Token{}) || held != nil && held.token != token {
+				t.emptied()
+			}
 			return
 		}
 	}
 }
 
 // drop ends the lease: what was learnt before is not to be used any more.
-func (t *clearToken) drop() { t.held.Store(nil) }
+func (t *clearToken) drop() {
+	t.held.Store(nil)
+	t.emptied()
+}
 
 // unheard says that a read which asked for the token has failed.
 func (t *clearToken) unheard() { t.asking.Store(false) }

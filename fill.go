@@ -19,6 +19,13 @@ const overdue = 100 * time.Millisecond
 // the load has removed it, and the value, which may be older than the change,
 // is not stored.
 func (t *trip[T]) loadLeased(ctx context.Context) {
+	leave, err := t.cache.limit.enterLeased(ctx, !t.refresh || t.cache.flights.wanted(t.flight))
+	if err != nil {
+		t.release(context.WithoutCancel(ctx), 0)
+		t.land(landing[T]{err: err})
+		return
+	}
+	defer leave()
 	v, err := t.callLoader(ctx, true)
 	switch {
 	case err == nil:

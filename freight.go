@@ -39,8 +39,17 @@ type found[T any] struct {
 
 // loadLeased calls the loader under the leases and stores what it returns.
 func (h *haul[T]) loadLeased(ctx context.Context, trips []*trip[T]) {
-	got := h.callLoader(ctx, trips, true)
 	after := context.WithoutCancel(ctx)
+	leave, err := h.cache.limit.enterLeased(ctx, true)
+	if err != nil {
+		h.release(after, trips, func(*trip[T]) time.Duration { return 0 })
+		for _, t := range trips {
+			t.land(landing[T]{err: err})
+		}
+		return
+	}
+	defer leave()
+	got := h.callLoader(ctx, trips, true)
 	var failed []*trip[T]
 	var cargo []freight[T]
 	for i, t := range trips {

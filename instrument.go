@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
 )
 
 // Hooks are callbacks, each of which may be nil. They are called on the
@@ -27,6 +28,10 @@ type Hooks struct {
 	// RedisError is called for each operation that Redis did not answer
 	// properly. Most such errors are absorbed: this is where they show.
 	RedisError func(op string, err error)
+	// Breaker is called when the cache has stopped to ask Redis, or a node of a
+	// cluster, because it does not answer, and when it asks all of it again. The
+	// caches of one client share their breakers.
+	Breaker func(open bool)
 	// DeadLetter is called when the sink of a WriteBehind cache would not take a
 	// value, in a process whose workers tried.
 	DeadLetter func(key string, version uint64, err error)
@@ -129,10 +134,25 @@ func (t *telemetry) saw(r *record) {
 
 // redisFailed reports an error that the caller may never see.
 func (t *telemetry) redisFailed(op op, err error) {
+	if errors.Is(err, store.ErrOpen) {
+		return // it was not asked
+	}
 	t.stats.redisErrors.Add(1)
 	t.logger.Warn("redis failed", "op", string(op), "error", err)
 	if f := t.hooks.RedisError; f != nil {
 		t.call("RedisError", func() { f(string(op), err) })
+	}
+}
+
+// breakerChanged reports that Redis is not asked any more, or is again.
+func (t *telemetry) breakerChanged(open bool) {
+	if open {
+		t.logger.Warn("redis does not answer: the breaker is open")
+	} else {
+		t.logger.Info("redis answers: the breaker is closed")
+	}
+	if f := t.hooks.Breaker; f != nil {
+		t.call("Breaker", func() { f(open) })
 	}
 }
 
@@ -190,6 +210,9 @@ func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, key string, got 
 		return
 	}
 	c.tel.describeGet(span, key, got.outcome, c.sizeOf(key, got, err), got.ttl)
+	if got.refused {
+		c.tel.describeBreaker(span)
+	}
 	if got.asked {
 		c.peer(ctx, span, c.redisKey(key))
 	}

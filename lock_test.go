@@ -85,6 +85,7 @@ func TestLateCommitWithoutTakeover(t *testing.T) {
 			cut.on.Store(true) // no renewal gets through
 			time.Sleep(10 * time.Second)
 			cut.on.Store(false)
+			time.Sleep(1500 * time.Millisecond) // the breaker lets the next renewal through
 			return 7, nil
 		})
 		require.NoError(t, err)

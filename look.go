@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
@@ -70,6 +71,7 @@ func (c *Cache[T]) consider(ctx context.Context, call *call[T], seen *sight, got
 		}
 		c.tel.redisFailed(opGet, problem)
 		c.tel.stats.bypassed.Add(1)
+		got.refused = errors.Is(problem, store.ErrOpen)
 		*seen = sight{redisKey: seen.redisKey, unread: true, failure: problem}
 		return nil
 	}

@@ -162,9 +162,11 @@ func WithLoadTimeout(d time.Duration) Option {
 }
 
 // WithLoadLimit bounds the loads of this cache in this process that run
-// without a lease, and all its loads while Redis is unavailable. The default
-// is 64; n must be at least 1. A load that finds no place within 50 ms fails
-// with [ErrOverloaded]. Set it to what the database can bear, divided by the
+// without a lease, which are all its loads while Redis is unavailable; and, while
+// the cache refills after Redis was flushed or replaced, or after InvalidateAll,
+// also those with one. The default is 64; n must be at least 1. A load that finds
+// no place within 50 ms, or within a second while the cache refills, fails with
+// [ErrOverloaded], unless a stale value may be served. Set it to what the database can bear, divided by the
 // number of processes.
 func WithLoadLimit(n int) Option {
 	return optionFunc(func(c *config) {

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -109,6 +110,7 @@ type pending struct {
 	limit   int
 	send    func(ctx context.Context, batch []owed) []error
 	closing <-chan struct{}
+	hurried chan struct{} // Redis answers again
 	drainer sync.WaitGroup
 
 	mu      sync.Mutex // protects following
@@ -127,7 +129,7 @@ type owed struct {
 }
 
 func newPending(closing <-chan struct{}, send func(context.Context, []owed) []error) *pending {
-	return &pending{limit: maxPending, send: send, closing: closing, all: map[target]owed{}}
+	return &pending{limit: maxPending, send: send, closing: closing, hurried: make(chan struct{}, 1), all: map[target]owed{}}
 }
 
 // has reports whether an invalidation of the key is queued, or of everything.
@@ -195,13 +197,16 @@ func (p *pending) drain() {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
+		case <-p.hurried:
+			timer.Stop()
 		case <-p.closing:
 			timer.Stop()
 			return
 		}
-		if p.try() {
+		switch p.try() {
+		case nil, store.ErrOpen: // it costs nothing to ask again soon
 			wait = pendingFirst
-		} else {
+		default:
 			wait = min(2*wait, pendingLast)
 		}
 		if p.done() {
@@ -210,23 +215,33 @@ func (p *pending) drain() {
 	}
 }
 
-// try sends one batch and reports whether all of it was accepted.
-func (p *pending) try() bool {
+// hurry ends the wait for the next try.
+func (p *pending) hurry() {
+	select {
+	case p.hurried <- struct{}{}:
+	default: // it is told already
+	}
+}
+
+// try sends one batch. The error is one of those that were not accepted, and bare
+// ErrOpen only if nothing was sent.
+func (p *pending) try() (failed error) {
 	batch := p.batch()
 	errs := p.send(context.Background(), batch)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ok := true
 	for i, o := range batch {
 		switch {
+		case errs[i] != nil && errors.Is(errs[i], store.ErrOpen):
+			failed = cmp.Or(failed, store.ErrOpen)
 		case errs[i] != nil:
-			ok = false
+			failed = errs[i]
 		case p.all[o.target].failure == o.failure: // else it failed again meanwhile
 			delete(p.all, o.target)
 		}
 	}
 	p.size.Store(int64(len(p.all)))
-	return ok
+	return failed
 }
 
 func (p *pending) batch() (batch []owed) {

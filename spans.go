@@ -210,6 +210,11 @@ func (s *spans) describeGetMany(span trace.Span, keys []string, hit bool, size i
 	)
 }
 
+// describeBreaker says that Redis was not asked.
+func (s *spans) describeBreaker(span trace.Span) {
+	span.SetAttributes(attribute.String("cache.breaker", "open"))
+}
+
 // describePut adds what was written.
 func (s *spans) describePut(span trace.Span, size int, ttl time.Duration, keys ...string) {
 	s.describeKey(span, keys...)

@@ -57,6 +57,14 @@ type order struct {
 // get orders the string under key: its reply is nil where there is none.
 func get(key string) order { return order{args: []any{"get", key}} }
 
+// key is what the order is about.
+func (o *order) key() string {
+	if o.script == nil {
+		return o.args[1].(string)
+	}
+	return o.args[keyAt].(string)
+}
+
 // command is the order as go-redis sends it, and where its reply will be.
 func (o *order) command(ctx context.Context, args []any) (send redis.Cmder, reply *redis.Cmd) {
 	cmd := redis.NewCmd(ctx, args...)
@@ -78,7 +86,21 @@ type batchCall struct {
 	orders  []order
 	replies []any
 	errs    []error
+	gone    map[int]error // of orders that were cut out
 }
+
+func (c *batchCall) size() int { return len(c.orders) }
+
+func (c *batchCall) keyAt(i int) string { return c.orders[i].key() }
+
+func (c *batchCall) cut(i int, err error) {
+	if c.gone == nil {
+		c.gone = map[int]error{}
+	}
+	c.gone[i] = err
+}
+
+func (c *batchCall) outcome(i int) error { return c.errs[i] }
 
 func (c *batchCall) name() string { return c.label }
 
@@ -97,9 +119,11 @@ func (c *batchCall) own() {
 // only if the pipeline did for all keys alike.
 func (c *batchCall) run(ctx context.Context, client redis.UniversalClient) error {
 	c.replies, c.errs = make([]any, len(c.orders)), make([]error, len(c.orders))
-	all, args := make([]int, len(c.orders)), make([][]any, len(c.orders))
-	for i := range all {
-		all[i], args[i] = i, c.orders[i].args
+	all, args := make([]int, 0, len(c.orders)), make([][]any, 0, len(c.orders))
+	for i := range c.orders {
+		if c.errs[i] = c.gone[i]; c.errs[i] == nil {
+			all, args = append(all, i), append(args, c.orders[i].args)
+		}
 	}
 	if err := c.exec(ctx, client, all, args); err != nil {
 		return err

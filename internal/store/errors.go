@@ -91,11 +91,11 @@ type besideError struct{ error }
 func (e besideError) Unwrap() error { return e.error }
 
 // NotSent reports whether the operation that failed with err can not have taken
-// effect, because there was no connection to send it on.
+// effect, because there was no connection to send it on, or a breaker was open.
 func NotSent(err error) bool {
 	var beside besideError
 	var network *net.OpError
-	return !errors.As(err, &beside) && errors.As(err, &network) && network.Op == "dial"
+	return !errors.As(err, &beside) && (errors.Is(err, ErrOpen) || errors.As(err, &network) && network.Op == "dial")
 }
 
 // outages are the error replies by which a server says that it cannot serve now.
@@ -106,7 +106,7 @@ var outages = []string{
 
 // Infrastructure reports whether err, as an operation of the store returned it,
 // speaks against Redis or the way there: a breaker counts those. These are the
-// network's errors, a budget that ran out, a pool without connections, a closed
+// network's errors, an open breaker, a budget that ran out, a pool without connections, a closed
 // client, and the replies LOADING, CLUSTERDOWN, READONLY, MASTERDOWN, TRYAGAIN,
 // NOREPLICAS, BUSY and "max number of clients".
 //
@@ -126,7 +126,7 @@ func Infrastructure(err error) bool {
 		}
 		return false
 	}
-	if errors.Is(err, ErrBudget) {
+	if errors.Is(err, ErrBudget) || errors.Is(err, ErrOpen) {
 		return true
 	}
 	var reply redis.Error

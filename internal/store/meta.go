@@ -48,6 +48,8 @@ func (*metaCall) name() string { return "meta" }
 
 func (*metaCall) own() {} // strings only
 
+func (c *metaCall) keyOf() string { return c.key }
+
 func (c *metaCall) run(ctx context.Context, client redis.UniversalClient) error {
 	pipe := client.Pipeline()
 	if c.claim != "" {

@@ -36,6 +36,8 @@ func (*readCall) name() string { return "read" }
 
 func (*readCall) own() {}
 
+func (c *readCall) keyOf() string { return c.key }
+
 func (c *readCall) run(ctx context.Context, client redis.UniversalClient) error {
 	pipe := client.Pipeline()
 	c.queue(ctx, pipe)
@@ -153,21 +155,47 @@ func keyErrors(errs []error) error {
 type readManyCall struct {
 	calls []readCall
 	errs  []error
+	gone  []error // of keys that were cut out; nil: none was
 }
 
 func (*readManyCall) name() string { return "read" }
 
 func (*readManyCall) own() {}
 
+func (c *readManyCall) size() int { return len(c.calls) }
+
+func (c *readManyCall) keyAt(i int) string { return c.calls[i].key }
+
+func (c *readManyCall) cut(i int, err error) {
+	if c.gone == nil {
+		c.gone = make([]error, len(c.calls))
+	}
+	c.gone[i] = err
+}
+
+// isCut reports whether a key was cut out.
+func (c *readManyCall) isCut(i int) bool { return c.gone != nil && c.gone[i] != nil }
+
+func (c *readManyCall) outcome(i int) error {
+	if c.errs == nil {
+		return nil
+	}
+	return c.errs[i]
+}
+
 func (c *readManyCall) run(ctx context.Context, client redis.UniversalClient) error {
 	pipe := client.Pipeline()
 	for i := range c.calls {
-		c.calls[i].queue(ctx, pipe)
+		if !c.isCut(i) {
+			c.calls[i].queue(ctx, pipe)
+		}
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return c.sort(err)
+	_, err := pipe.Exec(ctx)
+	if err == nil {
+		c.errs = c.gone
+		return nil
 	}
-	return nil
+	return c.sort(err)
 }
 
 // sort gives each key its error, and returns one that concerns them all.
@@ -175,6 +203,11 @@ func (c *readManyCall) sort(err error) error {
 	failed, silent := 0, true
 	c.errs = make([]error, len(c.calls))
 	for i := range c.calls {
+		if c.isCut(i) {
+			c.errs[i] = c.gone[i]
+			failed++
+			continue
+		}
 		silent = silent && c.calls[i].silent()
 		if c.errs[i] = c.calls[i].failure(); c.errs[i] != nil {
 			failed++

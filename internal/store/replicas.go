@@ -86,6 +86,8 @@ type confirmCall struct {
 
 func (*confirmCall) name() string { return "confirmed change" }
 
+func (c *confirmCall) keyOf() string { return c.key }
+
 func (c *confirmCall) own() {
 	for _, call := range c.calls {
 		call.own()

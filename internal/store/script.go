@@ -57,6 +57,8 @@ const keyAt = 3
 
 func (c *scriptCall) name() string { return c.script.name }
 
+func (c *scriptCall) keyOf() string { return c.args[keyAt].(string) }
+
 // own copies the bodies. Strings need none.
 func (c *scriptCall) own() {
 	for i, a := range c.args {

@@ -20,7 +20,8 @@ type call interface {
 }
 
 // send runs c within budget and returns when there is an answer, the budget has
-// run out or the caller's time is over. After an error c must not be touched.
+// run out or the caller's time is over, or at once with ErrOpen. After an error c
+// must not be touched.
 func (s *Store) send(ctx context.Context, budget time.Duration, c call) error {
 	if s.closed.Load() {
 		return ErrClosed
@@ -28,6 +29,11 @@ func (s *Store) send(ctx context.Context, budget time.Duration, c call) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	return s.guarded(ctx, c, func() error { return s.through(ctx, budget, c) })
+}
+
+// through runs c on this goroutine, or on one that this one may leave.
+func (s *Store) through(ctx context.Context, budget time.Duration, c call) error {
 	if !s.inline {
 		return s.detach(ctx, budget, c)
 	}

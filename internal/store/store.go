@@ -29,6 +29,9 @@ type Options struct {
 	ReadBudget time.Duration
 	// ScriptBudget bounds all other operations; zero or less means 150 ms.
 	ScriptBudget time.Duration
+	// Breaker is called when a breaker of the client opens, while all were closed,
+	// and when all are closed again: on the goroutine of an operation, under no lock.
+	Breaker func(open bool)
 }
 
 // Store sends the protocol's commands to one Redis deployment. All methods are
@@ -43,6 +46,9 @@ type Store struct {
 	detached crew
 	locate   locator
 	lanes    lanes
+	guards   *guards
+
+	onBreaker func(open bool)
 }
 
 // New wraps client, which stays the caller's to close. It sends nothing.
@@ -64,7 +70,9 @@ func New(client redis.UniversalClient, o Options) *Store {
 		log:     o.Logger,
 		locate:  locatorOf(client),
 	}
+	s.onBreaker = o.Breaker
 	s.lanes.store = s
+	s.guards = guard(s)
 	return s
 }
 
@@ -84,6 +92,7 @@ func (s *Store) Warnings() []string { return warningsOf(s.client) }
 // callers' goroutines are not waited for. A second Close waits again.
 func (s *Store) Close() error {
 	s.closed.Store(true)
+	s.guards.release(s)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*s.scripts)
 	defer cancel()
 	left := s.detached.close(ctx)

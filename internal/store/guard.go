@@ -1,0 +1,235 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/larder-go/cache/internal/breaker"
+)
+
+// ErrOpen says that an operation was not sent, because Redis, or the node that has
+// the key, did not answer lately. It costs nothing to be told so.
+var ErrOpen = errors.New("not sent: Redis does not answer (the breaker is open)")
+
+// guards are the breakers of one client, shared by all stores over it: one for each
+// node of a cluster or Ring, else one.
+type guards struct {
+	client  redis.UniversalClient
+	perNode bool
+	only    *breaker.Breaker
+
+	mu     sync.Mutex // protects following
+	nodes  map[string]*breaker.Breaker
+	open   int // breakers that are not closed
+	stores map[*Store]struct{}
+}
+
+// registry has the guards of the clients that have a store.
+var registry = struct {
+	mu      sync.Mutex
+	clients map[redis.UniversalClient]*guards
+}{clients: map[redis.UniversalClient]*guards{}}
+
+// guard returns the guards of s's client, which release gives back.
+func guard(s *Store) *guards {
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	known := reflect.TypeOf(s.client).Comparable()
+	var g *guards
+	if known {
+		g = registry.clients[s.client]
+	}
+	if g == nil {
+		g = &guards{
+			client: s.client, perNode: s.locate.cluster != nil || s.locate.ring != nil,
+			nodes: map[string]*breaker.Breaker{}, stores: map[*Store]struct{}{},
+		}
+		g.only = breaker.New(g.changed)
+		if known {
+			registry.clients[s.client] = g
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stores[s] = struct{}{}
+	return g
+}
+
+// release takes a store off. A second one does nothing.
+func (g *guards) release(s *Store) {
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.stores, s)
+	if len(g.stores) == 0 && reflect.TypeOf(g.client).Comparable() && registry.clients[g.client] == g {
+		delete(registry.clients, g.client)
+	}
+}
+
+// of is the breaker of the node that has key.
+func (g *guards) of(ctx context.Context, s *Store, key string) *breaker.Breaker {
+	if !g.perNode {
+		return g.only
+	}
+	return g.node(s.locate.owner(ctx, key))
+}
+
+func (g *guards) node(addr string) *breaker.Breaker {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	b := g.nodes[addr]
+	if b == nil {
+		b = breaker.New(g.changed)
+		g.nodes[addr] = b
+	}
+	return b
+}
+
+// changed tells the stores when the first breaker opens and when the last one
+// closes. A cluster client is made to look where the slots are now.
+func (g *guards) changed(from, to breaker.State) {
+	opens, closes := from == breaker.Closed, to == breaker.Closed
+	if opens {
+		if cluster, ok := g.client.(interface{ ReloadState(context.Context) }); ok {
+			cluster.ReloadState(context.Background())
+		}
+	}
+	g.mu.Lock()
+	before := g.open
+	switch {
+	case opens:
+		g.open++
+	case closes:
+		g.open--
+	}
+	var told []*Store
+	if before == 0 != (g.open == 0) {
+		for s := range g.stores {
+			told = append(told, s)
+		}
+	}
+	g.mu.Unlock()
+	for _, s := range told {
+		if s.onBreaker != nil {
+			s.onBreaker(opens)
+		}
+	}
+}
+
+// Open reports whether a breaker of the client is not closed.
+func (s *Store) Open() bool {
+	s.guards.mu.Lock()
+	defer s.guards.mu.Unlock()
+	return s.guards.open > 0
+}
+
+// oneKey is a call about one key. One about several is a manyCall; any other call
+// is asked of no node in particular.
+type oneKey interface{ keyOf() string }
+
+// manyCall is a call about several keys, each with an outcome of its own.
+type manyCall interface {
+	call
+	// size is how many keys there are, and keyAt the i-th.
+	size() int
+	keyAt(i int) string
+	// cut takes a key out before the call is run; err is its outcome.
+	cut(i int, err error)
+	// outcome is that of the i-th key once the call has been run without error.
+	outcome(i int) error
+}
+
+// guarded runs c, unless the breakers refuse it, and tells them how it went.
+func (s *Store) guarded(ctx context.Context, c call, run func() error) error {
+	many, several := c.(manyCall)
+	if several && s.guards.perNode {
+		return s.guardedMany(ctx, many, run)
+	}
+	key := ""
+	if one, ok := c.(oneKey); ok {
+		key = one.keyOf()
+	} else if s.guards.perNode {
+		return run()
+	}
+	b := s.guards.of(ctx, s, key)
+	pass := b.Allow()
+	if !pass.OK() {
+		return ErrOpen
+	}
+	result := breaker.Unknown // if run panics, which a hook of the client may make it do
+	defer func() { b.Done(pass, result) }()
+	err := run()
+	if result = resultOf(ctx, err); err == nil && several {
+		for i := range many.size() {
+			if resultOf(ctx, many.outcome(i)) == breaker.Failed {
+				result = breaker.Failed // one, however many keys there were
+			}
+		}
+	}
+	return err
+}
+
+// resultOf is what err, nil included, says about the server.
+func resultOf(ctx context.Context, err error) breaker.Result {
+	switch {
+	case err == nil:
+		return breaker.Answered
+	case Infrastructure(err):
+		return breaker.Failed
+	case Ended(ctx) != nil && !replied(err), errors.Is(err, ErrClosed):
+		return breaker.Unknown
+	}
+	return breaker.Answered
+}
+
+// part is what of a batch goes to one node.
+type part struct {
+	breaker *breaker.Breaker
+	pass    breaker.Pass
+	result  breaker.Result
+}
+
+// guardedMany is guarded for a batch that goes to several nodes: keys of nodes that
+// do not answer are cut out of it.
+func (s *Store) guardedMany(ctx context.Context, c manyCall, run func() error) error {
+	parts := map[*breaker.Breaker]*part{}
+	of := make([]*part, c.size())
+	sent := 0
+	for i := range of {
+		b := s.guards.of(ctx, s, c.keyAt(i))
+		if parts[b] == nil {
+			parts[b] = &part{breaker: b, pass: b.Allow(), result: breaker.Unknown}
+		}
+		if of[i] = parts[b]; of[i].pass.OK() {
+			sent++
+		} else {
+			c.cut(i, ErrOpen)
+		}
+	}
+	if sent == 0 && len(of) > 0 {
+		return ErrOpen
+	}
+	defer func() {
+		for _, p := range parts {
+			if p.pass.OK() {
+				p.breaker.Done(p.pass, p.result)
+			}
+		}
+	}()
+	err := run()
+	for i, p := range of {
+		result := resultOf(ctx, err)
+		if err == nil {
+			result = resultOf(ctx, c.outcome(i))
+		}
+		if p.result == breaker.Unknown || result == breaker.Failed {
+			p.result = result
+		}
+	}
+	return err
+}
