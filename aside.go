@@ -157,6 +157,7 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got ans
 		return seen, got, nil
 	}
 	got.asked = true
+	mark := c.pending.mark()
 	rec, tokens, err := c.read(ctx, seen.redisKey, call.entry.tags)
 	if problem := c.meta.problem(); problem != nil {
 		return seen, got, &OpError{Op: "get", Key: call.key, Err: problem}
@@ -173,7 +174,7 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got ans
 		c.tel.stats.bypassed.Add(1)
 		return sight{redisKey: seen.redisKey, unread: true, failure: err}, got, nil
 	}
-	pending = pending || c.pending.hasTags(c.space, seen.body.Tags)
+	pending = pending || c.pending.concerned(c.space, seen.body.Tags, mark)
 	if pending && seen.header.Kind != envelope.Dirty { // a put is newer than what was invalidated
 		c.tel.stats.bypassed.Add(1)
 		return sight{redisKey: seen.redisKey, unread: true}, got, nil

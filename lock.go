@@ -44,6 +44,7 @@ type trip[T any] struct {
 	held    bool           // the lease may be ours: released at the end at the latest
 	granted int64          // Redis time of the grant in ms
 	tags    []tagRef       // those of the call and of the record that was seen
+	mark    int64          // of the queue, before the record was read
 	stamp   stamp          // captured with the lease, before the loader is called
 	asked   time.Duration  // the acquire's round trip, part of the load's cost
 	waited  bool           // it has waited for another process
@@ -165,6 +166,7 @@ func (t *trip[T]) ask(ctx context.Context) (store.Grant, int, error) {
 		capture = append(capture, c.clearKey())
 	}
 	proof := c.flights.prove(t.flight)
+	t.mark = c.pending.mark()
 	began := time.Now()
 	grant, err := c.store.Acquire(ctx, t.redisKey, store.Acquire{
 		Token: t.token, Lease: leaseTime, Retain: leaseRetain,
@@ -194,7 +196,7 @@ func (t *trip[T]) receive(ctx context.Context, rec store.Record, tags []tagRef, 
 		t.cache.tel.redisFailed(opLoad, err)
 		t.seen.state = bypassed
 	}
-	if t.seen.state != fresh || t.cache.pending.hasTags(t.cache.space, t.seen.body.Tags) {
+	if t.seen.state != fresh || t.cache.pending.concerned(t.cache.space, t.seen.body.Tags, t.mark) {
 		return false
 	}
 	got, absent := answer[T]{size: -1}, error(nil)
@@ -241,6 +243,7 @@ func (t *trip[T]) poll(ctx context.Context, left time.Duration, hurry <-chan str
 	w.runsOut = w.began.Add(left)
 	for w.pause(ctx) {
 		proof := t.cache.flights.prove(t.flight)
+		t.mark = t.cache.pending.mark()
 		rec, tokens, err := t.cache.read(ctx, t.redisKey, t.entry.tags)
 		if err != nil {
 			t.cache.tel.redisFailed(opLockWait, err)
