@@ -67,7 +67,7 @@ func TestQueueOfTagsThatDrainsBehindAnAcquire(t *testing.T) {
 		held := holdAnswer(p, "get", "test:k", nil)
 		reader := start(func() (int, error) { return c.GetOrLoad(ctx, "k", value(2)) })
 		soon(t, held.reached, "a miss")
-		p.set(nil, nil) // nothing passes time, so the queue does not drain yet
+		p.set(nil, nil)                                                 // nothing passes time, so the queue does not drain yet
 		_, err = other.GetOrLoad(ctx, "k", value(1), cache.Tagged("x")) // a load that began before the change
 		require.NoError(t, err)
 		again := holdAnswer(p, "get", key, nil)
