@@ -30,8 +30,9 @@ type clearToken struct {
 
 // clearLease is the token and when the read that found it was sent.
 type clearLease struct {
-	token envelope.Token // zero: there was none
-	sent  time.Time
+	token   envelope.Token // zero: there was none
+	sent    time.Time
+	dropped bool // at sent: there is no token
 }
 
 // current is the token under a lease that holds now.
@@ -57,7 +58,7 @@ func (t *clearToken) last() (token envelope.Token, held bool) {
 // no lease holds, and once half of it is over by one of the readers.
 func (t *clearToken) due() bool {
 	held := t.held.Load()
-	if held == nil {
+	if held == nil || held.dropped {
 		return true
 	}
 	age := time.Since(held.sent)
@@ -70,11 +71,11 @@ func (t *clearToken) learn(token envelope.Token, sent time.Time) {
 	next := &clearLease{token: token, sent: sent}
 	for {
 		held := t.held.Load()
-		if held != nil && held.sent.After(sent) {
+		if held != nil && held.supersedes(sent) {
 			return
 		}
 		if t.held.CompareAndSwap(held, next) {
-			if token == (envelope.Token{}) || held != nil && held.token != token {
+			if token == (envelope.Token{}) || held != nil && !held.dropped && held.token != token {
 				t.emptied()
 			}
 			return
@@ -82,9 +83,21 @@ func (t *clearToken) learn(token envelope.Token, sent time.Time) {
 	}
 }
 
-// drop ends the lease: what was learnt before is not to be used any more.
+// supersedes reports whether what a read found that was sent at sent is out of date.
+func (l *clearLease) supersedes(sent time.Time) bool {
+	return l.sent.After(sent) || l.dropped && !sent.After(l.sent)
+}
+
+// drop ends the lease: what was learnt before is not to be used any more, nor what
+// is learnt from reads that are under way, which may have found the old token. The
+// queue of pending.go does not wait for the second that would end their lease:
+//
+//  1. R1 sends a read of the token, which finds T1; the reply is late.
+//  2. W clears; Redis fails, it is queued, W returns. The queue drains: T2.
+//  3. R1 has its reply. R2 starts: under a lease of T1 it would be served what W
+//     has cleared.
 func (t *clearToken) drop() {
-	t.held.Store(nil)
+	t.held.Store(&clearLease{sent: time.Now(), dropped: true})
 	t.emptied()
 }
 

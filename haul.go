@@ -193,7 +193,7 @@ func (h *haul[T]) ask(ctx context.Context, trips []*trip[T]) (grants []store.Gra
 	keys, attempts, proofs := make([]string, len(trips)), make([]store.Acquire, len(trips)), make([]int, len(trips))
 	for i, t := range trips {
 		t.token, t.epoch = envelope.NewToken(), c.epoch(t.key)
-		keys[i], proofs[i] = t.redisKey, c.flights.prove(t.flight)
+		keys[i], proofs[i], t.mark = t.redisKey, c.flights.prove(t.flight), c.pending.mark()
 		attempts[i] = store.Acquire{
 			Token: t.token, Lease: leaseTime, Retain: leaseRetain,
 			Seen: t.seen.header.CID, Invalid: t.seen.state == invalid,

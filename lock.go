@@ -48,6 +48,7 @@ type trip[T any] struct {
 	granted int64          // Redis time of the grant in ms
 	tags    []tagRef       // those of the call and of the record that was seen
 	epoch   near.Epoch     // of the L1, before the acquire
+	mark    int64          // of the queue, before the record was read
 	stamp   stamp          // captured with the lease, before the loader is called
 	asked   time.Duration  // the acquire's round trip, part of the load's cost
 	waited  bool           // it has waited for another process
@@ -181,6 +182,7 @@ func (t *trip[T]) ask(ctx context.Context) (store.Grant, int, error) {
 	}
 	t.epoch = c.epoch(t.key)
 	proof := c.flights.prove(t.flight)
+	t.mark = c.pending.mark()
 	began := time.Now()
 	grant, err := c.store.Acquire(ctx, t.redisKey, store.Acquire{
 		Token: t.token, Lease: leaseTime, Retain: leaseRetain,
@@ -210,7 +212,7 @@ func (t *trip[T]) receive(ctx context.Context, rec store.Record, tags []tagRef, 
 		t.cache.tel.redisFailed(opLoad, err)
 		t.seen.state = bypassed
 	}
-	if t.seen.state != fresh || t.cache.pending.hasTags(t.cache.space, t.seen.body.Tags) {
+	if t.seen.state != fresh || t.cache.pending.concerned(t.cache.space, t.seen.body.Tags, t.mark) {
 		return false
 	}
 	got, absent := answer[T]{size: -1}, error(nil)
@@ -257,6 +259,7 @@ func (t *trip[T]) poll(ctx context.Context, left time.Duration, hurry <-chan str
 	w.runsOut = w.began.Add(left)
 	for w.pause(ctx) {
 		proof := t.cache.flights.prove(t.flight)
+		t.mark = t.cache.pending.mark()
 		rec, tokens, err := t.cache.read(ctx, t.redisKey, t.entry.tags)
 		if err != nil {
 			t.cache.tel.redisFailed(opLockWait, err)

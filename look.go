@@ -17,6 +17,8 @@ type sight struct {
 	redisKey string
 	unread   bool  // not read from Redis: load without a lease
 	failure  error // why: Redis did not answer
+	owed     bool  // an invalidation of the key was queued before the read
+	mark     int64 // of the queue, before the read
 }
 
 // look reads key once: one round trip. What may be served is in got. The error
@@ -27,8 +29,7 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got ans
 		return seen, got, err
 	}
 	seen.redisKey = c.redisKey(call.key)
-	if c.skips(call.key) {
-		seen.unread = true
+	if c.skips(call.key, &seen) {
 		return seen, got, nil
 	}
 	got.asked = true
@@ -51,11 +52,13 @@ func (c *call[T]) miss() answer[T] {
 // skips reports whether Redis is not asked about key, because an invalidation of it
 // is queued. A strategy with unflushed writes is asked all the same: a put is newer
 // than what was invalidated.
-func (c *Cache[T]) skips(key string) bool {
-	if c.buffered || !c.pending.has(key) {
+func (c *Cache[T]) skips(key string, seen *sight) bool {
+	seen.owed, seen.mark = c.pending.has(key), c.pending.mark()
+	if c.buffered || !seen.owed {
 		return false
 	}
 	c.tel.stats.bypassed.Add(1)
+	seen.unread = true
 	return true
 }
 
@@ -75,7 +78,7 @@ func (c *Cache[T]) consider(ctx context.Context, call *call[T], seen *sight, got
 		*seen = sight{redisKey: seen.redisKey, unread: true, failure: problem}
 		return nil
 	}
-	if seen.header.Kind != envelope.Dirty && (c.pending.has(call.key) || c.pending.hasTags(c.space, seen.body.Tags)) {
+	if seen.header.Kind != envelope.Dirty && (seen.owed || c.pending.concerned(c.space, seen.body.Tags, seen.mark)) {
 		c.tel.stats.bypassed.Add(1)
 		*seen = sight{redisKey: seen.redisKey, unread: true}
 		return nil

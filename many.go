@@ -255,7 +255,7 @@ func (c *Cache[T]) lookMany(ctx context.Context, batch []*lookup[T]) {
 		if l.err = c.usable(ctx); l.err != nil {
 			continue
 		}
-		if l.seen.unread = c.skips(l.key); !l.seen.unread {
+		if !c.skips(l.key, &l.seen) {
 			l.got.asked = true
 			asked = append(asked, l)
 		}

@@ -107,6 +107,7 @@ func (c *Cache[T]) retry(ctx context.Context, batch []owed) []error {
 // holds something.
 type pending struct {
 	size    atomic.Int64 // len(all): lets readers pass without the lock
+	landed  atomic.Int64 // batches with tags or the whole cache that Redis accepted
 	limit   int
 	send    func(ctx context.Context, batch []owed) []error
 	closing <-chan struct{}
@@ -144,28 +145,42 @@ func (p *pending) has(key string) bool {
 	return one || all
 }
 
-// hasTag reports whether an invalidation is queued of the tag whose token is there.
+// hasTag reports whether an invalidation is queued of the tag whose token is there,
+// or of everything.
 func (p *pending) hasTag(redisKey string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, ok := p.all[target{kind: oneTag, name: redisKey}]
-	return ok
+	_, one := p.all[target{kind: oneTag, name: redisKey}]
+	_, all := p.all[target{kind: wholeCache}]
+	return one || all
 }
 
-// hasTags reports whether one of an entry's tags is queued.
-func (p *pending) hasTags(space keyspace.Space, tags envelope.Tags) bool {
-	if p.size.Load() == 0 {
+// mark is what concerned wants to know of the time before a record is read.
+func (p *pending) mark() int64 { return p.landed.Load() }
+
+// concerned reports whether one of the tags of an entry that was read is queued, or
+// may have been when mark was taken, before the read. Which tags an entry has is
+// known after the read only, and by then the queue may have drained:
+//
+//  1. W invalidates a tag; Redis fails, it is queued, W returns.
+//  2. R starts, and reads an old entry and the old token of its tag.
+//  3. The queue drains: the tag has a new token.
+//  4. R finds nothing queued.
+func (p *pending) concerned(space keyspace.Space, tags envelope.Tags, mark int64) bool {
+	if tags.Len() == 0 {
 		return false
 	}
-	for i := range tags.Len() {
-		if p.hasTag(space.TagKey(tags.At(i).ID)) {
-			return true
+	if p.size.Load() > 0 {
+		for i := range tags.Len() {
+			if p.hasTag(space.TagKey(tags.At(i).ID)) {
+				return true
+			}
 		}
 	}
-	return false
+	return p.landed.Load() != mark // after the look into the queue: what left it counts
 }
 
-// hasRefs is hasTags of tags that are known by reference.
+// hasRefs reports whether one of these tags is queued.
 func (p *pending) hasRefs(tags []tagRef) bool {
 	return p.size.Load() > 0 && slices.ContainsFunc(tags, func(t tagRef) bool { return p.hasTag(t.key) })
 }
@@ -230,6 +245,7 @@ func (p *pending) try() (failed error) {
 	errs := p.send(context.Background(), batch)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var landed int64
 	for i, o := range batch {
 		switch {
 		case errs[i] != nil && errors.Is(errs[i], store.ErrOpen):
@@ -238,8 +254,12 @@ func (p *pending) try() (failed error) {
 			failed = errs[i]
 		case p.all[o.target].failure == o.failure: // else it failed again meanwhile
 			delete(p.all, o.target)
+			if o.kind != oneKey {
+				landed = 1
+			}
 		}
 	}
+	p.landed.Add(landed) // before size, which readers look at first
 	p.size.Store(int64(len(p.all)))
 	return failed
 }
