@@ -1,0 +1,204 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/larder-go/cache/internal/store"
+)
+
+// loadUnleased calls the loader without leases, at one place of the load limit.
+func (h *haul[T]) loadUnleased(ctx context.Context, trips []*trip[T]) {
+	ctx, stop := whileWanted(ctx, trips)
+	defer stop()
+	err := ctx.Err()
+	if err == nil {
+		err = h.cache.limit.enter(ctx)
+	}
+	if err != nil {
+		for _, t := range trips {
+			t.land(landing[T]{err: err})
+		}
+		return
+	}
+	defer h.cache.limit.leave()
+	for i, got := range h.callLoader(ctx, trips, false) {
+		trips[i].land(landing[T]{value: got.value, size: -1, err: got.err})
+	}
+}
+
+// found is what a load found of one key.
+type found[T any] struct {
+	value T
+	err   error
+}
+
+// loadLeased calls the loader under the leases and stores what it returns.
+func (h *haul[T]) loadLeased(ctx context.Context, trips []*trip[T]) {
+	wanted, stop := whileWanted(ctx, trips)
+	defer stop()
+	got := h.callLoader(wanted, trips, true)
+	var failed []*trip[T]
+	var cargo []freight[T]
+	for i, t := range trips {
+		v, err := got[i].value, got[i].err
+		if err != nil && !isAbsent(err) {
+			failed = append(failed, t)
+			continue
+		}
+		cargo = append(cargo, freight[T]{trip: t, value: v, err: err})
+	}
+	cancelled := errors.Is(wanted.Err(), context.Canceled)
+	h.release(ctx, failed, func(t *trip[T]) time.Duration {
+		if cancelled {
+			return 0 // nobody waits any more, or Close: no failure of the loader
+		}
+		return t.backoff()
+	})
+	for i, t := range trips {
+		if err := got[i].err; err != nil && !isAbsent(err) {
+			t.land(landing[T]{err: err})
+		}
+	}
+	h.fill(ctx, cargo)
+}
+
+// callLoader is trip.callLoader for several keys.
+func (h *haul[T]) callLoader(ctx context.Context, trips []*trip[T], leased bool) []found[T] {
+	c := h.cache
+	ctx, cancel := context.WithTimeout(ctx, c.config.loadTimeout)
+	defer cancel()
+	if leased {
+		defer h.keepLeases(ctx, trips)()
+	}
+	late := time.AfterFunc(c.config.loadTimeout+overdue, func() {
+		for _, t := range trips {
+			c.flights.land(t.key, t.flight, landing[T]{err: &OpError{Op: "load", Key: t.key, Err: context.DeadlineExceeded}})
+		}
+	})
+	defer late.Stop()
+	keys := make([]string, len(trips))
+	ctx, span := c.tel.start(ctx, opLoad)
+	began := time.Now()
+	for i, t := range trips {
+		keys[i], t.loadBegan = t.key, began
+	}
+	err := error(errGoexit)
+	defer func() {
+		took := time.Since(began)
+		for _, t := range trips {
+			t.loadTook = took
+		}
+		e := LoadEvent{Keys: keys, Took: took, Err: err}
+		if len(keys) == 1 {
+			e.Key = keys[0]
+		}
+		c.tel.loaded(span, e)
+	}()
+	for _, t := range trips {
+		t.loadSeq = c.flights.load(t.flight, leased)
+	}
+	var got []found[T]
+	err = contain(func() (err error) {
+		got, err = c.fetch(ctx, h.load, keys)
+		return err
+	})
+	if got == nil {
+		got = make([]found[T], len(keys))
+		for i := range got {
+			got[i].err = err
+		}
+	}
+	return got
+}
+
+// fetch calls load and sorts what it found by key. The error is one of those that
+// are no absence.
+func (c *Cache[T]) fetch(ctx context.Context, load manyLoader[T], keys []string) (got []found[T], failed error) {
+	values, missing := load(ctx, slices.Clone(keys)) // the loader may do with its keys what it likes
+	got = make([]found[T], len(keys))
+	for i, key := range keys {
+		v, ok := values[key]
+		if ok {
+			got[i].value = v
+			continue
+		}
+		err := missing(key)
+		switch {
+		case isAbsent(err):
+		case c.config.notFound(err):
+			err = absentError{err}
+		default:
+			failed = err
+		}
+		got[i].err = err
+	}
+	return got, failed
+}
+
+// freight is what a load found for one trip, on its way into Redis.
+type freight[T any] struct {
+	trip   *trip[T]
+	value  T
+	err    error // an absence
+	entry  *stored
+	result landing[T]
+	proof  int
+}
+
+// fill is trip.fill for several keys: one pipeline.
+func (h *haul[T]) fill(ctx context.Context, cargo []freight[T]) {
+	var ready []freight[T]
+	unstored := map[*trip[T]]time.Duration{} // and the backoff of its key
+	for _, f := range cargo {
+		entry, result, err := f.trip.prepare(f.value, f.err)
+		f.entry, f.result = entry, result
+		ok := false
+		if err != nil {
+			unstored[f.trip] = f.trip.backoff()
+		} else if f.proof, ok = f.trip.seal(); !ok {
+			unstored[f.trip] = 0
+		}
+		if ok {
+			ready = append(ready, f)
+		} else {
+			defer f.trip.land(f.result) // once its lease is given back
+		}
+	}
+	h.release(ctx, slices.Collect(maps.Keys(unstored)), func(t *trip[T]) time.Duration { return unstored[t] })
+	h.commit(ctx, ready)
+}
+
+// commit is trip.commit for several keys.
+func (h *haul[T]) commit(ctx context.Context, cargo []freight[T]) {
+	if len(cargo) == 0 {
+		return
+	}
+	c := h.cache
+	trips, keys, commits := make([]*trip[T], len(cargo)), make([]string, len(cargo)), make([]store.Commit, len(cargo))
+	ctx, span := c.tel.start(ctx, opPut)
+	sent := time.Now()
+	for i, f := range cargo {
+		trips[i], keys[i], commits[i] = f.trip, f.trip.redisKey, f.trip.commitOf(f.entry, sent)
+	}
+	tags := allTags(trips)
+	reread := tagKeys(tags)
+	clear, held := c.clear.current()
+	if !held {
+		reread = append(reread, c.space.Clear())
+	}
+	verdicts, tokens, errs := c.store.CommitMany(ctx, keys, commits, reread)
+	known := tokens != nil || len(reread) == 0
+	if !held && tokens != nil {
+		clear = tokens[len(tags)]
+		c.clear.learn(clear, sent)
+	}
+	c.endPutMany(ctx, span, cargo, errs)
+	for i, f := range cargo {
+		confirmed := known && clear == f.entry.stamp.clear && f.entry.stamp.valid(pick(f.trip.tags, tags, tokens))
+		f.trip.conclude(f.entry, verdicts[i], confirmed, errs[i], f.proof, f.result)
+	}
+}
