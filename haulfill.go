@@ -178,11 +178,13 @@ func (h *haul[T]) commit(ctx context.Context, cargo []freight[T]) {
 		return
 	}
 	c := h.cache
-	trips, keys, commits := make([]*trip[T], len(cargo)), make([]string, len(cargo)), make([]store.Commit, len(cargo))
+	trips, entries := make([]*trip[T], len(cargo)), make([]*stored, len(cargo))
+	names, keys, commits := make([]string, len(cargo)), make([]string, len(cargo)), make([]store.Commit, len(cargo))
 	ctx, span := c.tel.start(ctx, opPut)
 	sent := time.Now()
 	for i, f := range cargo {
-		trips[i], keys[i], commits[i] = f.trip, f.trip.redisKey, f.trip.commitOf(f.entry, sent)
+		trips[i], entries[i] = f.trip, f.entry
+		names[i], keys[i], commits[i] = f.trip.key, f.trip.redisKey, f.trip.commitOf(f.entry, sent)
 	}
 	tags := allTags(trips)
 	reread := tagKeys(tags)
@@ -196,7 +198,7 @@ func (h *haul[T]) commit(ctx context.Context, cargo []freight[T]) {
 		clear = tokens[len(tags)]
 		c.clear.learn(clear, sent)
 	}
-	c.endPutMany(ctx, span, cargo, errs)
+	c.endPutMany(ctx, span, names, entries, errors.Join(errs...))
 	for i, f := range cargo {
 		confirmed := known && clear == f.entry.stamp.clear && f.entry.stamp.valid(pick(f.trip.tags, tags, tokens))
 		f.trip.conclude(f.entry, verdicts[i], confirmed, errs[i], f.proof, f.result)
