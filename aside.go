@@ -85,6 +85,7 @@ type request[T any] struct {
 	load  Loader[T] // nil in Get: look only
 	early bool      // the L1 has drawn that it refreshes the entry
 	entry entry
+	warms bool // of Warm: nothing stale will do
 }
 
 // call is a request under way.
@@ -105,6 +106,7 @@ type answer[T any] struct {
 	ttl     time.Duration // until the soft expiry; of a miss, the class's Fresh
 	asked   bool          // Redis was
 	refused bool          // it was not, since the breaker is open
+	kept    bool          // of a load: what it returned is in Redis
 }
 
 func (c *Cache[T]) getOrLoad(ctx context.Context, r request[T]) (T, error) {
@@ -182,7 +184,7 @@ func (c *Cache[T]) landed(ctx context.Context, call *call[T], seen *sight, got *
 func (c *Cache[T]) take(ctx context.Context, call *call[T], seen *sight, got *answer[T], result *landing[T], ticket int) (again bool, err error) {
 	switch {
 	case result.grants(ticket, call.began):
-		got.value, got.size = result.value, result.size
+		got.value, got.size, got.kept = result.value, result.size, result.kept
 		return false, c.orStale(call, seen, got, result.err)
 	case result.backoff > 0:
 		return c.sitOut(ctx, call, seen, got, result.backoff)

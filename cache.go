@@ -64,6 +64,7 @@ type Strategy[T any] interface {
 	drain(ctx context.Context) (dirty int, err error)
 	shut() (dirty int, err error)
 	set(ctx context.Context, c *Cache[T], key string, v T, kept entry) error
+	setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entry) error
 	remove(ctx context.Context, c *Cache[T], op string, keys []string) error
 }
 

@@ -178,8 +178,10 @@ func (t *trip[T]) commit(ctx context.Context, entry *stored, proof int, result l
 }
 
 func (t *trip[T]) commitOf(entry *stored, now time.Time) store.Commit {
+	life := entry.life(now)
+	entry.lives = life > 0
 	return store.Commit{
-		Token: t.token, TTL: entry.life(now), Version: entry.version,
+		Token: t.token, TTL: life, Version: entry.version,
 		Body: entry.body, Absent: entry.absent, Notice: t.cache.notice(t.key),
 	}
 }
@@ -192,6 +194,7 @@ func (t *trip[T]) conclude(entry *stored, verdict store.Verdict, confirmed bool,
 	case err != nil:
 		t.cache.tel.redisFailed(opPut, err)
 	case verdict == store.Committed:
+		result.kept = entry.lives
 		if confirmed {
 			result.proof = proof
 			t.keepFill(entry, result)

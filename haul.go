@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
-	"github.com/larder-go/cache/internal/store"
 )
 
 // haul is the flights that one call of GetOrLoadMany leads, on one goroutine: they
@@ -31,10 +30,8 @@ func (c *Cache[T]) launchMany(ctx context.Context, load manyLoader[T], trips []*
 
 // run takes the flights from acquire to landing.
 func (h *haul[T]) run(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	defer func() { h.tidy(ctx, h.trips) }()
-	h.trips = h.start(ctx, cancel)
+	h.trips = h.start(ctx)
 	var leased, unleased []*trip[T]
 	for _, t := range h.trips {
 		if t.alone || !t.entry.store || t.seen.untouchable() || !t.dependable() {
@@ -57,19 +54,12 @@ func (h *haul[T]) run(ctx context.Context) {
 	}
 }
 
-// start notes how to cancel the flights: the load goes on until nobody waits for
-// any of them. It returns those that somebody still waits for.
-func (h *haul[T]) start(ctx context.Context, cancel context.CancelFunc) (wanted []*trip[T]) {
-	var left atomic.Int64
-	left.Store(int64(len(h.trips)))
+// start notes how to cancel the flights, and returns those that somebody still
+// waits for.
+func (h *haul[T]) start(ctx context.Context) (wanted []*trip[T]) {
 	for _, t := range h.trips {
 		var leave context.CancelFunc
 		t.ctx, leave = context.WithCancel(ctx)
-		context.AfterFunc(t.ctx, func() {
-			if left.Add(-1) == 0 {
-				cancel()
-			}
-		})
 		if h.cache.flights.start(t.flight, leave) {
 			wanted = append(wanted, t)
 			continue
@@ -79,6 +69,29 @@ func (h *haul[T]) start(ctx context.Context, cancel context.CancelFunc) (wanted 
 		h.cache.flights.end(t.flight)
 	}
 	return wanted
+}
+
+// whileWanted is ctx until nobody waits for any of trips any more. Those that go on
+// elsewhere, or have landed, must not be among them: they would keep a load alive
+// that nobody wants.
+func whileWanted[T any](ctx context.Context, trips []*trip[T]) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	var left atomic.Int64
+	left.Store(int64(len(trips)))
+	stops := make([]func() bool, len(trips))
+	for i, t := range trips {
+		stops[i] = context.AfterFunc(t.ctx, func() {
+			if left.Add(-1) == 0 {
+				cancel()
+			}
+		})
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel()
+	}
 }
 
 // split takes trips out of the haul: another goroutine lands them.
@@ -137,99 +150,6 @@ func (h *haul[T]) release(ctx context.Context, trips []*trip[T], backoff func(*t
 			}
 		}
 	}
-}
-
-// acquire asks for all leases at once: won are those that were granted, lost those
-// that load without one. The others leave the haul.
-func (h *haul[T]) acquire(ctx context.Context, trips []*trip[T]) (won, lost []*trip[T]) {
-	if len(trips) == 0 {
-		return nil, nil
-	}
-	c := h.cache
-	grants, proofs, captured, errs := h.ask(ctx, trips)
-	for i, t := range trips {
-		grant, err := grants[i], errs[i]
-		t.held = err != nil && !store.NotSent(err) || grant.Answer == store.Granted || grant.Answer == store.GrantedOver
-		if err != nil {
-			c.tel.redisFailed(opLoad, err)
-			lost = append(lost, t)
-			continue
-		}
-		c.clock.sample(grant.Now)
-		tokens := pick(t.tags, captured.tags, captured.tokens)
-		t.granted, t.stamp = grant.Now, stampOf(captured.clear, t.tags, tokens)
-		switch grant.Answer {
-		case store.Granted, store.GrantedOver:
-			won = append(won, t)
-		case store.Held:
-			switch {
-			case t.receive(ctx, grant.Record, t.tags, tokens, proofs[i]):
-			case t.seen.untouchable():
-				lost = append(lost, t)
-			default:
-				h.leave(t, func(ctx context.Context) { t.acquire(ctx) })
-			}
-		case store.Busy:
-			h.leave(t, func(ctx context.Context) { t.waitFor(ctx, grant.Left); t.acquire(ctx) })
-		case store.BackingOff:
-			t.land(landing[T]{backoff: max(grant.Left, time.Millisecond)})
-		default:
-			lost = append(lost, t)
-		}
-	}
-	return won, lost
-}
-
-// captures are the tokens that the entries of a haul depend on.
-type captures struct {
-	clear  envelope.Token
-	tags   []tagRef
-	tokens []envelope.Token
-}
-
-// ask sends one acquire for each trip, and captures the tokens of all their tags.
-func (h *haul[T]) ask(ctx context.Context, trips []*trip[T]) (grants []store.Grant, proofs []int, got captures, errs []error) {
-	c := h.cache
-	keys, attempts, proofs := make([]string, len(trips)), make([]store.Acquire, len(trips)), make([]int, len(trips))
-	for i, t := range trips {
-		t.token, t.epoch = envelope.NewToken(), c.epoch(t.key)
-		keys[i], proofs[i], t.mark = t.redisKey, c.flights.prove(t.flight), c.pending.mark()
-		attempts[i] = store.Acquire{
-			Token: t.token, Lease: leaseTime, Retain: leaseRetain,
-			Seen: t.seen.header.CID, Invalid: t.seen.state == invalid,
-		}
-	}
-	got.tags = allTags(trips)
-	capture := captureKeys(got.tags, trips[0].entry.class)
-	clear, held := c.clear.current()
-	if !held {
-		capture = append(capture, c.clearKey())
-	}
-	began := time.Now()
-	grants, tokens, errs := c.store.AcquireMany(ctx, keys, attempts, capture)
-	for _, t := range trips {
-		t.asked = time.Since(began)
-	}
-	got.clear, got.tokens = clear, tokens[:len(got.tags)]
-	if !held && tokens[len(got.tags)] != (envelope.Token{}) {
-		got.clear = tokens[len(got.tags)]
-		c.clear.learn(got.clear, began)
-	}
-	return grants, proofs, got, errs
-}
-
-// allTags are the tags of all trips, each once.
-func allTags[T any](trips []*trip[T]) (all []tagRef) {
-	seen := map[uint64]bool{}
-	for _, t := range trips {
-		for _, tag := range t.tags {
-			if !seen[tag.id] {
-				seen[tag.id] = true
-				all = append(all, tag)
-			}
-		}
-	}
-	return all
 }
 
 // leave takes t out of the haul: it goes on alone, on a goroutine of its own.

@@ -282,22 +282,23 @@ func (c *Cache[T]) endPut(ctx context.Context, span trace.Span, key, redisKey st
 	c.tel.end(span, err)
 }
 
-// endPutMany is endPut for the entries of a batch.
-func (c *Cache[T]) endPutMany(ctx context.Context, span trace.Span, cargo []freight[T], errs []error) {
+// endPutMany is endPut for several entries.
+func (c *Cache[T]) endPutMany(ctx context.Context, span trace.Span, keys []string, entries []*stored, err error) {
 	if span == nil {
 		return
 	}
-	keys, size := make([]string, len(cargo)), 0
-	for i, f := range cargo {
-		keys[i] = f.trip.key
-		size += max(f.entry.size, 0)
+	size := 0
+	for _, e := range entries {
+		size += max(e.size, 0)
 	}
-	c.tel.describePut(span, size, cargo[0].entry.soft, keys...)
-	c.peer(ctx, span, cargo[0].trip.redisKey)
-	if err := errors.Join(errs...); err != nil {
+	c.tel.describePut(span, size, entries[0].soft, keys...)
+	c.peer(ctx, span, c.redisKey(keys[0]))
+	var own *OpError
+	if err != nil && !errors.As(err, &own) {
 		c.tel.describeError(span, err)
+		err = nil
 	}
-	c.tel.end(span, nil)
+	c.tel.end(span, err)
 }
 
 // peer names the Redis node that was asked.

@@ -222,7 +222,7 @@ func (t *trip[T]) receive(ctx context.Context, rec store.Record, tags []tagRef, 
 	if t.seen.state != fresh {
 		return false
 	}
-	t.land(landing[T]{value: got.value, size: got.size, err: absent, proof: proof})
+	t.land(landing[T]{value: got.value, size: got.size, kept: true, err: absent, proof: proof})
 	return true
 }
 

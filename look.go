@@ -76,6 +76,9 @@ func (c *Cache[T]) consider(ctx context.Context, call *call[T], seen *sight, got
 		c.tel.stats.bypassed.Add(1)
 		got.refused = errors.Is(problem, store.ErrOpen)
 		*seen = sight{redisKey: seen.redisKey, unread: true, failure: problem}
+		if call.warms {
+			return &OpError{Op: "warm", Key: call.key, Err: problem}
+		}
 		return nil
 	}
 	if seen.header.Kind != envelope.Dirty && (seen.owed || c.pending.concerned(c.space, seen.body.Tags, seen.mark)) {
@@ -83,8 +86,8 @@ func (c *Cache[T]) consider(ctx context.Context, call *call[T], seen *sight, got
 		*seen = sight{redisKey: seen.redisKey, unread: true}
 		return nil
 	}
-	if call.load == nil && seen.state == stale {
-		seen.state = expired // Get looks for fresh entries only
+	if call.load == nil && seen.state == stale || call.warms && seen.state > fresh {
+		seen.state = expired // Get looks for fresh entries only, and Warm makes them
 	}
 	if seen.found() {
 		err = c.open(call.key, &seen.record, got)

@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -20,13 +22,6 @@ import (
 // left out of the map is [ErrNotFound]; with an error it has that error instead,
 // and what is in the map is stored. What is said of a [Loader] holds for it too.
 type BatchLoader[T any] func(ctx context.Context, keys []string) (map[string]T, error)
-
-// batchSize is how many keys are read, or loaded, at once, and batchesAtOnce how
-// many such batches of one call.
-const (
-	batchSize     = 200
-	batchesAtOnce = 4
-)
 
 // lookup is one key of a batch.
 type lookup[T any] struct {
@@ -120,7 +115,7 @@ func (load Loader[T]) many() manyLoader[T] {
 		values, errs := map[string]T{}, map[string]error{}
 		_ = forEach(keys, func(key string) error { // each error is in errs
 			var v T
-			err := errGoexit
+			err := error(&PanicError{Value: errGoexit})
 			defer func() {
 				mu.Lock()
 				defer mu.Unlock()
@@ -186,6 +181,18 @@ func appendOnce(errs []error, err error) []error {
 // looks.
 func (c *Cache[T]) serveMany(ctx context.Context, keys []string, load manyLoader[T], kept entry) []*lookup[T] {
 	ctx, span := c.tel.start(ctx, opGet)
+	all := c.lookups(keys, load, kept)
+	far := all
+	if c.near != nil {
+		far = c.nearMany(ctx, all)
+	}
+	inBatches(far, func(batch []*lookup[T]) { c.serveBatch(ctx, batch, load) })
+	c.endGetMany(ctx, span, all)
+	return all
+}
+
+// lookups are those of keys, each once.
+func (c *Cache[T]) lookups(keys []string, load manyLoader[T], kept entry) []*lookup[T] {
 	all := make([]*lookup[T], 0, len(keys))
 	known := make(map[string]bool, len(keys))
 	began := c.flights.now()
@@ -200,21 +207,6 @@ func (c *Cache[T]) serveMany(ctx context.Context, keys []string, load manyLoader
 		}
 		all = append(all, l)
 	}
-	far := all
-	if c.near != nil {
-		far = c.nearMany(ctx, all)
-	}
-	limit := make(chan struct{}, batchesAtOnce)
-	var batches sync.WaitGroup
-	for batch := range slices.Chunk(far, batchSize) {
-		limit <- struct{}{}
-		batches.Go(func() {
-			defer func() { <-limit }()
-			c.serveBatch(ctx, batch, load)
-		})
-	}
-	batches.Wait()
-	c.endGetMany(ctx, span, all)
 	return all
 }
 
@@ -274,11 +266,16 @@ func (c *Cache[T]) lookMany(ctx context.Context, batch []*lookup[T]) {
 			l.seen.record = c.reader(l.entry.class).classify(l.seen.redisKey, records[i])
 		}
 	}
-	tags, tokens = c.readUnread(ctx, asked, tags, tokens)
+	tags, tokens, failed := c.readUnread(ctx, asked, tags, tokens)
 	for i, l := range asked {
 		err := errs[i]
-		if err == nil {
+		switch {
+		case err != nil:
+		case failed != nil && c.unsure(&l.seen.record, tags):
+			err = failed // Redis failed for one: the others must not wait for it one by one
+		default:
 			err = c.verify(ctx, &l.seen.record, tags, tokens)
+			failed = cmp.Or(failed, err)
 		}
 		l.err = c.consider(ctx, &l.call, &l.seen, &l.got, err)
 		c.keepRead(l.key, &l.seen, &l.got, began[i])
@@ -286,8 +283,8 @@ func (c *Cache[T]) lookMany(ctx context.Context, batch []*lookup[T]) {
 }
 
 // readUnread reads the tokens of tags that the entries of a batch have and the call
-// does not name, in one go. Those that cannot be read are left to verify.
-func (c *Cache[T]) readUnread(ctx context.Context, batch []*lookup[T], tags []tagRef, tokens []envelope.Token) ([]tagRef, []envelope.Token) {
+// does not name, in one go.
+func (c *Cache[T]) readUnread(ctx context.Context, batch []*lookup[T], tags []tagRef, tokens []envelope.Token) ([]tagRef, []envelope.Token, error) {
 	all := slices.Clip(tags)
 	for _, l := range batch {
 		if l.seen.dependent() {
@@ -296,13 +293,23 @@ func (c *Cache[T]) readUnread(ctx context.Context, batch []*lookup[T], tags []ta
 	}
 	unread := all[len(tags):]
 	if len(unread) == 0 {
-		return tags, tokens
+		return tags, tokens, nil
 	}
 	found, err := c.store.ReadTokens(ctx, tagKeys(unread))
 	if err != nil {
-		return tags, tokens
+		return tags, tokens, err
 	}
-	return all, slices.Concat(tokens, found)
+	return all, slices.Concat(tokens, found), nil
+}
+
+// unsure reports whether rec depends on a token that verify would ask Redis for:
+// those of tags were read.
+func (c *Cache[T]) unsure(rec *record, tags []tagRef) bool {
+	if !rec.dependent() {
+		return false
+	}
+	clear, held := c.clear.current()
+	return !held || bytes.Compare(rec.body.Clear[:], clear[:]) > 0 || len(c.union(tags, rec.body.Tags)) > len(tags)
 }
 
 // joinMany is join for several keys. It returns those that have to look again.
@@ -332,17 +339,22 @@ func (c *Cache[T]) joinMany(ctx context.Context, batch []*lookup[T], load manyLo
 	if len(led) > 0 {
 		c.launchMany(ctx, load, led)
 	}
-	var backing sync.WaitGroup // out a back-off, each for itself
+	var backing helpers // out a back-off, each for itself
 	more := make([]bool, len(seats))
 	for i, s := range seats {
 		if s.err = c.flights.await(ctx, s.key, s.flight, s.as); s.err != nil {
 			continue
 		}
-		backing.Go(func() {
+		land := func() {
 			more[i], s.lookup.err = c.landed(ctx, &s.lookup.call, &s.lookup.seen, &s.lookup.got, s.flight, s.ticket, s.as)
-		})
+		}
+		if s.flight.result.backoff > 0 {
+			backing.run(land)
+		} else {
+			land()
+		}
 	}
-	backing.Wait()
+	backing.wait()
 	for i, s := range seats {
 		if more[i] {
 			again = append(again, s.lookup)

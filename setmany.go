@@ -2,12 +2,21 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
 )
 
 // SetMany is [Cache.Set] for several keys, in no particular order. The errors are
-// those of Set, joined; keys without one were set.
+// those of Set, joined; keys without one were set. No entries cost nothing.
+//
+// Under [Aside] it costs one round trip for each node of a cluster, and for each
+// 200 keys, four of these at a time; with [Tagged] one more for all. Under
+// [WriteThrough] and [WriteBehind] it costs what Set does for each key, eight at a
+// time.
 func (c *Cache[T]) SetMany(ctx context.Context, entries map[string]T, opts ...EntryOption) error {
 	kept, err := c.kept(opts)
 	if err != nil {
@@ -19,7 +28,85 @@ func (c *Cache[T]) SetMany(ctx context.Context, entries map[string]T, opts ...En
 	if err := c.agree(ctx, "set", ""); err != nil {
 		return err
 	}
+	return c.strategy.setMany(ctx, c, entries, kept)
+}
+
+// setEach is setMany of a strategy that sets each key by itself.
+func setEach[T any](ctx context.Context, c *Cache[T], s Strategy[T], entries map[string]T, kept entry) error {
 	return forEach(slices.Sorted(maps.Keys(entries)), func(key string) error {
-		return c.strategy.set(ctx, c, key, entries[key], kept)
+		return s.set(ctx, c, key, entries[key], kept)
 	})
+}
+
+func (aside[T]) setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entry) error {
+	return c.setEntries(ctx, entries, kept)
+}
+
+// setting is one key of a SetMany.
+type setting[T any] struct {
+	key   string
+	value T
+	entry *stored
+	err   error
+}
+
+// setEntries is setEntry for several keys, which all have the tokens that were
+// captured before the first of them was sent.
+func (c *Cache[T]) setEntries(ctx context.Context, values map[string]T, kept entry) error {
+	if !kept.store || len(values) == 0 {
+		return nil
+	}
+	ctx, span := c.tel.start(ctx, opPut)
+	stamp, problem := c.capture(ctx, kept)
+	if problem != nil {
+		c.tel.redisFailed(opPut, problem)
+	}
+	keys := slices.Sorted(maps.Keys(values))
+	all, entries := make([]setting[T], len(keys)), make([]*stored, len(keys))
+	for i, key := range keys {
+		entries[i] = &stored{class: kept.class, stamp: stamp, size: -1}
+		all[i] = setting[T]{key: key, value: values[key], entry: entries[i], err: problem}
+	}
+	inBatches(all, func(batch []setting[T]) { c.setBatch(ctx, batch) })
+	c.changed(keys...)
+	var errs []error
+	for _, s := range all {
+		if s.err != nil {
+			errs = append(errs, &OpError{Op: "set", Key: s.key, Err: s.err})
+		}
+	}
+	err := errors.Join(errs...)
+	c.endPutMany(ctx, span, keys, entries, err)
+	return err
+}
+
+// setBatch encodes a batch, and sends what it may in one pipeline.
+func (c *Cache[T]) setBatch(ctx context.Context, batch []setting[T]) {
+	var sent []*setting[T]
+	var redisKeys []string
+	var entries []store.Entry
+	for i := range batch {
+		s := &batch[i]
+		redisKey := c.redisKey(s.key)
+		if err := c.encode(s.entry, s.key, redisKey, s.value); err != nil {
+			c.tel.unencodable(err)
+			s.err = err
+		}
+		if s.err != nil {
+			continue
+		}
+		sent, redisKeys = append(sent, s), append(redisKeys, redisKey)
+		entries = append(entries, store.Entry{
+			Version: s.entry.version, TTL: s.entry.life(s.entry.began), CID: envelope.NewToken(), Body: s.entry.body,
+			Notice: c.notice(s.key),
+		})
+	}
+	answers, errs := c.store.SetMany(ctx, redisKeys, entries)
+	for i, s := range sent {
+		if s.err = errs[i]; s.err != nil {
+			c.tel.redisFailed(opPut, s.err)
+		} else {
+			c.notStored(answers[i])
+		}
+	}
 }

@@ -55,6 +55,7 @@ type flight[T any] struct {
 type landing[T any] struct {
 	value   T
 	size    int   // encoded bytes; -1 where nothing was encoded
+	kept    bool  // it is in Redis
 	err     error // the loader's, ErrNotFound included
 	proof   int   // number of the command that proves the result current; 0: none
 	loadSeq uint64

@@ -20,7 +20,8 @@ type stored struct {
 
 	soft, grace time.Duration
 	body        []byte
-	size        int // encoded bytes of the value; -1: none
+	size        int  // encoded bytes of the value; -1: none
+	lives       bool // something was left of its life when it was sent
 }
 
 // life is the PX of the entry: Fresh runs from the start of the load, so a load

@@ -216,6 +216,10 @@ func (s *writeBehind[T]) set(ctx context.Context, c *Cache[T], key string, v T, 
 	return s.put(ctx, "set", key, v, kept, stored{class: kept.class, behind: true})
 }
 
+func (s *writeBehind[T]) setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entry) error {
+	return setEach(ctx, c, s, entries, kept)
+}
+
 // remove puts tombstones: deletes reach the sink like values.
 func (s *writeBehind[T]) remove(ctx context.Context, c *Cache[T], op string, keys []string) error {
 	return forEach(keys, func(key string) error {

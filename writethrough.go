@@ -104,6 +104,10 @@ func (s *writeThrough[T]) set(ctx context.Context, c *Cache[T], key string, v T,
 	return c.writeGuarded(ctx, "set", key, kept, write)
 }
 
+func (s *writeThrough[T]) setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entry) error {
+	return setEach(ctx, c, s, entries, kept)
+}
+
 // write calls the writer and returns what the system of record now holds.
 func (s *writeThrough[T]) write(ctx context.Context, key string, v T) (T, error) {
 	if s.returning != nil {

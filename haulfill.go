@@ -10,11 +10,10 @@ import (
 	"github.com/larder-go/cache/internal/store"
 )
 
-// This file is what the trips of a haul do together once they are asked for: load,
-// and store what was loaded.
-
 // loadUnleased calls the loader without leases, at one place of the load limit.
 func (h *haul[T]) loadUnleased(ctx context.Context, trips []*trip[T]) {
+	ctx, stop := whileWanted(ctx, trips)
+	defer stop()
 	err := ctx.Err()
 	if err == nil {
 		err = h.cache.limit.enter(ctx)
@@ -39,17 +38,18 @@ type found[T any] struct {
 
 // loadLeased calls the loader under the leases and stores what it returns.
 func (h *haul[T]) loadLeased(ctx context.Context, trips []*trip[T]) {
-	after := context.WithoutCancel(ctx)
-	leave, err := h.cache.limit.enterLeased(ctx, true)
+	wanted, stop := whileWanted(ctx, trips)
+	defer stop()
+	leave, err := h.cache.limit.enterLeased(wanted, true)
 	if err != nil {
-		h.release(after, trips, func(*trip[T]) time.Duration { return 0 })
+		h.release(ctx, trips, func(*trip[T]) time.Duration { return 0 })
 		for _, t := range trips {
 			t.land(landing[T]{err: err})
 		}
 		return
 	}
 	defer leave()
-	got := h.callLoader(ctx, trips, true)
+	got := h.callLoader(wanted, trips, true)
 	var failed []*trip[T]
 	var cargo []freight[T]
 	for i, t := range trips {
@@ -60,8 +60,8 @@ func (h *haul[T]) loadLeased(ctx context.Context, trips []*trip[T]) {
 		}
 		cargo = append(cargo, freight[T]{trip: t, value: v, err: err})
 	}
-	cancelled := errors.Is(ctx.Err(), context.Canceled)
-	h.release(after, failed, func(t *trip[T]) time.Duration {
+	cancelled := errors.Is(wanted.Err(), context.Canceled)
+	h.release(ctx, failed, func(t *trip[T]) time.Duration {
 		if cancelled {
 			return 0 // nobody waits any more, or Close: no failure of the loader
 		}
@@ -72,7 +72,7 @@ func (h *haul[T]) loadLeased(ctx context.Context, trips []*trip[T]) {
 			t.land(landing[T]{err: err})
 		}
 	}
-	h.fill(after, cargo)
+	h.fill(ctx, cargo)
 }
 
 // callLoader is trip.callLoader for several keys.
@@ -127,7 +127,7 @@ func (h *haul[T]) callLoader(ctx context.Context, trips []*trip[T], leased bool)
 // fetch calls load and sorts what it found by key. The error is one of those that
 // are no absence.
 func (c *Cache[T]) fetch(ctx context.Context, load manyLoader[T], keys []string) (got []found[T], failed error) {
-	values, missing := load(ctx, keys)
+	values, missing := load(ctx, slices.Clone(keys)) // the loader may do with its keys what it likes
 	got = make([]found[T], len(keys))
 	for i, key := range keys {
 		v, ok := values[key]
@@ -187,11 +187,13 @@ func (h *haul[T]) commit(ctx context.Context, cargo []freight[T]) {
 		return
 	}
 	c := h.cache
-	trips, keys, commits := make([]*trip[T], len(cargo)), make([]string, len(cargo)), make([]store.Commit, len(cargo))
+	trips, entries := make([]*trip[T], len(cargo)), make([]*stored, len(cargo))
+	names, keys, commits := make([]string, len(cargo)), make([]string, len(cargo)), make([]store.Commit, len(cargo))
 	ctx, span := c.tel.start(ctx, opPut)
 	sent := time.Now()
 	for i, f := range cargo {
-		trips[i], keys[i], commits[i] = f.trip, f.trip.redisKey, f.trip.commitOf(f.entry, sent)
+		trips[i], entries[i] = f.trip, f.entry
+		names[i], keys[i], commits[i] = f.trip.key, f.trip.redisKey, f.trip.commitOf(f.entry, sent)
 	}
 	tags := allTags(trips)
 	reread := tagKeys(tags)
@@ -205,7 +207,7 @@ func (h *haul[T]) commit(ctx context.Context, cargo []freight[T]) {
 		clear = tokens[len(tags)]
 		c.clear.learn(clear, sent)
 	}
-	c.endPutMany(ctx, span, cargo, errs)
+	c.endPutMany(ctx, span, names, entries, errors.Join(errs...))
 	for i, f := range cargo {
 		confirmed := known && clear == f.entry.stamp.clear && f.entry.stamp.valid(pick(f.trip.tags, tags, tokens))
 		f.trip.conclude(f.entry, verdicts[i], confirmed, errs[i], f.proof, f.result)
