@@ -83,7 +83,7 @@ func (r *ReadThrough[T]) Get(ctx context.Context, key string) (T, error) {
 type request[T any] struct {
 	key   string
 	load  Loader[T] // nil in Get: look only
-	early bool      // the L1 has drawn that it refreshes the entry
+	early bool      // the L1 has drawn that it refreshes the entry, unless somebody did
 	entry entry
 	warms bool // of Warm: nothing stale will do
 }
@@ -214,12 +214,12 @@ func (c *Cache[T]) orStale(call *call[T], seen *sight, got *answer[T], err error
 
 // orNear is err, or nil and what the L1 held when its messages ceased.
 func (c *Cache[T]) orNear(call *call[T], got *answer[T], err error) error {
-	v, size, ok := c.nearStale(call.key, &call.entry)
+	v, size, age, ok := c.nearStale(call.key, call.entry.class)
 	if !ok {
 		return err
 	}
 	got.value, got.size, got.outcome = v, size, outcomeStale
-	c.tel.servedStale(call.key, 0, err)
+	c.tel.servedStale(call.key, age, err)
 	return nil
 }
 
@@ -266,7 +266,7 @@ func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight)
 		left, soft = class.MaxAge-age, class.MaxAge
 	}
 	delta := costDelta(seen.body.Delta, seen.body.EWMA)
-	if call.early || refreshEarly(left, soft, delta, c.config.beta, rand.ExpFloat64()) {
+	if call.early && left <= soft/2 || refreshEarly(left, soft, delta, c.config.beta, rand.ExpFloat64()) {
 		c.refresh(ctx, call.request, seen)
 	}
 }

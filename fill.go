@@ -180,6 +180,7 @@ func (t *trip[T]) commit(ctx context.Context, entry *stored, proof int, result l
 func (t *trip[T]) commitOf(entry *stored, now time.Time) store.Commit {
 	life := entry.life(now)
 	entry.lives = life > 0
+	t.sent = now
 	return store.Commit{
 		Token: t.token, TTL: life, Version: entry.version,
 		Body: entry.body, Absent: entry.absent, Notice: t.cache.notice(t.key),
@@ -208,15 +209,17 @@ func (t *trip[T]) conclude(entry *stored, verdict store.Verdict, confirmed bool,
 	t.land(result)
 }
 
-// keepFill puts what was stored into the L1 as well.
+// keepFill puts what was stored into the L1 as well: it was current when the commit
+// was sent.
 func (t *trip[T]) keepFill(entry *stored, result landing[T]) {
 	if t.cache.near == nil {
 		return
 	}
+	then := moment{Epoch: t.asking.Epoch, at: monotonic() - int64(time.Since(t.sent))}
 	t.cache.keepNear(t.key, result.value, near.Entry{
 		Size: int32(max(entry.size, 0)), Absent: entry.absent, Clear: entry.stamp.clear,
 		Soft: entry.soft, Delta: costDelta(entry.delta, entry.ewma),
-	}, entry.soft-time.Since(entry.began), t.epoch)
+	}, t.entry.class, entry.soft-t.sent.Sub(entry.began), then)
 }
 
 func (t *trip[T]) refused() { t.cache.tel.refused(t.key) }

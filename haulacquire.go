@@ -63,7 +63,7 @@ func (h *haul[T]) ask(ctx context.Context, trips []*trip[T]) (grants []store.Gra
 	c := h.cache
 	keys, attempts, proofs := make([]string, len(trips)), make([]store.Acquire, len(trips)), make([]int, len(trips))
 	for i, t := range trips {
-		t.token, t.epoch, t.mark = envelope.NewToken(), c.epoch(t.key), c.pending.mark()
+		t.token, t.asking, t.mark = envelope.NewToken(), c.moment(t.key), c.pending.mark()
 		keys[i], proofs[i] = t.redisKey, c.flights.prove(t.flight)
 		attempts[i] = store.Acquire{
 			Token: t.token, Lease: leaseTime, Retain: leaseRetain,

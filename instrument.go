@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -240,7 +241,9 @@ func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, all []*looku
 	}
 	if len(all) > 0 {
 		c.tel.describeGetMany(span, keys, hit, size, all[0].got.ttl)
-		c.peer(ctx, span, all[0].seen.redisKey)
+		if i := slices.IndexFunc(all, func(l *lookup[T]) bool { return l.got.asked }); i >= 0 {
+			c.peer(ctx, span, all[i].seen.redisKey)
+		}
 	}
 	c.tel.end(span, failed)
 }

@@ -105,18 +105,21 @@ func (l *L1) tick(context.Context) {
 	}
 	l.mu.Unlock()
 	for _, t := range caches {
-		t.onTick()
+		t.owner.tick()
 	}
 }
 
-// join makes the tier of one cache.
-func (l *L1) join(channel string, heard func(message string), tick func()) *localTier {
-	t := &localTier{l1: l, space: l.memory.Space(), heard: heard, onTick: tick}
-	l.mu.Lock()
-	l.caches[t] = struct{}{}
-	l.mu.Unlock()
-	t.member = l.bus.Join(channel, t)
-	return t
+// tier makes the tier of one cache.
+func (l *L1) tier(o tierOwner) *localTier {
+	return &localTier{l1: l, space: l.memory.Space(), owner: o}
+}
+
+// tierOwner is a cache, to its tier. tick is called by one goroutine; the others one
+// at a time, as the bus does.
+type tierOwner interface {
+	hear(message string)
+	lost()
+	tick()
 }
 
 // localTier is the part of an L1 that belongs to one cache: what it holds and what
@@ -124,15 +127,26 @@ func (l *L1) join(channel string, heard func(message string), tick func()) *loca
 type localTier struct {
 	l1     *L1
 	space  *near.Space
-	member *bus.Membership
-	heard  func(message string)
-	onTick func()
+	member *bus.Membership // once it has joined
+	owner  tierOwner
+}
+
+// join begins to hear the channel. Others may be heard on it already, so messages
+// may come before it returns: the owner must be complete.
+func (t *localTier) join(channel string) {
+	t.member = t.l1.bus.Join(channel, t)
+	t.l1.mu.Lock()
+	t.l1.caches[t] = struct{}{}
+	t.l1.mu.Unlock()
 }
 
 // Message, Lost and Back are what the bus calls.
-func (t *localTier) Message(payload string) { t.heard(payload) }
+func (t *localTier) Message(payload string) { t.owner.hear(payload) }
 
-func (t *localTier) Lost() { t.space.Suspect() }
+func (t *localTier) Lost() {
+	t.space.Suspect()
+	t.owner.lost()
+}
 
 func (t *localTier) Back() { t.space.Restore() }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
-	"github.com/larder-go/cache/internal/near"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -47,7 +46,7 @@ type trip[T any] struct {
 	held    bool           // the lease may be ours: released at the end at the latest
 	granted int64          // Redis time of the grant in ms
 	tags    []tagRef       // those of the call and of the record that was seen
-	epoch   near.Epoch     // of the L1, before the acquire
+	asking  moment         // before the acquire, for the L1
 	mark    int64          // of the queue, before the record was read
 	stamp   stamp          // captured with the lease, before the loader is called
 	asked   time.Duration  // the acquire's round trip, part of the load's cost
@@ -57,6 +56,7 @@ type trip[T any] struct {
 	loadSeq   uint64 // the loader's call on the flights' clock
 	loadBegan time.Time
 	loadTook  time.Duration
+	sent      time.Time // the commit
 }
 
 // launch runs f, which the caller leads, on a goroutine of its own.
@@ -180,7 +180,7 @@ func (t *trip[T]) ask(ctx context.Context) (store.Grant, int, error) {
 	if !held {
 		capture = append(capture, c.clearKey())
 	}
-	t.epoch = c.epoch(t.key)
+	t.asking = c.moment(t.key)
 	proof := c.flights.prove(t.flight)
 	t.mark = c.pending.mark()
 	began := time.Now()

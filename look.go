@@ -29,18 +29,18 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got ans
 		return seen, got, err
 	}
 	seen.redisKey = c.redisKey(call.key)
+	then := c.moment(call.key)
 	if c.skips(call.key, &seen) {
 		return seen, got, nil
 	}
 	got.asked = true
-	began := c.epoch(call.key)
 	rec, tokens, err := c.read(ctx, seen.redisKey, call.entry.tags)
 	if err == nil {
 		seen.record = c.reader(call.entry.class).classify(seen.redisKey, rec)
 		err = c.verify(ctx, &seen.record, call.entry.tags, tokens)
 	}
 	err = c.consider(ctx, call, &seen, &got, err)
-	c.keepRead(call.key, &seen, &got, began)
+	c.keepRead(call, &seen, &got, then, err)
 	return seen, got, err
 }
 

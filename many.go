@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"github.com/larder-go/cache/internal/envelope"
-	"github.com/larder-go/cache/internal/near"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -242,22 +241,24 @@ func (c *Cache[T]) nearMany(ctx context.Context, all []*lookup[T]) (far []*looku
 // tags that only entries name.
 func (c *Cache[T]) lookMany(ctx context.Context, batch []*lookup[T]) {
 	var asked []*lookup[T]
+	var then []moment
 	for _, l := range batch {
 		l.got, l.seen = l.miss(), sight{redisKey: c.redisKey(l.key)}
 		if l.err = c.usable(ctx); l.err != nil {
 			continue
 		}
+		now := c.moment(l.key)
 		if !c.skips(l.key, &l.seen) {
 			l.got.asked = true
-			asked = append(asked, l)
+			asked, then = append(asked, l), append(then, now)
 		}
 	}
 	if len(asked) == 0 {
 		return
 	}
-	keys, began := make([]string, len(asked)), make([]near.Epoch, len(asked))
+	keys := make([]string, len(asked))
 	for i, l := range asked {
-		keys[i], began[i] = l.seen.redisKey, c.epoch(l.key)
+		keys[i] = l.seen.redisKey
 	}
 	tags := asked[0].entry.tags // the same for all
 	records, tokens, errs := c.readMany(ctx, keys, tags)
@@ -278,7 +279,7 @@ func (c *Cache[T]) lookMany(ctx context.Context, batch []*lookup[T]) {
 			failed = cmp.Or(failed, err)
 		}
 		l.err = c.consider(ctx, &l.call, &l.seen, &l.got, err)
-		c.keepRead(l.key, &l.seen, &l.got, began[i])
+		c.keepRead(&l.call, &l.seen, &l.got, then[i], l.err)
 	}
 }
 

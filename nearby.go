@@ -36,8 +36,9 @@ func (c *Cache[T]) openNearby() {
 		return
 	}
 	n := &nearby[T]{cache: c, probe: noticeProbe + envelope.NewToken().String()}
+	n.localTier = c.config.l1.tier(n)
 	c.near = n
-	n.localTier = c.config.l1.join(c.channel, n.hear, n.tick)
+	n.join(c.channel)
 }
 
 // hear takes a message. One that is not understood may mean anything.
@@ -57,6 +58,10 @@ func (n *nearby[T]) hear(message string) {
 	}
 }
 
+// lost: the next connection has to show again that it hears this cache. After a
+// failover it may be one to a primary that has been replaced.
+func (n *nearby[T]) lost() { n.heeds.Store(false) }
+
 // probes is how often the L1 is asked whether it hears the cache before the log is
 // told that it does not.
 const probes = 10
@@ -69,7 +74,11 @@ func (n *nearby[T]) tick() {
 	if n.used.Swap(false) {
 		c.renewClear(context.Background())
 	}
-	if n.heeds.Load() || !n.member.Up() || !c.background.start() {
+	if n.heeds.Load() {
+		n.tries = 0
+		return
+	}
+	if !n.member.Up() || !c.background.start() {
 		return
 	}
 	if n.tries++; n.tries == probes {
@@ -163,17 +172,32 @@ func (n *nearby[T]) clone(v T) (out T, ok bool) {
 	return out, ok && err == nil
 }
 
-// epoch is the moment before a read whose result may go into the L1.
-func (c *Cache[T]) epoch(key string) (e near.Epoch) {
+// moment is one before a read, or a commit, of what may go into the L1: what is kept
+// was current then, and is fresh for so long from then on.
+type moment struct {
+	near.Epoch
+	at int64
+}
+
+// moment is the present. It is noted before the queue of invalidations is asked
+// about the key:
+//
+//  1. R finds that none of its key is queued.
+//  2. W invalidates the key; Redis fails; it is queued, and dropped here. W returns.
+//  3. R notes the moment, and reads the old entry.
+//  4. The queue drains: Redis has taken the invalidation, whose message is under way.
+//  5. R finds the queue empty, and puts the old entry where the next caller finds it.
+func (c *Cache[T]) moment(key string) (m moment) {
 	if c.near != nil {
-		e = c.near.space.Epoch(key)
+		m.Epoch, m.at = c.near.space.Epoch(key), monotonic()
 	}
-	return e
+	return m
 }
 
 // keepNear puts what was read, or stored, into the L1, if nothing was dropped since
-// began that may be the key's. left is for how long it is fresh.
-func (c *Cache[T]) keepNear(key string, v T, e near.Entry, left time.Duration, began near.Epoch) {
+// then that may be the key's. left is for how long it is fresh. An entry of a
+// sliding class is kept until it may be slid, which only a read from Redis does.
+func (c *Cache[T]) keepNear(key string, v T, e near.Entry, class *TTL, left time.Duration, then moment) {
 	n := c.near
 	if n == nil || !n.heeds.Load() || c.pending.has(key) {
 		return
@@ -182,38 +206,43 @@ func (c *Cache[T]) keepNear(key string, v T, e near.Entry, left time.Duration, b
 	if !ok {
 		return
 	}
-	now := monotonic()
 	e.Value = &held[T]{value: v}
-	e.FreshUntil, e.Deadline = now+int64(left), n.deadline(now, left)
-	n.space.Put(key, e, began)
+	e.FreshUntil = then.at + int64(left)
+	if class.Sliding && left > e.Soft/2 {
+		left -= e.Soft / 2
+	}
+	e.Deadline = n.deadline(then.at, left)
+	n.space.Put(key, e, then.Epoch)
 }
 
-// keepRead is keepNear of a record that was read.
-func (c *Cache[T]) keepRead(key string, seen *sight, got *answer[T], began near.Epoch) {
-	if c.near == nil || seen.state != fresh || c.config.replicaReads {
+// keepRead is keepNear of a record that was read, if the look-up ended with it: err
+// is the look-up's. With another one than ErrNotFound there is no value, though the
+// record may be fresh.
+func (c *Cache[T]) keepRead(call *call[T], seen *sight, got *answer[T], then moment, err error) {
+	if c.near == nil || seen.state != fresh || c.config.replicaReads || err != nil && !isAbsent(err) {
 		return
 	}
 	e := near.Entry{Size: int32(max(got.size, 0)), Absent: seen.absent, Clear: seen.body.Clear}
 	if seen.header.Kind == envelope.Dirty {
-		c.keepDirty(key, seen, got, e, began)
+		c.keepDirty(call, got, e, then)
 		return
 	}
 	if !seen.timed {
 		return
 	}
 	e.Soft, e.Delta = seen.body.Soft, costDelta(seen.body.Delta, seen.body.EWMA)
-	c.keepNear(key, got.value, e, seen.left, began)
+	c.keepNear(call.key, got.value, e, call.entry.class, seen.left, then)
 }
 
 // keepDirty keeps a write that is not flushed yet: it has no expiry of its own, and
 // no clear token binds it, so it gets the one that is current.
-func (c *Cache[T]) keepDirty(key string, seen *sight, got *answer[T], e near.Entry, began near.Epoch) {
+func (c *Cache[T]) keepDirty(call *call[T], got *answer[T], e near.Entry, then moment) {
 	clear, ok := c.clear.current()
-	if !ok || seen.absent && got.outcome != outcomeAbsent {
+	if !ok {
 		return
 	}
 	e.Clear = clear
-	c.keepNear(key, got.value, e, c.near.l1.o.TTL, began)
+	c.keepNear(call.key, got.value, e, call.entry.class, c.near.l1.o.TTL, then)
 }
 
 // changed is called after each change that was made through this process, whatever
@@ -247,17 +276,23 @@ func (c *Cache[T]) changedAll() {
 
 // nearStale is a value of the L1 that is not certain to be current, for a class that
 // accepts that rather than an error.
-func (c *Cache[T]) nearStale(key string, kept *entry) (v T, size int, ok bool) {
-	if c.near == nil || kept.class.StaleIfError <= 0 {
-		return v, 0, false
+func (c *Cache[T]) nearStale(key string, class *TTL) (v T, size int, age time.Duration, ok bool) {
+	if c.near == nil || class.StaleIfError <= 0 {
+		return v, 0, 0, false
 	}
-	e, _ := c.near.space.GetSuspect(key)
+	e, now := c.near.space.GetSuspect(key)
 	if e == nil {
-		e, _ = c.near.space.Get(key)
+		e, now = c.near.space.Get(key)
 	}
 	if e == nil || e.Absent {
-		return v, 0, false
+		return v, 0, 0, false
+	}
+	if e.Soft > 0 && !class.Sliding {
+		age = e.Soft - time.Duration(e.FreshUntil-now)
+	}
+	if class.MaxAge > 0 && age > class.MaxAge {
+		return v, 0, 0, false
 	}
 	v, ok = c.near.clone(e.Value.(*held[T]).value)
-	return v, int(e.Size), ok
+	return v, int(e.Size), age, ok
 }
