@@ -34,6 +34,9 @@ func TestCluster(t *testing.T) {
 	cluster := redistest.StartCluster(t)
 	t.Run("the facade serves keys of all nodes", func(t *testing.T) { clusterServes(t, cluster) })
 	t.Run("the naive control goes stale", func(t *testing.T) { clusterControl(t, cluster) })
+	t.Run("tags whose tokens are on other nodes", func(t *testing.T) {
+		taggedHistory(t, func() redis.UniversalClient { return tuned(t, cluster) }, span(2*time.Second, 1500*time.Millisecond))
+	})
 	t.Run("ClusterPrimaryKill9", func(t *testing.T) {
 		inTime(t, func() []figure { return clusterPrimaryKill9(t, cluster) })
 	})

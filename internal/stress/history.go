@@ -31,10 +31,7 @@ const (
 )
 
 func (h historyRun) run(ctx context.Context, to target) (*table, error) {
-	t := &table{
-		title: fmt.Sprintf("History, %s, %d processes of 4 readers and a writer", to.topology, historyWorkers),
-		head:  []string{"", "seconds", "gets", "stale", "", "writes", "loads", "evictions", "unanswered", "failed"},
-	}
+	t := historyTable(fmt.Sprintf("History, %s, %d processes of 4 readers and a writer", to.topology, historyWorkers))
 	// Few keys, loads of up to 3 ms and 400 writes a second: every write meets
 	// loads that began before it, and reads of what they might have stored.
 	p := to.plan(plan{
@@ -53,6 +50,11 @@ func (h historyRun) run(ctx context.Context, to target) (*table, error) {
 	return t, nil
 }
 
+// historyTable is an empty table for rows of mode.
+func historyTable(title string) *table {
+	return &table{title: title, head: []string{"", "seconds", "gets", "stale", "", "writes", "loads", "evictions", "unanswered", "failed"}}
+}
+
 // mode runs one way of caching and adds its row.
 func (h historyRun) mode(ctx context.Context, to target, p plan, t *table) error {
 	if err := to.flush(ctx); err != nil {
@@ -63,7 +65,7 @@ func (h historyRun) mode(ctx context.Context, to target, p plan, t *table) error
 		return err
 	}
 	length := h.ours
-	if p.Mode == naive || p.Mode == lockOnly {
+	if p.Mode == naive || p.Mode == lockOnly || p.Mode == tagNaive {
 		length = h.controls
 	}
 	sum, err := once(ctx, p, historyWorkers, order{For: length})
@@ -84,9 +86,9 @@ func (h historyRun) mode(ctx context.Context, to target, p plan, t *table) error
 func (h historyRun) judge(t *table, mode string, sum *report, evicted int64) {
 	t.failures(mode, sum)
 	switch mode {
-	case naive:
+	case naive, tagNaive:
 		t.requireQuiet(sum.stalePart() > blind, "%s: %.2f %% stale, so this run is blind", mode, 100*sum.stalePart())
-	case ours, updating:
+	case ours, updating, tagged:
 		t.require(sum.Stale == 0, "%s: %d stale reads", mode, sum.Stale)
 		t.requireQuiet(sum.Gets >= h.gets, "%s: %d gets, wants %d", mode, sum.Gets, h.gets)
 		t.requireQuiet(sum.Writes > 0, "%s: no write succeeded", mode)
@@ -105,7 +107,7 @@ func (t *table) failures(mode string, sum *report) {
 		return
 	}
 	t.note("%s: %d calls failed, the first with: %s", mode, sum.Failed, sum.Failure)
-	if mode == ours || mode == updating {
+	if mode == ours || mode == updating || mode == tagged {
 		all := float64(sum.Gets + sum.Writes + sum.Failed)
 		t.requireQuiet(float64(sum.Failed) <= tolerated*all, "%s: %d of %.0f calls failed", mode, sum.Failed, all)
 	}

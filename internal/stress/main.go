@@ -41,15 +41,16 @@ type scenario interface {
 }
 
 // names are the scenarios in the order in which they are run.
-var names = []string{"history", "eviction", "coldkey", "herd", "hotkey", "storm", "behind"}
+var names = []string{"history", "tags", "eviction", "coldkey", "herd", "hotkey", "storm", "behind"}
 
-// scenarios are the long forms: history, eviction and behind take length for each
+// scenarios are the long forms: history, tags, eviction and behind take length for each
 // mode of the library, hot key and storm a sixth of it for each mode.
 func scenarios(length time.Duration) map[string]scenario {
 	const seconds = 3
 	part := max(length/6, seconds*time.Second)
 	return map[string]scenario{
 		"history":  historyRun{ours: length, controls: part, gets: 100_000},
+		"tags":     tagRun{historyRun{ours: length, controls: part, gets: 100_000}},
 		"eviction": historyRun{ours: length, controls: part, gets: 100_000, evicted: 10_000},
 		"coldkey":  coldKey(30),
 		"herd":     herd(20),

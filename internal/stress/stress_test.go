@@ -44,6 +44,10 @@ func TestStressHistory(t *testing.T) {
 	passes(t, "history", historyRun{ours: 3 * time.Second, controls: time.Second, gets: 1000})
 }
 
+func TestStressTags(t *testing.T) {
+	passes(t, "tags", tagRun{historyRun{ours: 3 * time.Second, controls: time.Second, gets: 1000}})
+}
+
 func TestStressUnderEviction(t *testing.T) {
 	passes(t, "eviction", historyRun{ours: 2 * time.Second, controls: time.Second, gets: 1000, evicted: 1000})
 }

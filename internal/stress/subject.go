@@ -49,6 +49,10 @@ func newSubject(p *plan, client redis.UniversalClient, load loader) (subject, er
 		return newSinking(p, client)
 	case naive:
 		return raw, nil
+	case tagNaive:
+		return naiveByTag{raw}, nil
+	case tagged:
+		return newByTag(p, client, load)
 	case lockOnly:
 		return locked{raw}, nil
 	case ours, updating:
