@@ -147,10 +147,16 @@ func TestBatchesOfAClosedCacheOrAnEndedContext(t *testing.T) {
 	c := newCache[int](t, cachetest.Redis(t))
 	require.NoError(t, c.SetMany(t.Context(), numbered(numbers(3)...)))
 	calls := map[string]func(context.Context) error{
-		"GetMany":             func(ctx context.Context) error { _, err := c.GetMany(ctx, numbers(3)); return err },
-		"GetOrLoadMany":       func(ctx context.Context) error { _, err := c.GetOrLoadMany(ctx, numbers(3), newWarehouse().load); return err },
-		"ReadThrough.GetMany": func(ctx context.Context) error { _, err := c.ReadThrough(value(1)).GetMany(ctx, numbers(3)); return err },
-		"SetMany":             func(ctx context.Context) error { return c.SetMany(ctx, numbered("1")) },
+		"GetMany": func(ctx context.Context) error { _, err := c.GetMany(ctx, numbers(3)); return err },
+		"GetOrLoadMany": func(ctx context.Context) error {
+			_, err := c.GetOrLoadMany(ctx, numbers(3), newWarehouse().load)
+			return err
+		},
+		"ReadThrough.GetMany": func(ctx context.Context) error {
+			_, err := c.ReadThrough(value(1)).GetMany(ctx, numbers(3))
+			return err
+		},
+		"SetMany": func(ctx context.Context) error { return c.SetMany(ctx, numbered("1")) },
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
