@@ -352,7 +352,7 @@ func TestWarmPassesAPanicOfTheIteratorOn(t *testing.T) {
 			}
 			soon(t, w.entered, "a load")
 			panic("mine")
-		}, w.load, fast)
+		}, w.load, cache.WarmOptions{PerSecond: 1e6, Concurrency: 2})
 	})
 	assert.EqualValues(t, 0, cache.Waiting(c), "nobody is left")
 	eventually(t, func() bool { return w.ended.Load() > 0 && cache.Flights(c) == 0 }, "the load, which nobody wants, to end")

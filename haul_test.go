@@ -1,0 +1,309 @@
+package cache_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/redistest"
+)
+
+// A key is invalidated while the batch loads it. The batch, whose call began
+// before, has the value; it is not stored, and who asked after the invalidation
+// looks again.
+//
+//  1. B misses 0, 1 and 2 and loads them: all 1.
+//  2. W writes 1 = 2 and invalidates it, here or in another process. W returns.
+//  3. R wants 1. It may wait for B's load, but not have its value.
+//  4. B commits.
+func TestAChangeOfAKeyDuringABatchLoad(t *testing.T) {
+	for _, where := range []string{"this process", "another process"} {
+		t.Run(where, func(t *testing.T) {
+			eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+				var refused []string
+				c := newCache[int](t, rdb, cache.WithHooks(cache.Hooks{Refused: func(key string) { refused = append(refused, key) }}))
+				writer := c
+				if where != "this process" {
+					writer = newCache[int](t, rdb)
+				}
+				w := gatedWarehouse()
+				many := start(func() (map[string]int, error) {
+					return c.GetOrLoadMany(t.Context(), numbers(3), func(ctx context.Context, keys []string) (map[string]int, error) {
+						_, err := w.load(ctx, keys)
+						return map[string]int{"0": 1, "1": 1, "2": 1}, err
+					})
+				})
+				soon(t, w.entered, "the load")
+				require.NoError(t, writer.Invalidate(t.Context(), "1"))
+				one := start(func() (int, error) { return c.GetOrLoad(t.Context(), "1", value(2)) })
+				if where == "this process" {
+					assert.Equal(t, 2, soon(t, one, "the reader").v, "it does not wait for what was overtaken")
+				} else {
+					eventually(t, waiting(c, 4), "the reader to join")
+				}
+				close(w.release)
+				got := soon(t, many, "the batch")
+				require.NoError(t, got.err)
+				assert.Equal(t, map[string]int{"0": 1, "1": 1, "2": 1}, got.v)
+				if where != "this process" {
+					got := soon(t, one, "the reader")
+					require.NoError(t, got.err)
+					assert.Equal(t, 2, got.v)
+				}
+				assert.Equal(t, map[string]int{"0": 1, "1": 2, "2": 1}, must(c.GetMany(t.Context(), numbers(3))))
+				assert.Equal(t, []string{"1"}, refused)
+				assert.EqualValues(t, 1, c.Stats().RefusedFills)
+			})
+		})
+	}
+}
+
+// A tag of the batch gets a new token between its capture and the commits: what is
+// stored is invalid, and those who joined after that load again.
+func TestATagThatIsInvalidatedDuringABatchLoad(t *testing.T) {
+	for _, where := range []string{"this process", "another process"} {
+		t.Run(where, func(t *testing.T) {
+			eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+				c := newCache[int](t, rdb)
+				writer := c
+				if where != "this process" {
+					writer = newCache[int](t, rdb)
+				}
+				tagged := cache.Tagged("all")
+				w := gatedWarehouse()
+				many := start(func() (map[string]int, error) {
+					return c.GetOrLoadMany(t.Context(), numbers(3), w.load, tagged)
+				})
+				soon(t, w.entered, "the load")
+				require.NoError(t, writer.InvalidateTags(t.Context(), "all"))
+				after := newWarehouse()
+				late := start(func() (map[string]int, error) {
+					return c.GetOrLoadMany(t.Context(), numbers(3), func(ctx context.Context, keys []string) (map[string]int, error) {
+						_, err := after.load(ctx, keys)
+						return map[string]int{"0": 10, "1": 11, "2": 12}, err
+					}, tagged)
+				})
+				if where != "this process" {
+					eventually(t, waiting(c, 6), "the later batch to join")
+				}
+				close(w.release)
+				got := soon(t, many, "the batch")
+				require.NoError(t, got.err)
+				assert.Equal(t, numbered(numbers(3)...), got.v)
+				got = soon(t, late, "the later batch")
+				require.NoError(t, got.err)
+				assert.Equal(t, map[string]int{"0": 10, "1": 11, "2": 12}, got.v)
+				assert.Equal(t, map[string]int{"0": 1, "1": 1, "2": 1}, after.times())
+			})
+		})
+	}
+}
+
+// Tags that a call names travel with its look-up; those that only the entries name
+// cost one trip more, for all keys together.
+func TestTagsOfABatchCostAtMostOneTripMore(t *testing.T) {
+	p := redistest.NewProxy(t, cachetest.Redis(t).Addr())
+	c := newCache[int](t, clientThrough(t, p))
+	for i := range 10 {
+		keys := numbers(100)[10*i : 10*i+10]
+		_, err := c.GetOrLoadMany(t.Context(), keys, newWarehouse().load, cache.Tagged("all", fmt.Sprint("tag ", i)))
+		require.NoError(t, err)
+	}
+	for _, test := range []struct {
+		name  string
+		tags  []string
+		trips int64
+	}{
+		{"none is named", nil, 2},
+		{"some are named", []string{"all"}, 2},
+		{"all of the keys' tags are named", []string{"all", "tag 0"}, 1},
+	} {
+		p.Reset()
+		keys := numbers(100)
+		if test.trips == 1 {
+			keys = keys[:10]
+		}
+		w := newWarehouse()
+		got, err := c.GetOrLoadMany(t.Context(), keys, w.load, cache.Tagged(test.tags...))
+		require.NoError(t, err)
+		assert.Len(t, got, len(keys), test.name)
+		assert.Empty(t, w.calls(), test.name)
+		assert.Equal(t, test.trips, p.Exchanges(), test.name)
+	}
+	require.NoError(t, c.InvalidateTags(t.Context(), "tag 3"))
+	assert.Len(t, must(c.GetMany(t.Context(), numbers(100))), 90)
+	w := newWarehouse()
+	_, err := c.GetOrLoadMany(t.Context(), numbers(100), w.load, cache.Tagged("all"))
+	require.NoError(t, err)
+	assert.Len(t, w.times(), 10)
+	require.NoError(t, c.InvalidateTags(t.Context(), "tag 3"))
+	assert.Len(t, must(c.GetMany(t.Context(), numbers(100))), 90, "a fill keeps the tags of what it replaces")
+	require.NoError(t, c.InvalidateTags(t.Context(), "all"))
+	assert.Empty(t, must(c.GetMany(t.Context(), numbers(100))))
+}
+
+func TestSetManyStampsWhatItStores(t *testing.T) {
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := newCache[int](t, rdb)
+		require.NoError(t, c.SetMany(t.Context(), numbered("1", "2"), cache.Tagged("odd")))
+		require.NoError(t, c.SetMany(t.Context(), numbered("3", "4")))
+		require.NoError(t, c.SetMany(t.Context(), nil))
+		assert.Len(t, must(c.GetMany(t.Context(), numbers(9))), 4)
+		require.NoError(t, c.InvalidateTags(t.Context(), "odd"))
+		assert.Equal(t, numbered("3", "4"), must(c.GetMany(t.Context(), numbers(9))))
+	})
+}
+
+// SetMany overtakes a load of this process and of others, and leaves what is not
+// the cache's.
+func TestSetManyOvertakesLoads(t *testing.T) {
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c, other := newCache[int](t, rdb), newCache[int](t, rdb)
+		require.NoError(t, rdb.Set(t.Context(), "test:3", "not ours", 0).Err())
+		ours, theirs := gatedWarehouse(), gatedWarehouse()
+		first := loadMany(t.Context(), c, ours, "1")
+		second := loadMany(t.Context(), other, theirs, "2")
+		soon(t, ours.entered, "our load")
+		soon(t, theirs.entered, "their load")
+		require.NoError(t, c.SetMany(t.Context(), map[string]int{"1": 10, "2": 20, "3": 30}))
+		close(ours.release)
+		close(theirs.release)
+		require.NoError(t, soon(t, first, "our batch").err)
+		require.NoError(t, soon(t, second, "their batch").err)
+		assert.Equal(t, map[string]int{"1": 10, "2": 20}, must(c.GetMany(t.Context(), numbers(4))))
+		assert.EqualValues(t, 1, c.Stats().RefusedFills)
+		assert.EqualValues(t, 1, other.Stats().RefusedFills)
+		assert.Equal(t, "not ours", rdb.Get(t.Context(), "test:3").Val())
+	})
+}
+
+func TestSetManyOfMoreThanOneBatch(t *testing.T) {
+	p := redistest.NewProxy(t, cachetest.Redis(t).Addr())
+	c := newCache[int](t, clientThrough(t, p))
+	require.NoError(t, c.Set(t.Context(), "x", 1)) // teaches the script and the clear token
+	p.Reset()
+	require.NoError(t, c.SetMany(t.Context(), numbered(numbers(1000)...)))
+	assert.EqualValues(t, 1000, p.CommandsNamed("evalsha"))
+	assert.Equal(t, numbered(numbers(1000)...), must(c.GetMany(t.Context(), numbers(1000))))
+}
+
+// The counters of look-ups add up, whatever batches and calls find; and so does
+// what they return, to what the loader says.
+func TestStatsOfBatchesAddUp(t *testing.T) {
+	server := cachetest.Redis(t)
+	c := newCache[int](t, server, class(func(ttl *cache.TTL) { ttl.StaleWhileRevalidate, ttl.Absent = time.Minute, time.Minute }))
+	var lookups atomic.Int64
+	var callers sync.WaitGroup
+	for caller := range 8 {
+		callers.Go(func() {
+			r := rand.New(rand.NewPCG(1, uint64(caller)))
+			for range 30 {
+				keys := make([]string, r.IntN(40))
+				distinct := map[string]bool{}
+				for i := range keys {
+					keys[i] = strconv.Itoa(r.IntN(60) - 5) // below zero: there is none
+					distinct[keys[i]] = true
+				}
+				lookups.Add(int64(len(distinct)))
+				load := func(_ context.Context, keys []string) (map[string]int, error) {
+					values := numbered(keys...)
+					for _, key := range keys {
+						if key[0] == '-' {
+							delete(values, key)
+						}
+					}
+					return values, nil
+				}
+				switch r.IntN(6) {
+				case 0:
+					_, err := c.GetMany(t.Context(), keys)
+					assert.NoError(t, err)
+				case 1:
+					assert.NoError(t, c.Invalidate(t.Context(), keys...))
+					lookups.Add(-int64(len(distinct)))
+				case 2:
+					assert.NoError(t, c.Expire(t.Context(), keys...))
+					lookups.Add(-int64(len(distinct)))
+				default:
+					got, err := c.GetOrLoadMany(t.Context(), keys, load)
+					assert.NoError(t, err)
+					for key, v := range got {
+						assert.Equal(t, key, strconv.Itoa(v))
+					}
+					for key := range distinct {
+						_, ok := got[key]
+						assert.Equal(t, key[0] != '-', ok, key)
+					}
+				}
+			}
+		})
+	}
+	callers.Wait()
+	s := c.Stats()
+	assert.Equal(t, lookups.Load(), s.Hits+s.Stale+s.Absent+s.Misses)
+	for name, n := range map[string]int64{"hits": s.Hits, "stale": s.Stale, "absent": s.Absent, "misses": s.Misses, "coalesced": s.Coalesced} {
+		assert.Positive(t, n, name)
+	}
+	eventually(t, func() bool { return cache.Flights(c) == 0 }, "the refreshes to end")
+}
+
+func TestSpansOfBatches(t *testing.T) {
+	inTrace(t, nil, func(t *testing.T, c *traced) {
+		ctx := t.Context()
+		load := func(_ context.Context, keys []string) (map[string]string, error) {
+			return map[string]string{"a": secret, "b": secret}, errLoader
+		}
+		require.NoError(t, c.SetMany(ctx, map[string]string{"x": secret, "y": secret}))
+		put := c.spans.named(t, "cache.put")
+		assert.Equal(t, []string{"x", "y"}, attributes(&put)["cache.key"])
+		assert.Equal(t, 2*secretSize, attributes(&put)["cache.item_size"])
+		assert.EqualValues(t, 60, attributes(&put)["cache.ttl"])
+		for name, want := range c.peer(t) {
+			assert.Equal(t, want, attributes(&put)[name])
+		}
+		c.spans.memory.Reset()
+
+		_, err := c.GetOrLoadMany(ctx, []string{"a", "b", "c", "x"}, load)
+		require.Error(t, err)
+		assert.Equal(t, "cache.get(cache.load cache.put)", c.spans.tree())
+		get := c.spans.named(t, "cache.get")
+		assert.Equal(t, []string{"a", "b", "c", "x"}, attributes(&get)["cache.key"])
+		assert.Equal(t, false, attributes(&get)["cache.hit"])
+		assert.Equal(t, "Error", get.Status.Code.String())
+		put = c.spans.named(t, "cache.put")
+		assert.Equal(t, []string{"a", "b"}, attributes(&put)["cache.key"])
+		c.spans.memory.Reset()
+
+		_, err = c.GetMany(ctx, []string{"a", "b", "x"})
+		require.NoError(t, err)
+		get = c.spans.named(t, "cache.get")
+		assert.Equal(t, true, attributes(&get)["cache.hit"])
+		assert.Equal(t, 3*secretSize, attributes(&get)["cache.item_size"])
+		assert.NotContains(t, everything(c.spans), secret)
+	})
+}
+
+func TestALoadEventOfABatchNamesItsKeys(t *testing.T) {
+	var events []cache.LoadEvent
+	c := newCache[int](t, cachetest.Redis(t), cache.WithHooks(cache.Hooks{Load: func(e cache.LoadEvent) { events = append(events, e) }}))
+	for _, n := range []int{3, 4} { // of the second only one key is missing
+		_, err := c.GetOrLoadMany(t.Context(), numbers(n), newWarehouse().load)
+		require.NoError(t, err)
+	}
+	require.Len(t, events, 2)
+	assert.Empty(t, events[0].Key)
+	assert.Equal(t, numbers(3), slices.Sorted(slices.Values(events[0].Keys)))
+	assert.Equal(t, "3", events[1].Key)
+}
