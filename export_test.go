@@ -37,3 +37,10 @@ func Attending[T any](c *Cache[T]) (n int) {
 	}
 	return n
 }
+
+// LimitPending makes c's queue hold n invalidations. Call it before any is queued.
+func LimitPending[T any](c *Cache[T], n int) {
+	c.pending.mu.Lock()
+	defer c.pending.mu.Unlock()
+	c.pending.limit = n
+}
