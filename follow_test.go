@@ -211,7 +211,7 @@ func TestAChangeLandsWhenARealRedisIsBack(t *testing.T) {
 			c, err := cache.New(tunedClient(t, server), "test", cache.Aside[int]())
 			require.NoError(t, err)
 			t.Cleanup(func() { assert.NoError(t, c.Shutdown(context.Background())) }) // its own queue may have more to do
-			other := newCache[int](t, server.Client(t)) // a process that knows of nothing
+			other := newCache[int](t, server.Client(t))                               // a process that knows of nothing
 			require.NoError(t, c.Set(t.Context(), "a", 1))
 			way.down(server)
 
