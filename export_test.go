@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/larder-go/cache/internal/near"
@@ -52,8 +51,3 @@ func L1Epoch[T any](c *Cache[T], key string) any { return c.near.space.Epoch(key
 
 // L1Stats is how full the memory is.
 func L1Stats(l *L1) near.Stats { return l.memory.Stats() }
-
-func DebugL1[T any](c *Cache[T]) string {
-	tok, ok := c.clear.current()
-	return fmt.Sprint(tok, ok, c.near.member.Up(), monotonic()-c.near.l1.bus.Proven(), c.clear.asking.Load())
-}
