@@ -34,7 +34,7 @@ func TestInvalidateTagsWhileRedisIsDown(t *testing.T) {
 		}
 		p := newTap(rdb)
 		p.set(func(cmds []redis.Cmder) error {
-			if names(cmds, "evalsha", tokenKey(t, "x")) || names(cmds, "evalsha", tokenKey(t, "y")) {
+			if mentions(cmds, "evalsha", tokenKey(t, "x")) || mentions(cmds, "evalsha", tokenKey(t, "y")) {
 				return redis.ErrPoolTimeout
 			}
 			return nil
@@ -134,7 +134,7 @@ func TestInvalidateAllThatCannotReadTheTokenAgain(t *testing.T) {
 		c, other := twoFilled(t, rdb)
 		p := newTap(rdb)
 		p.set(func(cmds []redis.Cmder) error {
-			if names(cmds, "get", clearTokenKey) {
+			if mentions(cmds, "get", clearTokenKey) {
 				return redis.ErrPoolTimeout
 			}
 			return nil

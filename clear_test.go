@@ -16,15 +16,15 @@ import (
 	"github.com/larder-go/cache"
 )
 
-// counted counts what a client sends: exchanges, and commands on one key.
-type counted struct{ exchanges, onKey atomic.Int64 }
+// traffic counts what a client sends: exchanges, and commands on one key.
+type traffic struct{ exchanges, onKey atomic.Int64 }
 
-func count(p *tap, key string) *counted {
-	var n counted
+func count(p *tap, key string) *traffic {
+	var n traffic
 	p.set(func(cmds []redis.Cmder) error {
 		n.exchanges.Add(1)
 		for _, cmd := range cmds {
-			if names([]redis.Cmder{cmd}, "get", key) || names([]redis.Cmder{cmd}, "evalsha", key) {
+			if mentions([]redis.Cmder{cmd}, "get", key) || mentions([]redis.Cmder{cmd}, "evalsha", key) {
 				n.onKey.Add(1)
 			}
 		}

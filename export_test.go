@@ -1,6 +1,10 @@
 package cache
 
-import "time"
+import (
+	"time"
+
+	"github.com/larder-go/cache/internal/near"
+)
 
 // Patient gives Redis operations so long that a busy machine cannot make them
 // time out. What is about budgets does without it.
@@ -44,3 +48,13 @@ func LimitPending[T any](c *Cache[T], n int) {
 	defer c.pending.mu.Unlock()
 	c.pending.limit = n
 }
+
+// HearsL1 reports whether the L1 of c has heard what c publishes, on the connection
+// that it has now, and keeps values.
+func HearsL1[T any](c *Cache[T]) bool { return c.near.heeds.Load() && c.near.member.Up() }
+
+// L1Epoch is a number that changes with each drop that may concern the key.
+func L1Epoch[T any](c *Cache[T], key string) any { return c.near.space.Epoch(key) }
+
+// L1Stats is how full the memory is.
+func L1Stats(l *L1) near.Stats { return l.memory.Stats() }

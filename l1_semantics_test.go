@@ -1,0 +1,411 @@
+package cache_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/redistest"
+)
+
+func TestEveryLookUpUsesTheL1(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s := newStation(t, redistest.Single(t), cache.L1Options{TTL: time.Minute})
+	c := hearing[int](t, s, class(func(ttl *cache.TTL) { ttl.Absent = time.Minute }))
+	keys := numbers(300)
+	through := c.ReadThrough(parseOne)
+	var calls, asked atomic.Int64
+	want := map[string]int{}
+	for i, key := range keys {
+		want[key] = i
+	}
+	for name, look := range map[string]func() error{
+		"GetOrLoad":       func() error { _, err := c.GetOrLoad(ctx, "7", parseOne); return err },
+		"Get":             func() error { _, err := c.Get(ctx, "7"); return err },
+		"ReadThrough.Get": func() error { _, err := through.Get(ctx, "7"); return err },
+		"GetOrLoadMany": func() error {
+			got, err := c.GetOrLoadMany(ctx, append(keys, "none"), parsing(&calls, &asked))
+			assert.Equal(t, want, got)
+			return err
+		},
+		"GetMany": func() error {
+			got, err := c.GetMany(ctx, append(keys, "none"))
+			assert.Subset(t, want, got)
+			return err
+		},
+		"ReadThrough.GetMany": func() error {
+			got, err := through.GetMany(ctx, append(keys, "none"))
+			assert.Equal(t, want, got)
+			return err
+		},
+		"an absence": func() error {
+			_, err := c.GetOrLoad(ctx, "none", parseOne)
+			if errors.Is(err, cache.ErrNotFound) {
+				return nil
+			}
+			return errors.Join(err, errors.New("is there"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := c.GetOrLoadMany(ctx, append(keys, "none"), parsing(&calls, &asked))
+			require.NoError(t, err)
+			s.locally(t, look)
+		})
+	}
+	got := c.Stats()
+	assert.Positive(t, got.HitsL1)
+	assert.LessOrEqual(t, got.HitsL1, got.Hits)
+	assert.Positive(t, got.Absent)
+}
+
+// parseOne is the loader of numbers.
+func parseOne(_ context.Context, key string) (int, error) {
+	n, err := strconv.Atoi(key)
+	if err != nil {
+		return 0, cache.ErrNotFound
+	}
+	return n, nil
+}
+
+// A batch of which some are in the L1 asks Redis for the others alone.
+func TestABatchAsksForWhatTheL1DoesNotHave(t *testing.T) {
+	t.Parallel()
+	s := newStation(t, redistest.Single(t), cache.L1Options{TTL: time.Minute})
+	c := hearing[int](t, s)
+	other := newCache[int](t, s.server.Client(t))
+	near, far := numbers(100)[:50], numbers(100)[50:]
+	var calls, asked atomic.Int64
+	_, err := other.GetOrLoadMany(t.Context(), numbers(100), parsing(&calls, &asked))
+	require.NoError(t, err)
+	s.locally(t, func() error { _, err := c.GetMany(t.Context(), near); return err })
+	before := s.link.CommandsNamed("get")
+	got, err := c.GetOrLoadMany(t.Context(), slices.Concat(near, far), parsing(&calls, &asked))
+	require.NoError(t, err)
+	assert.Len(t, got, 100)
+	assert.LessOrEqual(t, s.link.CommandsNamed("get")-before, int64(len(far)+1), "and the clear token perhaps")
+	assert.EqualValues(t, 1, calls.Load())
+}
+
+// The L1 keeps a value for as long as it is fresh, whoever loaded it and whenever:
+// the age counts from the start of the load.
+func TestNoHitOutlivesItsEntry(t *testing.T) {
+	t.Parallel()
+	const fresh = 700 * time.Millisecond
+	s := newStation(t, redistest.Single(t), cache.L1Options{TTL: time.Minute})
+	ttl := class(func(ttl *cache.TTL) { ttl.Fresh = fresh })
+	c := hearing[int64](t, s, ttl, cache.WithXFetch(0))
+	other := newCache[int64](t, s.server.Client(t), ttl, cache.WithXFetch(0))
+	began := time.Now()
+	since := func(context.Context, string) (int64, error) { return int64(time.Since(began)), nil }
+	var oldest time.Duration
+	for time.Since(began) < 4*fresh {
+		_, err := other.GetOrLoad(t.Context(), "k", since)
+		require.NoError(t, err)
+		asked := time.Since(began)
+		loaded, err := c.GetOrLoad(t.Context(), "k", since)
+		require.NoError(t, err)
+		oldest = max(oldest, asked-time.Duration(loaded))
+	}
+	t.Logf("the oldest value was %v old, of %v; %d hits in the L1", oldest, fresh, c.Stats().HitsL1)
+	assert.LessOrEqual(t, oldest, fresh+2*time.Millisecond, "Redis counts milliseconds")
+	assert.Positive(t, c.Stats().HitsL1)
+}
+
+func TestOnlyFreshValuesAreKept(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s := newStation(t, redistest.Single(t), cache.L1Options{TTL: time.Minute})
+	stale := class(func(ttl *cache.TTL) { ttl.Fresh, ttl.StaleWhileRevalidate = 50*time.Millisecond, time.Hour })
+	c := hearing[int](t, s, stale, cache.WithXFetch(0))
+	_, err := c.GetOrLoad(ctx, "k", value(1))
+	require.NoError(t, err)
+	eventually(t, func() bool { _, err := c.Get(ctx, "k"); return errors.Is(err, cache.ErrMiss) }, "the entry to be stale")
+	load := newGated(func() int { return 2 })
+	t.Cleanup(func() { close(load.release) })
+	near, before := c.Stats().HitsL1, s.link.Exchanges()
+	for range 50 {
+		got, err := c.GetOrLoad(ctx, "k", load.load)
+		require.NoError(t, err)
+		require.Equal(t, 1, got)
+	}
+	assert.Equal(t, near, c.Stats().HitsL1)
+	assert.GreaterOrEqual(t, s.link.Exchanges()-before, int64(50))
+	assert.EqualValues(t, 50, c.Stats().Stale)
+}
+
+// With replica reads allowed it is not known what a read is worth.
+func TestReadsFromReplicasAreNotKept(t *testing.T) {
+	t.Parallel()
+	s := newStation(t, redistest.Single(t), cache.L1Options{TTL: time.Minute})
+	_, err := newCache[int](t, s.server.Client(t)).GetOrLoad(t.Context(), "k", value(1))
+	require.NoError(t, err)
+	c := hearing[int](t, s, cache.AllowReplicaReads())
+	for range 50 {
+		_, err := c.GetOrLoad(t.Context(), "k", mustNotLoad[int](t))
+		require.NoError(t, err)
+	}
+	assert.Zero(t, c.Stats().HitsL1)
+}
+
+// A look-up that failed has no value, though the record that it read may be fresh:
+// the next caller must not get the zero value from the L1.
+func TestAFailedLookUpKeepsNothing(t *testing.T) {
+	t.Parallel()
+	t.Run("its context ends while a tag's token is read", func(t *testing.T) {
+		s := newStation(t, redistest.Single(t), cache.L1Options{TTL: time.Minute})
+		c := brisk[int](t, s)
+		_, err := newCache[int](t, s.server.Client(t)).GetOrLoad(t.Context(), "k", value(1), cache.Tagged("tag"))
+		require.NoError(t, err)
+		_, err = c.GetOrLoad(t.Context(), "other", value(1)) // the clear token and the meta record are known
+		require.NoError(t, err)
+		tokens := s.link.HoldRequest(func(args [][]byte) bool {
+			return bytes.EqualFold(args[0], []byte("get")) && bytes.HasPrefix(args[1], []byte("test!t")) ||
+				bytes.EqualFold(args[0], []byte("mget"))
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		got := start(func() (int, error) { return c.GetOrLoad(ctx, "k", mustNotLoad[int](t)) })
+		soon(t, tokens.Reached(), "the read of the token")
+		cancel()
+		require.ErrorIs(t, soon(t, got, "the caller to leave").err, context.Canceled)
+		tokens.Release()
+		for range 20 {
+			v, err := c.GetOrLoad(t.Context(), "k", value(1))
+			require.NoError(t, err)
+			require.Equal(t, 1, v)
+		}
+	})
+	t.Run("the caches of the name disagree", func(t *testing.T) {
+		s := newStation(t, redistest.Single(t), cache.L1Options{TTL: time.Minute})
+		c := hearing[int](t, s)
+		_, err := newCache[int](t, s.server.Client(t)).GetOrLoad(t.Context(), "k", value(1))
+		require.NoError(t, err)
+		require.NoError(t, s.rdb.Set(t.Context(), "test!m", "K1 writebehind 16", 0).Err())
+		for range 20 {
+			_, err := c.GetOrLoad(t.Context(), "k", mustNotLoad[int](t))
+			require.Error(t, err)
+		}
+	})
+}
+
+// XFetch is drawn for hits in the L1 too: the entry is refreshed in the background
+// before it expires, though no look-up reaches Redis.
+func TestHitsInTheL1RefreshEarly(t *testing.T) {
+	t.Parallel()
+	s := newStation(t, redistest.Single(t), cache.L1Options{TTL: time.Minute})
+	c := hearing[int](t, s, class(func(ttl *cache.TTL) { ttl.Fresh = time.Second }), cache.WithXFetch(3))
+	load := func(ctx context.Context, _ string) (int, error) { return 1, pace(ctx, 30*time.Millisecond) }
+	for end := time.Now().Add(forever); c.Stats().Refreshes == 0; {
+		require.True(t, time.Now().Before(end), "never refreshed: %+v", c.Stats())
+		_, err := c.GetOrLoad(t.Context(), "k", load)
+		require.NoError(t, err)
+	}
+	assert.Positive(t, c.Stats().HitsL1)
+}
+
+// Who was elected looks into Redis first: if somebody refreshed the entry meanwhile,
+// and his message is late, it is not loaded again.
+func TestWhoIsElectedDoesNotRefreshWhatWasRefreshed(t *testing.T) {
+	t.Parallel()
+	s := newStation(t, redistest.Single(t), cache.L1Options{TTL: time.Minute})
+	ttl := class(func(ttl *cache.TTL) { ttl.Fresh = time.Second })
+	c := hearing[int](t, s, ttl, cache.WithXFetch(1000)) // elected as soon as half of the time is over
+	other := newCache[int](t, s.server.Client(t), ttl, cache.WithXFetch(0))
+	slowly := func(ctx context.Context, _ string) (int, error) { return 1, pace(ctx, 30*time.Millisecond) }
+	_, err := other.GetOrLoad(t.Context(), "k", slowly)
+	require.NoError(t, err)
+	s.locally(t, func() error { _, err := c.GetOrLoad(t.Context(), "k", slowly); return err })
+	loads := c.Stats().Loads
+	s.ear.Delay(400 * time.Millisecond)
+	require.NoError(t, other.Invalidate(t.Context(), "k"))
+	_, err = other.GetOrLoad(t.Context(), "k", slowly)
+	require.NoError(t, err)
+	for end := time.Now().Add(350 * time.Millisecond); time.Now().Before(end); {
+		_, err := c.GetOrLoad(t.Context(), "k", slowly)
+		require.NoError(t, err)
+	}
+	if c.Stats().HitsL1 > 0 {
+		t.Logf("%+v", c.Stats())
+	}
+	assert.LessOrEqual(t, c.Stats().Loads-loads, int64(1))
+}
+
+func TestClonesAreTheCallersOwn(t *testing.T) {
+	t.Parallel()
+	server := redistest.Single(t)
+	for name, tt := range map[string]struct {
+		clone func(any) any
+		near  bool
+	}{
+		"copied":                       {func(v any) any { return maps.Clone(v.(map[string]int)) }, true},
+		"a Clone of another type":      {func(any) any { return 1 }, false},
+		"a Clone that returns nothing": {func(any) any { return nil }, false},
+		"a Clone that panics":          {func(any) any { panic("boom") }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStation(t, server, cache.L1Options{TTL: time.Minute, Clone: tt.clone})
+			c := hearing[map[string]int](t, s)
+			load := func(context.Context, string) (map[string]int, error) { return map[string]int{"a": 1}, nil }
+			for range 50 {
+				got, err := c.GetOrLoad(t.Context(), "k", load)
+				require.NoError(t, err)
+				require.Equal(t, map[string]int{"a": 1}, got)
+				got["a"], got["b"] = 2, 2
+			}
+			assert.Equal(t, tt.near, c.Stats().HitsL1 > 0)
+		})
+	}
+}
+
+// Caches of different types share an L1, and its budget.
+func TestCachesShareTheBudget(t *testing.T) {
+	t.Parallel()
+	const budget = 64 << 10
+	s := newStation(t, redistest.Single(t), cache.L1Options{TTL: time.Minute, MaxBytes: budget})
+	of := hearing[int](t, s)
+	texts, err := cache.New(s.rdb, "texts", cache.Aside[string](), cache.Patient(), cache.WithL1(s.l1))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, texts.Close()) })
+	inUse(t, texts)
+	twin := hearing[int](t, s) // the same name and type again
+	ctx := t.Context()
+	s.locally(t, func() error { _, err := of.GetOrLoad(ctx, "k", value(1)); return err })
+	s.locally(t, func() error { _, err := texts.GetOrLoad(ctx, "k", value("one")); return err })
+	s.locally(t, func() error { _, err := twin.GetOrLoad(ctx, "k", value(2)); return err })
+	number, err := of.GetOrLoad(ctx, "k", value(3))
+	require.NoError(t, err)
+	text, err := texts.GetOrLoad(ctx, "k", value("two"))
+	require.NoError(t, err)
+	assert.Equal(t, []any{1, "one"}, []any{number, text})
+
+	require.NoError(t, twin.Invalidate(ctx, "k"))
+	eventually(t, func() bool { got, err := of.GetOrLoad(ctx, "k", value(4)); return err == nil && got == 4 }, "the twin's message")
+	text, err = texts.GetOrLoad(ctx, "k", mustNotLoad[string](t))
+	require.NoError(t, err)
+	assert.Equal(t, "one", text)
+
+	for _, key := range numbers(1000) {
+		_, err := of.GetOrLoad(ctx, key, value(1))
+		require.NoError(t, err)
+		_, err = of.Get(ctx, key) // what a load has stored its own message may drop
+		require.NoError(t, err)
+		_, err = texts.GetOrLoad(ctx, key, value(key))
+		require.NoError(t, err)
+		_, err = texts.Get(ctx, key)
+		require.NoError(t, err)
+	}
+	eventually(t, func() bool { return cache.L1Stats(s.l1).Bytes <= budget }, "the budget to be respected")
+	assert.Positive(t, cache.L1Stats(s.l1).Evictions)
+	assert.Positive(t, cache.L1Stats(s.l1).Entries)
+}
+
+// logged is what was logged.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// A cache on another Redis than its L1 would never be told of a change.
+func TestACacheOnAnotherRedisDoesWithoutItsL1(t *testing.T) {
+	t.Parallel()
+	l := newL1(t, redistest.Single(t).Client(t), cache.L1Options{TTL: time.Minute})
+	var log logged
+	c := newCache[int](t, redistest.Single(t).Client(t), cache.WithL1(l), cache.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	eventually(t, func() bool {
+		_, err := c.GetOrLoad(t.Context(), "k", value(1))
+		require.NoError(t, err)
+		return bytes.Contains([]byte(log.String()), []byte("same Redis"))
+	}, "the warning")
+	assert.Zero(t, c.Stats().HitsL1)
+	assert.Zero(t, cache.L1Stats(l).Entries)
+}
+
+func TestNewL1ReportsBadArguments(t *testing.T) {
+	rdb := cachetest.Redis(t)
+	for name, tt := range map[string]struct {
+		make func() (*cache.L1, error)
+		want []string
+	}{
+		"no client": {func() (*cache.L1, error) { return cache.NewL1(nil, cache.L1Options{}) }, []string{"client: is nil"}},
+		"all at once": {
+			func() (*cache.L1, error) { return cache.NewL1(rdb, cache.L1Options{MaxBytes: -1, TTL: -1}) },
+			[]string{"MaxBytes: -1 is negative", "TTL: -1ns is negative"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := tt.make()
+			assert.Nil(t, l)
+			var own *cache.OpError
+			require.ErrorAs(t, err, &own)
+			for _, want := range tt.want {
+				assert.ErrorContains(t, err, want)
+			}
+		})
+	}
+	_, err := cache.New(rdb, "test", cache.Aside[int](), cache.WithL1(nil))
+	assert.ErrorContains(t, err, "the L1 is nil")
+}
+
+// While hits are served the clear token is renewed by the L1's own loop, and nobody
+// else reads anything.
+func TestAnIdleRedisIsAskedForTheClearTokenOnly(t *testing.T) {
+	t.Parallel()
+	s := newStation(t, redistest.Single(t), cache.L1Options{TTL: time.Minute})
+	c := hearing[int](t, s)
+	s.locally(t, func() error { _, err := c.GetOrLoad(t.Context(), "k", value(1)); return err })
+	near, commands, began := c.Stats().HitsL1, s.link.Commands(), time.Now()
+	n := hits(t, 2*time.Second, 1, func() (int, error) { return c.GetOrLoad(t.Context(), "k", value(2)) })
+	took := time.Since(began)
+	commands = s.link.Commands() - commands
+	t.Logf("%d hits in %v, %d commands", n, took, commands)
+	assert.LessOrEqual(t, float64(commands), 3*took.Seconds()+3)
+	assert.Greater(t, c.Stats().HitsL1-near, int64(1000))
+}
+
+// After InvalidateAll of another process nothing older is served for longer than its
+// clear token is held, also where the messages are late.
+func TestTheClearTokenEndsHitsWithinASecond(t *testing.T) {
+	t.Parallel()
+	s := newStation(t, redistest.Single(t), cache.L1Options{TTL: time.Minute})
+	c := hearing[int64](t, s)
+	other := newCache[int64](t, s.server.Client(t))
+	var row atomic.Int64
+	load := func(context.Context, string) (int64, error) { return row.Load(), nil }
+	s.locally(t, func() error { _, err := c.GetOrLoad(t.Context(), "k", load); return err })
+	s.ear.SwallowReplies() // the last PING that was answered keeps the L1 in use for 2 s
+	row.Store(1)
+	began := time.Now()
+	cleared := start(func() (int, error) { return 0, other.InvalidateAll(t.Context()) })
+	n := hits(t, forever, 0, func() (int64, error) { return c.GetOrLoad(t.Context(), "k", load) })
+	t.Logf("%d hits in %v", n, time.Since(began))
+	require.NoError(t, soon(t, cleared, "InvalidateAll").err)
+	got, err := c.GetOrLoad(t.Context(), "k", load)
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, got)
+	assert.Positive(t, n)
+}
