@@ -41,11 +41,11 @@ type scenario interface {
 }
 
 // names are the scenarios in the order in which they are run.
-var names = []string{"history", "tags", "eviction", "coldkey", "herd", "hotkey", "storm", "behind"}
+var names = []string{"history", "tags", "eviction", "coldkey", "herd", "hotkey", "storm", "behind", "chaos"}
 
 // scenarios are the long forms: history, tags, eviction and behind take length for each
 // mode of the library, hot key and storm a sixth of it for each mode.
-func scenarios(length time.Duration) map[string]scenario {
+func scenarios(length time.Duration, seed uint64) map[string]scenario {
 	const seconds = 3
 	part := max(length/6, seconds*time.Second)
 	return map[string]scenario{
@@ -57,7 +57,13 @@ func scenarios(length time.Duration) map[string]scenario {
 		"hotkey":   hotKeyRun{length: part, strict: true},
 		"storm":    stormRun{length: part, readers: 250, strict: true},
 		"behind":   behindRun{length: length, keys: 200, workers: 3, every: 300 * time.Millisecond},
+		"chaos":    chaosRun{length: length, seed: seed, calm: chaosCalm(length), worst: 2 * time.Second},
 	}
+}
+
+// chaosCalm is the least time between two faults: what a long run can spare.
+func chaosCalm(length time.Duration) time.Duration {
+	return min(max(length/10, 2*time.Second), 4*time.Second)
 }
 
 // coldKey is one load for 8 processes of 128 callers.
@@ -105,9 +111,10 @@ func main() {
 	name := flag.String("scenario", "all", strings.Join(names, ", ")+" or all")
 	length := flag.Duration("for", time.Minute, "how long each history runs")
 	topology := flag.String("topology", "all", "single, cluster or all")
+	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "chaos: decides which fault comes when")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	missed, err := runAll(ctx, os.Stdout, chosen(*name, names), chosen(*topology, []string{single, cluster}), *length)
+	missed, err := runAll(ctx, os.Stdout, chosen(*name, names), chosen(*topology, []string{single, cluster}), *length, *seed)
 	stop()
 	switch {
 	case err != nil:
@@ -147,10 +154,10 @@ func try(out io.Writer, run func() (*table, error)) (t *table, err error) {
 
 // runAll runs scenarios, prints their tables, and returns how many pass figures
 // they missed. One that could not be run ends it.
-func runAll(ctx context.Context, out io.Writer, names, topologies []string, length time.Duration) (missed int, err error) {
+func runAll(ctx context.Context, out io.Writer, names, topologies []string, length time.Duration, seed uint64) (missed int, err error) {
 	for _, topology := range topologies {
 		for _, name := range names {
-			s, ok := scenarios(length)[name]
+			s, ok := scenarios(length, seed)[name]
 			if !ok || !slices.Contains([]string{single, cluster}, topology) {
 				return missed, fmt.Errorf("no such scenario or topology: %s, %s", name, topology)
 			}

@@ -138,12 +138,12 @@ func TestStageEndsWhatItStartedWhateverHappens(t *testing.T) {
 
 func TestUnknownScenariosAndTopologiesAreErrors(t *testing.T) {
 	for _, name := range []string{"histroy", ""} {
-		_, err := runAll(t.Context(), io.Discard, []string{name}, []string{single}, time.Second)
+		_, err := runAll(t.Context(), io.Discard, []string{name}, []string{single}, time.Second, 1)
 		assert.ErrorContains(t, err, "no such scenario")
 	}
-	_, err := runAll(t.Context(), io.Discard, []string{"herd"}, []string{"ring"}, time.Second)
+	_, err := runAll(t.Context(), io.Discard, []string{"herd"}, []string{"ring"}, time.Second, 1)
 	assert.ErrorContains(t, err, "ring")
-	assert.ElementsMatch(t, names, keys(scenarios(time.Minute)), "-scenario all runs every one of them")
+	assert.ElementsMatch(t, names, keys(scenarios(time.Minute, 1)), "-scenario all runs every one of them")
 }
 
 func keys(m map[string]scenario) (all []string) {

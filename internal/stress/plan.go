@@ -22,11 +22,13 @@ type plan struct {
 	LoadMax  time.Duration // to this long
 	Fresh    time.Duration // TTL of entries
 	Pause    time.Duration // readers of a storm: longest pause between two calls
-	Write    time.Duration // history: longest pause of a writer; storm: between invalidations
-	Rate     int           // hot key: requests per second and worker
+	Write    time.Duration // history: longest pause of a writer; storm, chaos: between two writes
+	Rate     int           // hot key, chaos: requests per second and worker
 	SlowFrom time.Duration // calls that take this long are counted as slow
 	Trace    bool          // report the loads one by one
 	Filler   int           // bytes of each value that is written to provoke evictions; 0: none
+	Limit    int           // chaos: the load limit of each process
+	Confirm  bool          // chaos: invalidations are confirmed by a replica
 }
 
 // keys is the number of keys that the run is about.
@@ -54,6 +56,7 @@ type report struct {
 	First, Last time.Time // of a herd: the first call and the last return
 	Calls       histogram // how long gets took
 	Spans       []span    `json:",omitempty"` // the loads, if plan.Trace
+	Ordeal      ordeal    // of chaos
 }
 
 // span is one load.
@@ -91,6 +94,7 @@ func (r *report) merge(other *report) {
 	}
 	r.Calls.merge(other.Calls)
 	r.Spans = append(r.Spans, other.Spans...)
+	r.Ordeal.merge(&other.Ordeal)
 }
 
 // stalePart is the part of the gets that were stale.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -21,6 +22,8 @@ const (
 	lockOnly = "lock-only"      // the same under a SET NX lock
 	ours     = "this library"   // GetOrLoad; Invalidate after a write
 	updating = "same, Update()" // GetOrLoad; writes inside Update
+	mixed    = "both writes"    // GetOrLoad; Update and Invalidate in turn
+	failOpen = "naive, loading" // naive, but loads also when Redis does not answer
 )
 
 // subject is a way of caching versions.
@@ -55,17 +58,34 @@ func newSubject(p *plan, client redis.UniversalClient, load loader) (subject, er
 		return newByTag(p, client, load)
 	case lockOnly:
 		return locked{raw}, nil
-	case ours, updating:
-		// Without jitter, so that a period of the hot key is as long as it says.
-		class := &cache.TTL{Fresh: p.Fresh, Jitter: -1}
-		c, err := cache.New(client, p.Name, cache.Aside[int64](), cache.Expires(class))
-		if err != nil {
-			return nil, err
-		}
-		bound := c.ReadThrough(cache.Loader[int64](load))
-		return library{cache: c, bound: bound, guarded: p.Mode == updating}, nil
+	case failOpen:
+		return opened{raw}, nil
+	case ours, updating, mixed:
+		return newLibrary(p, client, load)
 	}
 	return nil, fmt.Errorf("no such mode: %q", p.Mode)
+}
+
+func newLibrary(p *plan, client redis.UniversalClient, load loader) (subject, error) {
+	// Without jitter, so that a period of the hot key is as long as it says.
+	class := &cache.TTL{Fresh: p.Fresh, Jitter: -1}
+	options := cache.Options{cache.Expires(class)}
+	if p.Limit > 0 {
+		options = append(options, cache.WithLoadLimit(p.Limit))
+	}
+	if p.Confirm {
+		options = append(options, cache.WithReplicaWait(1, 100*time.Millisecond))
+	}
+	c, err := cache.New(client, p.Name, cache.Aside[int64](), options)
+	if err != nil {
+		return nil, err
+	}
+	guarded := map[string]func() bool{
+		ours:     func() bool { return false },
+		updating: func() bool { return true },
+		mixed:    func() bool { return rand.IntN(2) == 0 },
+	}[p.Mode]
+	return library{cache: c, bound: c.ReadThrough(cache.Loader[int64](load)), guarded: guarded}, nil
 }
 
 // aside is the naive control: nothing orders a SET against a DEL.
@@ -99,6 +119,20 @@ func (a aside) fill(ctx context.Context, key string) (int64, error) {
 func (a aside) change(ctx context.Context, key string, write func()) error {
 	write()
 	return a.client.Del(ctx, a.prefix+key).Err()
+}
+
+// opened is the naive control that loads when Redis does not answer in time.
+type opened struct{ aside }
+
+func (o opened) get(ctx context.Context, key string) (int64, error) {
+	v, err := o.client.Get(ctx, o.prefix+key).Int64()
+	if err == nil {
+		return v, nil
+	}
+	if v, err = o.load(ctx, key); err == nil {
+		_ = o.client.Set(ctx, o.prefix+key, strconv.FormatInt(v, 10), o.fresh).Err()
+	}
+	return v, err
 }
 
 func (a aside) unanswered() int64 { return 0 }
@@ -143,13 +177,13 @@ func (l locked) get(ctx context.Context, key string) (int64, error) {
 type library struct {
 	cache   *cache.Cache[int64]
 	bound   *cache.ReadThrough[int64]
-	guarded bool
+	guarded func() bool // the next write is one of Update
 }
 
 func (l library) get(ctx context.Context, key string) (int64, error) { return l.bound.Get(ctx, key) }
 
 func (l library) change(ctx context.Context, key string, write func()) error {
-	if l.guarded {
+	if l.guarded() {
 		return l.cache.Update(ctx, key, func(context.Context) error { write(); return nil })
 	}
 	write()

@@ -22,22 +22,35 @@ type target struct {
 	topology string
 	addrs    []string // primaries first
 	admin    redis.UniversalClient
+	tb       testing.TB
+	server   *redistest.Server  // of a single one
+	nodes    *redistest.Cluster // of a cluster
 }
 
 // deploy starts the servers of a topology. They end with t.
 func deploy(t testing.TB, topology string, opts ...redistest.Option) target {
 	t.Helper()
-	to := target{topology: topology}
+	to := target{topology: topology, tb: t}
 	if topology == cluster {
-		to.addrs = redistest.StartCluster(t, opts...).Addrs()
+		to.nodes = redistest.StartCluster(t, opts...)
+		to.addrs = to.nodes.Addrs()
 	} else {
-		to.addrs = []string{redistest.Single(t, opts...).Addr()}
+		to.server = redistest.Single(t, opts...)
+		to.addrs = []string{to.server.Addr()}
 	}
 	// The workers' client gives up after 150 ms, which is no way to ask a server
 	// under stress how it is: this one has go-redis' timeouts.
 	to.admin = connect(clientOptions(to.addrs), topology == cluster)
 	t.Cleanup(func() { _ = to.admin.Close() })
 	return to
+}
+
+// servers are all processes of the target.
+func (to target) servers() []*redistest.Server {
+	if to.nodes != nil {
+		return to.nodes.Nodes()
+	}
+	return []*redistest.Server{to.server}
 }
 
 // each calls f with each primary.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,6 +29,8 @@ type worker struct {
 	client  redis.UniversalClient
 	subject subject
 
+	loading, peak atomic.Int64 // loads that run, and the most that ran at once
+
 	mu         sync.Mutex // protects following
 	report     report     // of the round that runs
 	unanswered int64      // the subject's count when the round began
@@ -40,6 +43,7 @@ var jobs = map[string]func(w *worker, ctx context.Context, o order){
 	"hotkey":  (*worker).hotKey,
 	"storm":   (*worker).storm,
 	"behind":  (*worker).behind,
+	"chaos":   (*worker).chaos,
 }
 
 // isWorker reports whether this process was started as a worker.
@@ -159,7 +163,10 @@ func (w *worker) load(ctx context.Context, key string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	begin := time.Now()
+	begin, running := time.Now(), w.loading.Add(1)
+	defer w.loading.Add(-1)
+	for peak := w.peak.Load(); peak < running && !w.peak.CompareAndSwap(peak, running); peak = w.peak.Load() {
+	}
 	v := w.ledger.read(row)
 	err = sleep(ctx, w.LoadMin+rand.N(w.LoadMax-w.LoadMin+1))
 	w.mu.Lock()
