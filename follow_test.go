@@ -81,7 +81,7 @@ func TestFollowMergesTheChangesOfOneCall(t *testing.T) {
 			assert.ErrorIs(t, end(), context.Canceled)
 			assert.Equal(t, test.want, one.accepted())
 			assert.Equal(t, test.want, two.accepted())
-			assert.Len(t, log.done, len(test.changes))
+			assert.Len(t, log.finished(), len(test.changes))
 		})
 	}
 }
@@ -146,7 +146,7 @@ func TestFollowPausesAreABackOff(t *testing.T) {
 				time.Sleep(20 * time.Second)
 				assert.ErrorIs(t, end(), context.Canceled)
 				assertPauses(t, test.at(log, w), 12)
-				assert.Empty(t, log.done)
+				assert.Empty(t, log.finished())
 			})
 		})
 	}
@@ -179,7 +179,7 @@ func TestWhatCouldNotBeMarkedAsDoneIsInvalidatedAgain(t *testing.T) {
 		following(t, log, w)
 		time.Sleep(time.Second)
 		assert.Equal(t, []string{"keys [a]", "keys [a]", "keys [a]"}, w.accepted())
-		assert.Equal(t, []string{"1"}, log.done)
+		assert.Equal(t, []string{"1"}, log.finished())
 	})
 }
 
