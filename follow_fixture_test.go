@@ -84,6 +84,12 @@ func (l *fakeLog) undone() []cache.Change {
 	return slices.Clone(l.left)
 }
 
+func (l *fakeLog) finished() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.done)
+}
+
 func (l *fakeLog) asked() []time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -81,7 +81,7 @@ func TestFollowMergesTheChangesOfOneCall(t *testing.T) {
 			assert.ErrorIs(t, end(), context.Canceled)
 			assert.Equal(t, test.want, one.accepted())
 			assert.Equal(t, test.want, two.accepted())
-			assert.Len(t, log.done, len(test.changes))
+			assert.Len(t, log.finished(), len(test.changes))
 		})
 	}
 }
@@ -146,7 +146,7 @@ func TestFollowPausesAreABackOff(t *testing.T) {
 				time.Sleep(20 * time.Second)
 				assert.ErrorIs(t, end(), context.Canceled)
 				assertPauses(t, test.at(log, w), 12)
-				assert.Empty(t, log.done)
+				assert.Empty(t, log.finished())
 			})
 		})
 	}
@@ -179,7 +179,7 @@ func TestWhatCouldNotBeMarkedAsDoneIsInvalidatedAgain(t *testing.T) {
 		following(t, log, w)
 		time.Sleep(time.Second)
 		assert.Equal(t, []string{"keys [a]", "keys [a]", "keys [a]"}, w.accepted())
-		assert.Equal(t, []string{"1"}, log.done)
+		assert.Equal(t, []string{"1"}, log.finished())
 	})
 }
 
@@ -362,40 +362,4 @@ func TestFollowRefusesWhatItCannotWorkWith(t *testing.T) {
 			assert.ErrorContains(t, err, test.want)
 		})
 	}
-}
-
-// The schedule of InvalidationLog's comment: what a log says that a row is now must
-// not be written into the cache.
-func TestAValueOutOfTheLogOutlivesItsTag(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		for _, test := range []struct {
-			name string
-			take func(c *cache.Cache[string], was string) // what the log's reader does with a change
-			want string
-		}{
-			{"control: written as a value, it is stale", func(c *cache.Cache[string], was string) {
-				require.NoError(t, c.Set(t.Context(), "42", was, cache.Tagged("T")))
-			}, "v1"},
-			{"followed, it is loaded again", func(c *cache.Cache[string], _ string) {
-				log := newFakeLog(cache.Change{ID: "1", Keys: []string{"42"}})
-				log.nextFails = func() error {
-					if len(log.undone()) == 0 {
-						return cache.ErrClosed
-					}
-					return nil
-				}
-				require.ErrorIs(t, cache.Follow(t.Context(), log, c), cache.ErrClosed)
-			}, "v2"},
-		} {
-			t.Run(test.name, func(t *testing.T) {
-				c := newCache[string](t, rdb)
-				learnt := "v1"                                         // 1
-				require.NoError(t, c.InvalidateTags(t.Context(), "T")) // 2: v2
-				test.take(c, learnt)                                   // 3
-				v, err := c.GetOrLoad(t.Context(), "42", value("v2"), cache.Tagged("T"))
-				require.NoError(t, err)
-				assert.Equal(t, test.want, v)
-			})
-		}
-	})
 }

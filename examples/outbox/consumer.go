@@ -51,7 +51,7 @@ func runConsumer(ctx context.Context, in io.Reader, out io.Writer, hold bool) (e
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, caches.users.Close(), caches.rosters.Close()) }()
+	defer func() { err = errors.Join(err, caches.shutdown()) }()
 	var users, rosters cache.Invalidator = caches.users, caches.rosters
 	if hold {
 		users, rosters = holding{out}, holding{out}

@@ -40,7 +40,7 @@ func (d drill) run(ctx context.Context, db *database, rdb *redisServer) (result 
 	if err != nil {
 		return result, err
 	}
-	defer func() { err = errors.Join(err, caches.users.Close(), caches.rosters.Close()) }()
+	defer func() { err = errors.Join(err, caches.shutdown()) }()
 	s.readers = &readers{caches: caches, rows: db.Pool}
 	defer func() { err = errors.Join(err, s.end()) }()
 	for _, act := range []func(context.Context) error{s.settle, s.follow, s.kill, s.stopRedis, s.settle, s.compare} {

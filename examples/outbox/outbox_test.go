@@ -231,7 +231,7 @@ func TestTwoConsumersAtOnce(t *testing.T) {
 		require.NoError(t, err)
 		go func() {
 			err := follow(ctx, db.url, c.users, c.rosters)
-			ended <- errors.Join(err, c.users.Close(), c.rosters.Close())
+			ended <- errors.Join(err, c.shutdown())
 		}()
 	}
 	table, err := newTable(t.Context(), db, 20)

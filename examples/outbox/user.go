@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -25,6 +27,15 @@ func openCaches(rdb redis.UniversalClient) (c caches, err error) {
 	}
 	c.rosters, err = cache.New(rdb, "rosters", cache.Aside[[]User]())
 	return c, err
+}
+
+// shutdown closes them. Their own queues of invalidations, which a Redis that was down
+// has filled, may not be empty yet; what is in them is in the outbox too, unless
+// Redis has accepted it since.
+func (c caches) shutdown() error {
+	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return errors.Join(c.users.Shutdown(grace), c.rosters.Shutdown(grace))
 }
 
 // readers read the table through the caches.
