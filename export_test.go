@@ -44,3 +44,6 @@ func LimitPending[T any](c *Cache[T], n int) {
 	defer c.pending.mu.Unlock()
 	c.pending.limit = n
 }
+
+// DropClear ends c's lease of the clear token.
+func DropClear[T any](c *Cache[T]) { c.clear.drop() }
