@@ -58,3 +58,6 @@ func L1Epoch[T any](c *Cache[T], key string) any { return c.near.space.Epoch(key
 
 // L1Stats is how full the memory is.
 func L1Stats(l *L1) near.Stats { return l.memory.Stats() }
+
+// DropClear ends c's lease of the clear token.
+func DropClear[T any](c *Cache[T]) { c.clear.drop() }

@@ -37,6 +37,7 @@ func TestCluster(t *testing.T) {
 	t.Run("tags whose tokens are on other nodes", func(t *testing.T) {
 		taggedHistory(t, func() redis.UniversalClient { return tuned(t, cluster) }, span(2*time.Second, 1500*time.Millisecond))
 	})
+	t.Run("invalidations of tags on all nodes, confirmed by replicas", func(t *testing.T) { clusterTags(t, cluster) })
 	t.Run("ClusterPrimaryKill9", func(t *testing.T) {
 		inTime(t, func() []figure { return clusterPrimaryKill9(t, cluster) })
 	})
