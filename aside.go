@@ -105,6 +105,7 @@ type answer[T any] struct {
 	ttl     time.Duration // until the soft expiry; of a miss, the class's Fresh
 	asked   bool          // Redis was
 	kept    bool          // of a load: what it returned is in Redis
+	problem error         // Redis's, why it is not
 }
 
 func (c *Cache[T]) getOrLoad(ctx context.Context, r request[T]) (T, error) {
@@ -176,7 +177,7 @@ func (c *Cache[T]) landed(ctx context.Context, call *call[T], seen *sight, got *
 func (c *Cache[T]) take(ctx context.Context, call *call[T], seen *sight, got *answer[T], result *landing[T], ticket int) (again bool, err error) {
 	switch {
 	case result.grants(ticket, call.began):
-		got.value, got.size, got.kept = result.value, result.size, result.kept
+		got.value, got.size, got.kept, got.problem = result.value, result.size, result.kept, result.problem
 		return false, c.orStale(call, seen, got, result.err)
 	case result.backoff > 0:
 		return c.sitOut(ctx, call, seen, got, result.backoff)
