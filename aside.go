@@ -107,6 +107,7 @@ type answer[T any] struct {
 	asked   bool          // Redis was
 	refused bool          // it was not, since the breaker is open
 	kept    bool          // of a load: what it returned is in Redis
+	problem error         // Redis's, why it is not
 }
 
 func (c *Cache[T]) getOrLoad(ctx context.Context, r request[T]) (T, error) {
@@ -184,7 +185,7 @@ func (c *Cache[T]) landed(ctx context.Context, call *call[T], seen *sight, got *
 func (c *Cache[T]) take(ctx context.Context, call *call[T], seen *sight, got *answer[T], result *landing[T], ticket int) (again bool, err error) {
 	switch {
 	case result.grants(ticket, call.began):
-		got.value, got.size, got.kept = result.value, result.size, result.kept
+		got.value, got.size, got.kept, got.problem = result.value, result.size, result.kept, result.problem
 		return false, c.orStale(call, seen, got, result.err)
 	case result.backoff > 0:
 		return c.sitOut(ctx, call, seen, got, result.backoff)

@@ -190,7 +190,7 @@ func (t *trip[T]) commitOf(entry *stored, now time.Time) store.Commit {
 // conclude lands with what became of the commit. confirmed says that the tokens
 // which the entry depends on were still there.
 func (t *trip[T]) conclude(entry *stored, verdict store.Verdict, confirmed bool, err error, proof int, result landing[T]) {
-	t.held = err != nil // perhaps
+	t.held, t.problem = err != nil, err // held perhaps
 	switch {
 	case err != nil:
 		t.cache.tel.redisFailed(opPut, err)

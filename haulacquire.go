@@ -21,7 +21,7 @@ func (h *haul[T]) acquire(ctx context.Context, trips []*trip[T]) (won, lost []*t
 	for i, t := range trips {
 		grant, err := grants[i], errs[i]
 		t.held = err != nil && !store.NotSent(err) || grant.Answer == store.Granted || grant.Answer == store.GrantedOver
-		if err != nil {
+		if t.problem = err; err != nil {
 			c.tel.redisFailed(opLoad, err)
 			lost = append(lost, t)
 			continue

@@ -50,6 +50,7 @@ type trip[T any] struct {
 	mark    int64          // of the queue, before the record was read
 	stamp   stamp          // captured with the lease, before the loader is called
 	asked   time.Duration  // the acquire's round trip, part of the load's cost
+	problem error          // Redis's, why what is loaded is not stored
 	waited  bool           // it has waited for another process
 	landed  bool
 
@@ -112,7 +113,7 @@ func (t *trip[T]) tidy(ctx context.Context) {
 
 func (t *trip[T]) land(result landing[T]) {
 	t.landed = true
-	result.loadSeq = t.loadSeq
+	result.loadSeq, result.problem = t.loadSeq, t.problem
 	t.cache.flights.land(t.key, t.flight, result)
 }
 
@@ -190,7 +191,7 @@ func (t *trip[T]) ask(ctx context.Context) (store.Grant, int, error) {
 	})
 	t.asked = time.Since(began)
 	t.held = err != nil && !store.NotSent(err) || grant.Answer == store.Granted || grant.Answer == store.GrantedOver
-	if err != nil {
+	if t.problem = err; err != nil {
 		c.tel.redisFailed(opLoad, err)
 		return grant, proof, err
 	}

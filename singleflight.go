@@ -56,6 +56,7 @@ type landing[T any] struct {
 	value   T
 	size    int   // encoded bytes; -1 where nothing was encoded
 	kept    bool  // it is in Redis
+	problem error // Redis's, why it is not
 	err     error // the loader's, ErrNotFound included
 	proof   int   // number of the command that proves the result current; 0: none
 	loadSeq uint64

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -260,7 +261,7 @@ func (w *warming[T]) judge(ctx context.Context, all []*lookup[T]) (sorted warmed
 		case l.err != nil && forgets:
 			sorted.Skipped++
 		default:
-			sorted.fail(&OpError{Op: "warm", Key: l.key, Err: errNotKept})
+			sorted.fail(&OpError{Op: "warm", Key: l.key, Err: cmp.Or(l.got.problem, errNotKept)})
 		}
 	}
 	return sorted

@@ -181,6 +181,26 @@ func TestWarmLoadsNothingWhileRedisIsDown(t *testing.T) {
 	assert.Empty(t, w.calls())
 }
 
+func TestWarmTellsWhyRedisDidNotStoreWhatWasLoaded(t *testing.T) {
+	for _, command := range []string{"acquire", "commit"} {
+		server := cachetest.Redis(t)
+		c := newCache[int](t, server)
+		_, err := c.GetOrLoad(t.Context(), "x", value(1)) // teaches the server the scripts
+		require.NoError(t, err)
+		var scripts atomic.Int64
+		server.AddHook(refusal{func(cmds []redis.Cmder) error {
+			if cmds[0].Name() == "evalsha" && (scripts.Add(1) == 2) == (command == "commit") {
+				return errOutage
+			}
+			return nil
+		}})
+		report, err := c.Warm(t.Context(), slices.Values(numbers(3)), newWarehouse().load, fast)
+		assert.Equal(t, cache.WarmReport{Failed: 3}, report)
+		require.ErrorIs(t, err, errOutage, command)
+		eventually(t, func() bool { return cache.Flights(c) == 0 }, "the flights to end")
+	}
+}
+
 func TestWarmKeepsTheRate(t *testing.T) {
 	for _, test := range []struct {
 		name string

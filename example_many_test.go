@@ -1,0 +1,99 @@
+package cache_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/larder-go/cache"
+)
+
+// findMany stands for SELECT … WHERE id IN (…). Users it does not find are not in
+// the map.
+func findMany(_ context.Context, ids []string) (map[string]User, error) {
+	slices.Sort(ids)
+	fmt.Println("SELECT users", strings.Join(ids, " "))
+	names := map[string]string{"1": "Grace", "2": "Ada", "3": "Barbara"}
+	users := map[string]User{}
+	for _, id := range ids {
+		if name, ok := names[id]; ok {
+			users[id] = User{ID: id, Name: name}
+		}
+	}
+	return users, nil
+}
+
+// What is cached is not asked for, the rest in one query.
+func ExampleCache_GetOrLoadMany() {
+	ctx := context.Background()
+	rdb := embeddedRedis()
+	defer rdb.Close()
+	users := must(cache.New(rdb, "users", cache.Aside[User]()))
+	defer users.Close()
+
+	for _, ids := range [][]string{{"1", "2"}, {"2", "1", "3", "4"}} {
+		found, err := users.GetOrLoadMany(ctx, ids, findMany)
+		fmt.Println(len(found), found["2"].Name, err)
+	}
+	// Output:
+	// SELECT users 1 2
+	// 2 Ada <nil>
+	// SELECT users 3 4
+	// 3 Ada <nil>
+}
+
+// GetMany only looks.
+func ExampleCache_GetMany() {
+	ctx := context.Background()
+	rdb := embeddedRedis()
+	defer rdb.Close()
+	users := must(cache.New(rdb, "users", cache.Aside[User]()))
+	defer users.Close()
+
+	err := users.SetMany(ctx, map[string]User{"1": {ID: "1", Name: "Grace"}, "2": {ID: "2", Name: "Ada"}})
+	fmt.Println(err)
+	found, err := users.GetMany(ctx, []string{"1", "2", "3"})
+	fmt.Println(len(found), found["1"].Name, err)
+	// Output:
+	// <nil>
+	// 2 Grace <nil>
+}
+
+// SetMany stores the results of a search one by one, so that the pages of the
+// single users have them.
+func ExampleCache_SetMany() {
+	ctx := context.Background()
+	rdb := embeddedRedis()
+	defer rdb.Close()
+	repo := &userRepo{names: map[string]string{}}
+	users := must(cache.New(rdb, "users", cache.Aside[User]()))
+	defer users.Close()
+
+	results := map[string]User{"1": {ID: "1", Name: "Grace"}, "2": {ID: "2", Name: "Ada"}}
+	fmt.Println(users.SetMany(ctx, results))
+	fmt.Println(must(users.GetOrLoad(ctx, "2", repo.Find)).Name)
+	// Output:
+	// <nil>
+	// Ada
+}
+
+// Before a new service takes traffic: at most 500 users a second, 2 in a query.
+func ExampleCache_Warm() {
+	ctx := context.Background()
+	rdb := embeddedRedis()
+	defer rdb.Close()
+	users := must(cache.New(rdb, "users", cache.Aside[User]()))
+	defer users.Close()
+
+	ids := slices.Values([]string{"1", "2", "3"}) // or a cursor of the database
+	for range 2 {
+		report, err := users.Warm(ctx, ids, findMany, cache.WarmOptions{PerSecond: 500, Batch: 2})
+		fmt.Printf("%+v %v\n", report, err)
+	}
+	// Output:
+	// SELECT users 1 2
+	// SELECT users 3
+	// {Loaded:3 Skipped:0 Failed:0} <nil>
+	// {Loaded:0 Skipped:3 Failed:0} <nil>
+}

@@ -1,0 +1,131 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// batchOperations are the operations of several keys, in an order in which each
+// has something to do for each key.
+func batchOperations(t *testing.T, s *store.Store, n int, each func(name string, run func() []error)) {
+	t.Helper()
+	ctx := t.Context()
+	all := keys(n)
+	tokens, acquires, commits, entries := make([]envelope.Token, n), make([]store.Acquire, n), make([]store.Commit, n), make([]store.Entry, n)
+	for i := range n {
+		tokens[i] = envelope.NewToken()
+		acquires[i], commits[i] = lead(tokens[i], envelope.Token{}), fill(tokens[i])
+		commits[i].Body = []byte(fmt.Sprint("body", i))
+		entries[i] = store.Entry{TTL: time.Minute, CID: envelope.NewToken(), Body: []byte("body")}
+	}
+	each("acquire", func() []error {
+		grants, captured, errs := s.AcquireMany(ctx, all, acquires, []store.TokenKey{tagKey})
+		for i := range grants {
+			assert.Equal(t, store.Granted, grants[i].Answer)
+		}
+		assert.NotZero(t, captured[0])
+		return errs
+	})
+	each("renew", func() []error {
+		held, errs := s.RenewMany(ctx, all, tokens, time.Minute, time.Hour)
+		assert.NotContains(t, held, false)
+		return errs
+	})
+	each("commit", func() []error {
+		verdicts, reread, errs := s.CommitMany(ctx, all, commits, []string{tagKey.Key})
+		for i := range verdicts {
+			assert.Equal(t, store.Committed, verdicts[i])
+		}
+		assert.NotZero(t, reread[0])
+		return errs
+	})
+	each("release", func() []error { return s.ReleaseMany(ctx, all, tokens, 0) })
+	each("set", func() []error {
+		answers, errs := s.SetMany(ctx, all, entries)
+		for i := range answers {
+			assert.Equal(t, store.SetStored, answers[i])
+		}
+		return errs
+	})
+}
+
+func TestEachOperationOfManyIsOneRoundTripAndOneMoreForAForgottenScript(t *testing.T) {
+	s, p, beside := through(t)
+	for _, trips := range []int64{1, 2} {
+		batchOperations(t, s, 50, func(name string, run func() []error) {
+			if trips == 1 {
+				operations(t, s, func(_ string, run func() error) { _ = run() }) // teaches the server the scripts
+			} else {
+				require.NoError(t, beside.ScriptFlush(t.Context()).Err())
+			}
+			p.Reset()
+			for i, err := range run() {
+				require.NoError(t, err, "%s %d", name, i)
+			}
+			assert.Equal(t, trips, p.Exchanges(), name)
+		})
+		require.NoError(t, beside.Del(t.Context(), keys(50)...).Err())
+	}
+}
+
+func TestOperationsOfManyKeepWhatBelongsToEachKey(t *testing.T) {
+	s, _, beside := through(t)
+	ctx := t.Context()
+	all := keys(4)
+	require.NoError(t, beside.LPush(ctx, all[0], "a list").Err())
+	_, err := s.Acquire(ctx, all[1], lead(bob, envelope.Token{}))
+	require.NoError(t, err)
+	tokens := []envelope.Token{envelope.NewToken(), envelope.NewToken(), envelope.NewToken(), envelope.NewToken()}
+	var acquires []store.Acquire
+	var commits []store.Commit
+	for i, token := range tokens {
+		acquires = append(acquires, lead(token, envelope.Token{}))
+		commits = append(commits, fill(token))
+		commits[i].Body = []byte(all[i])
+	}
+	grants, _, errs := s.AcquireMany(ctx, all, acquires, nil)
+	for i, want := range []store.Answer{store.Foreign, store.Busy, store.Granted, store.Granted} {
+		require.NoError(t, errs[i])
+		assert.Equal(t, want, grants[i].Answer, all[i])
+	}
+	require.NoError(t, beside.Del(ctx, all[3]).Err()) // an invalidation
+	held, errs := s.RenewMany(ctx, all[1:], tokens[1:], time.Minute, time.Hour)
+	assert.Equal(t, []bool{false, true, false}, held)
+	assert.Equal(t, make([]error, 3), errs)
+	verdicts, _, errs := s.CommitMany(ctx, all[1:], commits[1:], nil)
+	assert.Equal(t, make([]error, 3), errs)
+	assert.Equal(t, []store.Verdict{store.Refused, store.Committed, store.Refused}, verdicts)
+	records, err := s.ReadMany(ctx, all)
+	require.NoError(t, err)
+	assert.True(t, records[0].Foreign)
+	assert.Contains(t, string(records[2].Data), all[2])
+	assert.Nil(t, records[3].Data)
+}
+
+func TestLeasesAreGivenUpWhereWhatTheyDependOnWasNotCaptured(t *testing.T) {
+	s, _, beside := through(t)
+	ctx := t.Context()
+	require.NoError(t, beside.LPush(ctx, tagKey.Key, "a list").Err())
+	_, _, errs := s.AcquireMany(ctx, keys(2), []store.Acquire{lead(alice, envelope.Token{}), lead(bob, envelope.Token{})}, []store.TokenKey{tagKey})
+	for _, err := range errs {
+		require.Error(t, err)
+		assert.False(t, store.NotSent(err), "the lease may be held: it must be released")
+	}
+}
+
+func TestOperationsOfNoKeysAreNotSent(t *testing.T) {
+	s, p, _ := through(t)
+	batchOperations(t, s, 0, func(name string, run func() []error) {
+		if name != "acquire" && name != "commit" {
+			assert.Empty(t, run(), name)
+		}
+	})
+	assert.Zero(t, p.Exchanges())
+}
