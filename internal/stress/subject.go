@@ -49,6 +49,10 @@ func newSubject(p *plan, client redis.UniversalClient, load loader) (subject, er
 		return newSinking(p, client)
 	case naive:
 		return raw, nil
+	case nearNaive:
+		return newMapped(raw), nil
+	case near:
+		return newNearby(p, client, load)
 	case lockOnly:
 		return locked{raw}, nil
 	case ours, updating:

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -27,6 +28,7 @@ type worker struct {
 	ledger  *ledger
 	client  redis.UniversalClient
 	subject subject
+	asked   atomic.Int64 // reads of entries
 
 	mu         sync.Mutex // protects following
 	report     report     // of the round that runs
@@ -40,6 +42,8 @@ var jobs = map[string]func(w *worker, ctx context.Context, o order){
 	"hotkey":  (*worker).hotKey,
 	"storm":   (*worker).storm,
 	"behind":  (*worker).behind,
+	"near":    (*worker).near,
+	"absorb":  (*worker).absorb,
 }
 
 // isWorker reports whether this process was started as a worker.
@@ -111,6 +115,7 @@ func (w *worker) open() (err error) {
 	o := clientOptions(w.Addrs)
 	cache.Tune(o)
 	w.client = connect(o, w.Cluster)
+	w.client.AddHook(asking{&w.asked, w.Name + ":"})
 	w.subject, err = newSubject(&w.plan, w.client, w.load)
 	return err
 }
