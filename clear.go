@@ -32,13 +32,23 @@ type clearToken struct {
 type clearLease struct {
 	token   envelope.Token // zero: there was none
 	sent    time.Time
-	dropped bool // at sent: there is no token
+	at      int64 // sent, or a moment before, on the clock of the L1
+	dropped bool  // at sent: there is no token
 }
 
 // current is the token under a lease that holds now.
 func (t *clearToken) current() (envelope.Token, bool) {
 	held := t.held.Load()
 	if held == nil || held.token == (envelope.Token{}) || time.Since(held.sent) >= clearTime {
+		return envelope.Token{}, false
+	}
+	return held.token, true
+}
+
+// currentAt is current for a hit in the L1, which has read its clock already.
+func (t *clearToken) currentAt(now int64) (envelope.Token, bool) {
+	held := t.held.Load()
+	if held == nil || held.token == (envelope.Token{}) || now-held.at >= int64(clearTime) {
 		return envelope.Token{}, false
 	}
 	return held.token, true
@@ -68,7 +78,8 @@ func (t *clearToken) due() bool {
 // learn takes what a read found that was sent at sent; a zero token: there is none.
 func (t *clearToken) learn(token envelope.Token, sent time.Time) {
 	defer t.asking.Store(false)
-	next := &clearLease{token: token, sent: sent}
+	next := &clearLease{token: token, sent: sent, at: monotonic()}
+	next.at -= int64(time.Since(sent))
 	for {
 		held := t.held.Load()
 		if held != nil && held.supersedes(sent) {

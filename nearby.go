@@ -116,7 +116,7 @@ func (c *Cache[T]) lookNear(key string, class *TTL) (hit nearHit[T], ok bool) {
 	if e == nil || time.Duration(now-proven) > l1Silence {
 		return hit, false
 	}
-	if clear, ok := c.clear.current(); !ok || clear != e.Clear {
+	if clear, ok := c.clear.currentAt(now); !ok || clear != e.Clear {
 		return hit, false
 	}
 	hit = nearHit[T]{Entry: e, held: e.Value.(*held[T]), left: time.Duration(e.FreshUntil - now)}

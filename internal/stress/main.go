@@ -41,7 +41,7 @@ type scenario interface {
 }
 
 // names are the scenarios in the order in which they are run.
-var names = []string{"history", "tags", "eviction", "coldkey", "herd", "hotkey", "storm", "behind", "chaos"}
+var names = []string{"history", "tags", "eviction", "coldkey", "herd", "hotkey", "storm", "behind", "l1", "absorb", "chaos"}
 
 // scenarios are the long forms: history, tags, eviction and behind take length for each
 // mode of the library, hot key and storm a sixth of it for each mode.
@@ -56,6 +56,8 @@ func scenarios(length time.Duration, seed uint64) map[string]scenario {
 		"herd":     herd(20),
 		"hotkey":   hotKeyRun{length: part, strict: true},
 		"storm":    stormRun{length: part, readers: 250, strict: true},
+		"l1":       nearRun{length: part, gets: 100_000},
+		"absorb":   absorbRun{workers: 20, rate: 100_000, length: part},
 		"behind":   behindRun{length: length, keys: 200, workers: 3, every: 300 * time.Millisecond},
 		"chaos":    chaosRun{length: length, seed: seed, calm: chaosCalm(length), worst: 2 * time.Second},
 	}

@@ -51,6 +51,7 @@ type report struct {
 	Loads       int64
 	Slow        int64 // gets of at least plan.SlowFrom
 	Unanswered  int64 // commands of the library that Redis did not answer in time
+	Asked       int64 // of Redis, of a key that L1s have
 	Failed      int64 // gets and writes that returned an error
 	Failure     string
 	First, Last time.Time // of a herd: the first call and the last return
@@ -82,6 +83,7 @@ func (r *report) merge(other *report) {
 	r.Loads += other.Loads
 	r.Slow += other.Slow
 	r.Unanswered += other.Unanswered
+	r.Asked += other.Asked
 	r.Failed += other.Failed
 	if r.Failure == "" {
 		r.Failure = other.Failure

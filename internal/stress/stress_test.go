@@ -73,6 +73,14 @@ func TestInvalidationStorm(t *testing.T) {
 	passes(t, "storm", stormRun{length: 2 * time.Second, readers: 50})
 }
 
+func TestL1UnderStress(t *testing.T) {
+	passes(t, "l1", nearRun{length: 4 * time.Second, gets: 1000})
+}
+
+func TestHotKeyIsAbsorbed(t *testing.T) {
+	passes(t, "absorb", absorbRun{workers: 20, rate: 100_000 / crowd, length: 3 * time.Second})
+}
+
 func TestWriteBehindUnderKill9(t *testing.T) {
 	passes(t, "behind", behindRun{length: 3 * time.Second, keys: 200, workers: 2, every: 500 * time.Millisecond})
 }

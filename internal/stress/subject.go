@@ -56,6 +56,10 @@ func newSubject(p *plan, client redis.UniversalClient, load loader) (subject, er
 		return naiveByTag{raw}, nil
 	case tagged:
 		return newByTag(p, client, load)
+	case nearNaive:
+		return newMapped(raw), nil
+	case near:
+		return newNearby(p, client, load)
 	case lockOnly:
 		return locked{raw}, nil
 	case failOpen:

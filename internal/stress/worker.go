@@ -28,6 +28,7 @@ type worker struct {
 	ledger  *ledger
 	client  redis.UniversalClient
 	subject subject
+	asked   atomic.Int64 // reads of entries
 
 	loading, peak atomic.Int64 // loads that run, and the most that ran at once
 
@@ -44,6 +45,8 @@ var jobs = map[string]func(w *worker, ctx context.Context, o order){
 	"storm":   (*worker).storm,
 	"behind":  (*worker).behind,
 	"chaos":   (*worker).chaos,
+	"near":    (*worker).near,
+	"absorb":  (*worker).absorb,
 }
 
 // isWorker reports whether this process was started as a worker.
@@ -115,6 +118,7 @@ func (w *worker) open() (err error) {
 	o := clientOptions(w.Addrs)
 	cache.Tune(o)
 	w.client = connect(o, w.Cluster)
+	w.client.AddHook(asking{&w.asked, w.Name + ":"})
 	w.subject, err = newSubject(&w.plan, w.client, w.load)
 	return err
 }
