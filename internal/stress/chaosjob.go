@@ -26,9 +26,6 @@ func (f floors) raise(row int, v int64) {
 // at another, and counts, while the parent makes Redis fail.
 func (w *worker) chaos(ctx context.Context, o order) {
 	own := make(floors, w.keys())
-	for row := range w.keys() {
-		_, _ = w.subject.get(ctx, w.key(row))
-	}
 	w.peak.Store(0)
 	before := runtime.NumGoroutine()
 	sleepUntil(ctx, o.Start)
@@ -50,6 +47,19 @@ func (w *worker) chaos(ctx context.Context, o order) {
 	stop()
 	beside.Wait()
 	w.add(&report{Ordeal: ordeal{Peak: w.peak.Load(), Extra: w.extra(ctx, before)}})
+}
+
+// fillAll loads all rows into the cache, some at a time.
+func (w *worker) fillAll(ctx context.Context) {
+	var g sync.WaitGroup
+	for first := range w.Callers {
+		g.Go(func() {
+			for row := first; row < w.keys(); row += w.Callers {
+				_, _ = w.subject.get(ctx, w.key(row))
+			}
+		})
+	}
+	g.Wait()
 }
 
 // extra is how many goroutines are left that were not there before, once the last
