@@ -28,7 +28,7 @@ const (
 func (f frozenRun) run(ctx context.Context, to target) (*table, error) {
 	t := &table{
 		title: fmt.Sprintf("Redis frozen, %s, for %v: %d requests/s on %d keys, load limit %d", to.topology, f.length, frozenRate, frozenKeys, frozenLimit),
-		head: []string{"", "load", "requests", "hits before", "hits after", "loads", "at once", "errors", "refused", "stale", "p50", "p99", "longest", "goroutines more"},
+		head:  []string{"", "load", "requests", "hits before", "hits after", "loads", "at once", "errors", "refused", "stale", "p50", "p99", "longest", "goroutines more"},
 	}
 	for _, mode := range []string{failOpen, mixed} {
 		for _, load := range []time.Duration{frozenLoad, frozenSlow} {

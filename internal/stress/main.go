@@ -63,7 +63,9 @@ func scenarios(length time.Duration, seed uint64) map[string]scenario {
 }
 
 // chaosCalm is the least time between two faults: what a long run can spare.
-func chaosCalm(length time.Duration) time.Duration { return min(max(length/10, 2*time.Second), 4*time.Second) }
+func chaosCalm(length time.Duration) time.Duration {
+	return min(max(length/10, 2*time.Second), 4*time.Second)
+}
 
 // coldKey is one load for 8 processes of 128 callers.
 func coldKey(rounds int) herdRun {

@@ -126,8 +126,11 @@ func TestFullServiceIsHitsAndAnEmptyQueueInAllProcesses(t *testing.T) {
 func TestChaosMissesWhatWasPromised(t *testing.T) {
 	c := chaosRun{length: time.Second}
 	for _, broken := range []report{
-		{Failed: 1}, {Stale: 1},
-		{Ordeal: ordeal{OwnStale: 1}}, {Ordeal: ordeal{Peak: chaosLimit + 1}}, {Ordeal: ordeal{Extra: 1}},
+		{Failed: 1},
+		{Stale: 1},
+		{Ordeal: ordeal{OwnStale: 1}},
+		{Ordeal: ordeal{Peak: chaosLimit + 1}},
+		{Ordeal: ordeal{Extra: 1}},
 	} {
 		broken.Writes, broken.Ordeal.Pending = 1, 1
 		var found table

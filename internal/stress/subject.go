@@ -22,7 +22,7 @@ const (
 	lockOnly = "lock-only"      // the same under a SET NX lock
 	ours     = "this library"   // GetOrLoad; Invalidate after a write
 	updating = "same, Update()" // GetOrLoad; writes inside Update
-	mixed    = "both writes" // GetOrLoad; Update and Invalidate in turn
+	mixed    = "both writes"    // GetOrLoad; Update and Invalidate in turn
 	failOpen = "naive, loading" // naive, but loads also when Redis does not answer
 )
 
