@@ -2,9 +2,10 @@
 GO ?= go
 FUZZTIME ?= 60s
 STRESSTIME ?= 60s
+CHAOSTIME ?= 3m
 EXAMPLES := $(dir $(wildcard examples/*/go.mod))
 
-.PHONY: help check fmt vet lint test race fuzz model xfetch stress orders tidy
+.PHONY: help check fmt vet lint test race fuzz model xfetch stress chaos orders tidy
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -40,6 +41,10 @@ model: ## the model checker's large bound: three readers
 
 stress: ## races against real servers, standalone and cluster, with and without eviction
 	$(GO) run ./internal/stress -for $(STRESSTIME)
+
+chaos: ## Redis fails in every way for CHAOSTIME, standalone and cluster; a freeze of an eighteenth of it
+	$(GO) run ./internal/stress -scenario chaos -for $(CHAOSTIME)
+	$(GO) run ./internal/stress -scenario frozen -topology single -for $(CHAOSTIME)
 
 xfetch: ## the XFetch table, 50,000 lives a row
 	CACHE_XFETCH_CYCLES=50000 $(GO) test -count=1 -v -run 'TestXFetch(Table|Degenerate)' .

@@ -1,8 +1,6 @@
 package cache_test
 
 import (
-	"context"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,14 +69,6 @@ func (s *station) locally(t testing.TB, call func() error) {
 		before := s.link.Exchanges()
 		return call() == nil && s.link.Exchanges() == before
 	}, "a call that asks nobody")
-}
-
-// counted is a loader that returns v and counts its calls.
-func counted[T any](n *atomic.Int64, v T) cache.Loader[T] {
-	return func(context.Context, string) (T, error) {
-		n.Add(1)
-		return v, nil
-	}
 }
 
 // hits calls get until it does not return v, for d at most, and returns how often

@@ -174,7 +174,9 @@ func (s *Store) guarded(ctx context.Context, c call, run func() error) error {
 	return err
 }
 
-// resultOf is what err, nil included, says about the server.
+// resultOf is what err, nil included, says about the server. That of one key of a
+// batch is still as the client returned it: time that has run out is the budget's,
+// if it is not the caller's.
 func resultOf(ctx context.Context, err error) breaker.Result {
 	switch {
 	case err == nil:
@@ -183,6 +185,8 @@ func resultOf(ctx context.Context, err error) breaker.Result {
 		return breaker.Failed
 	case Ended(ctx) != nil && !replied(err), errors.Is(err, ErrClosed):
 		return breaker.Unknown
+	case !replied(err) && timedOut(err):
+		return breaker.Failed
 	}
 	return breaker.Answered
 }

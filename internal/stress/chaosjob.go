@@ -12,12 +12,12 @@ import (
 	"github.com/larder-go/cache"
 )
 
-// floors are, row by row, the newest versions that this process has written and
+// marks are, row by row, the newest versions that this process has written and
 // whose invalidation was queued: nobody else was promised anything about them, but
 // this process is never served an older one.
-type floors []atomic.Int64
+type marks []atomic.Int64
 
-func (f floors) raise(row int, v int64) {
+func (f marks) raise(row int, v int64) {
 	for old := f[row].Load(); old < v && !f[row].CompareAndSwap(old, v); old = f[row].Load() {
 	}
 }
@@ -25,10 +25,7 @@ func (f floors) raise(row int, v int64) {
 // chaos reads at a steady rate, whether or not earlier calls have returned, writes
 // at another, and counts, while the parent makes Redis fail.
 func (w *worker) chaos(ctx context.Context, o order) {
-	own := make(floors, w.keys())
-	for row := range w.keys() {
-		_, _ = w.subject.get(ctx, w.key(row))
-	}
+	own := make(marks, w.keys())
 	w.peak.Store(0)
 	before := runtime.NumGoroutine()
 	sleepUntil(ctx, o.Start)
@@ -52,6 +49,19 @@ func (w *worker) chaos(ctx context.Context, o order) {
 	w.add(&report{Ordeal: ordeal{Peak: w.peak.Load(), Extra: w.extra(ctx, before)}})
 }
 
+// fillAll loads all rows into the cache, some at a time.
+func (w *worker) fillAll(ctx context.Context) {
+	var g sync.WaitGroup
+	for first := range w.Callers {
+		g.Go(func() {
+			for row := first; row < w.keys(); row += w.Callers {
+				_, _ = w.subject.get(ctx, w.key(row))
+			}
+		})
+	}
+	g.Wait()
+}
+
 // extra is how many goroutines are left that were not there before, once the last
 // of what nobody waits for has had some time to end.
 func (w *worker) extra(ctx context.Context, before int) int {
@@ -65,7 +75,7 @@ func (w *worker) extra(ctx context.Context, before int) int {
 
 // chaosWrites writes every plan.Write until end. A write that has to wait for its
 // budgets holds nobody up.
-func (w *worker) chaosWrites(ctx context.Context, start, end time.Time, own floors) {
+func (w *worker) chaosWrites(ctx context.Context, start, end time.Time, own marks) {
 	var g sync.WaitGroup
 	for next := start; w.Write > 0 && next.Before(end) && ctx.Err() == nil; next = next.Add(w.Write) {
 		sleepUntil(ctx, next)
@@ -80,7 +90,7 @@ func (w *worker) chaosWrites(ctx context.Context, start, end time.Time, own floo
 
 // chaosRead is one call, checked against what was promised to all and what was
 // promised to this process.
-func (w *worker) chaosRead(ctx context.Context, row int, own floors, r *report) {
+func (w *worker) chaosRead(ctx context.Context, row int, own marks, r *report) {
 	floor, mine, begin := w.ledger.floor(row), own[row].Load(), time.Now()
 	v, err := w.subject.get(ctx, w.key(row))
 	if errors.Is(err, cache.ErrOverloaded) {
@@ -103,7 +113,7 @@ func (w *worker) chaosRead(ctx context.Context, row int, own floors, r *report) 
 
 // chaosWrite is one write. While Redis fails its invalidation is queued, and that
 // is the only way in which it may fail.
-func (w *worker) chaosWrite(ctx context.Context, row int, own floors, r *report) {
+func (w *worker) chaosWrite(ctx context.Context, row int, own marks, r *report) {
 	var v int64
 	err := w.subject.change(ctx, w.key(row), func() { v = w.ledger.write(row) })
 	switch {

@@ -41,10 +41,11 @@ type scenario interface {
 }
 
 // names are the scenarios in the order in which they are run.
-var names = []string{"history", "tags", "eviction", "coldkey", "herd", "hotkey", "storm", "behind", "l1", "absorb", "chaos"}
+var names = []string{"history", "tags", "eviction", "coldkey", "herd", "hotkey", "storm", "behind", "l1", "absorb", "chaos", "frozen"}
 
 // scenarios are the long forms: history, tags, eviction and behind take length for each
-// mode of the library, hot key and storm a sixth of it for each mode.
+// mode of the library, hot key, storm and L1 a sixth of it for each mode; chaos takes
+// length, and frozen an eighteenth of it for each mode: 10 s of three minutes.
 func scenarios(length time.Duration, seed uint64) map[string]scenario {
 	const seconds = 3
 	part := max(length/6, seconds*time.Second)
@@ -60,6 +61,7 @@ func scenarios(length time.Duration, seed uint64) map[string]scenario {
 		"absorb":   absorbRun{workers: 20, rate: 100_000, length: part},
 		"behind":   behindRun{length: length, keys: 200, workers: 3, every: 300 * time.Millisecond},
 		"chaos":    chaosRun{length: length, seed: seed, calm: chaosCalm(length), worst: 2 * time.Second},
+		"frozen":   frozenRun{length: max(length/18, seconds*time.Second)},
 	}
 }
 

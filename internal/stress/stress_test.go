@@ -84,3 +84,73 @@ func TestHotKeyIsAbsorbed(t *testing.T) {
 func TestWriteBehindUnderKill9(t *testing.T) {
 	passes(t, "behind", behindRun{length: 3 * time.Second, keys: 200, workers: 2, every: 500 * time.Millisecond})
 }
+
+func TestChaos(t *testing.T) {
+	passes(t, "chaos", chaosRun{length: 9 * time.Second, seed: uint64(time.Now().UnixNano()), calm: 1500 * time.Millisecond, worst: 500 * time.Millisecond})
+}
+
+func TestFullServiceIsHitsAndAnEmptyQueueInAllProcesses(t *testing.T) {
+	noon := time.Unix(0, 0)
+	at := func(i int) time.Time { return noon.Add(time.Duration(i) * tickEvery) }
+	// Each process makes ten look-ups a tick: misses up to hitFrom, hits from there on.
+	process := func(hitFrom, queueUntil int) series {
+		var s series
+		n := tick{}
+		for i := range 40 {
+			n.At, n.Looks, n.Pending = at(i), n.Looks+10, 0
+			if i > hitFrom {
+				n.Hits += 10
+			}
+			if i < queueUntil {
+				n.Pending = 1
+			}
+			s = append(s, n)
+		}
+		return s
+	}
+	for _, c := range []struct {
+		name  string
+		all   []series
+		since int
+		want  time.Duration
+		ok    bool
+	}{
+		{"hits all the time", []series{process(0, 0)}, 10, 4 * tickEvery, true},
+		{"hits later", []series{process(20, 0)}, 10, (24 - 10) * tickEvery, true},
+		{"the queue is empty later", []series{process(0, 30)}, 10, (30 - 10) * tickEvery, true},
+		{"the last process counts", []series{process(0, 0), process(20, 0)}, 10, (24 - 10) * tickEvery, true},
+		{"never", []series{process(0, 0), process(40, 0)}, 10, 0, false},
+		{"nothing counted", nil, 10, 0, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := ordeal{Series: c.all}
+			took, ok := o.serves(at(c.since), at(39))
+			assert.Equal(t, c.ok, ok)
+			if ok {
+				assert.LessOrEqual(t, took, c.want)
+				assert.Greater(t, took, c.want-2*tickEvery, "and not before: four fifths are enough")
+			}
+		})
+	}
+	assert.InDelta(t, 0.5, (&ordeal{Series: []series{process(20, 0)}}).hitsBetween(at(10), at(30)), 0.01)
+}
+
+func TestChaosMissesWhatWasPromised(t *testing.T) {
+	c := chaosRun{length: time.Second}
+	for _, broken := range []report{
+		{Failed: 1},
+		{Stale: 1},
+		{Ordeal: ordeal{OwnStale: 1}},
+		{Ordeal: ordeal{Peak: chaosLimit + 1}},
+		{Ordeal: ordeal{Extra: 1}},
+	} {
+		broken.Writes, broken.Ordeal.Pending = 1, 1
+		var found table
+		c.tell(&found, &broken, []event{{name: "some", begin: time.Now(), end: time.Now()}})
+		assert.Len(t, found.missed, 1, "%+v", broken)
+	}
+	var found table
+	c.tell(&found, &report{Writes: 1, Ordeal: ordeal{Pending: 1, Overloaded: 1}}, nil)
+	assert.Empty(t, found.missed)
+	assert.Len(t, found.spoilt, 2, "a refused call, and no fault at all")
+}

@@ -155,6 +155,9 @@ func (w *worker) warmUp(ctx context.Context) {
 		}
 		g.Wait()
 	}
+	if w.Job == "chaos" { // the service has run for a while
+		w.fillAll(ctx)
+	}
 }
 
 // key is the name of a row in the cache.

@@ -1,0 +1,51 @@
+package store_test
+
+import (
+	"errors"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// Batches whose budget ran out speak against the server as single keys do, though
+// each of their keys has no more than a context's error to show for it.
+func TestBatchesThatAreNotAnsweredOpenTheBreaker(t *testing.T) {
+	keys := make([]string, 8)
+	for i := range keys {
+		keys[i] = strconv.Itoa(i)
+	}
+	tests := []struct {
+		name string
+		call func(s *store.Store) error
+	}{
+		{"reads", func(s *store.Store) error { _, err := s.ReadMany(t.Context(), keys); return err }},
+		{"scripts", func(s *store.Store) error {
+			_, errs := s.InvalidateMany(t.Context(), keys, nil)
+			return errors.Join(errs...)
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			server := redistest.Single(t)
+			s := openWith(t, server.Client(t), store.Options{ReadBudget: 50 * time.Millisecond, ScriptBudget: 50 * time.Millisecond})
+			require.Eventually(t, func() bool { _, err := s.Read(t.Context(), "k"); return err == nil }, patience, time.Millisecond)
+			server.Pause()
+			for range 4 {
+				require.ErrorIs(t, test.call(s), store.ErrBudget)
+				assert.False(t, s.Open(), "a batch is one failure, however many keys it has")
+			}
+			require.ErrorIs(t, test.call(s), store.ErrBudget)
+			assert.True(t, s.Open())
+			assert.ErrorIs(t, test.call(s), store.ErrOpen)
+			server.Resume()
+			require.Eventually(t, func() bool { return test.call(s) == nil }, patience, time.Millisecond)
+			assert.False(t, s.Open())
+		})
+	}
+}
