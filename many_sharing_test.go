@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
@@ -203,22 +204,23 @@ func TestALoadThatNobodyWantsIsCancelledThoughTheBatchHasAnotherKeyThatIsWanted(
 
 // A batch whose keys nobody else is at goes on as long as one of them is wanted.
 func TestABatchLoadGoesOnUntilNobodyWaitsForAnyKey(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := newCache[int](t, rdb)
 		w := gatedWarehouse()
 		ctx, cancel := context.WithCancel(t.Context())
 		many := loadMany(ctx, c, w, "0", "1")
-		load := soon(t, w.entered, "the load")
+		load := <-w.entered
 		single, leave := context.WithCancel(t.Context())
 		one := start(func() (int, error) { return c.GetOrLoad(single, "0", mustNotLoad[int](t)) })
 		eventually(t, waiting(c, 3), "the single call to join")
 		cancel()
-		require.ErrorIs(t, soon(t, many, "the batch").err, context.Canceled)
-		assert.NoError(t, load.Err(), "somebody still waits for 0")
+		require.ErrorIs(t, (<-many).err, context.Canceled)
+		synctest.Wait()
+		require.NoError(t, load.Err(), "somebody still waits for 0")
 		leave()
-		require.ErrorIs(t, soon(t, one, "the single call").err, context.Canceled)
-		soon(t, load.Done(), "the load to be cancelled")
-		eventually(t, func() bool { return cache.Flights(c) == 0 }, "the flights to end")
+		require.ErrorIs(t, (<-one).err, context.Canceled)
+		<-load.Done()
+		settled(t, c)
 		again := newWarehouse() // no back-off: a load that nobody wanted is no failure
 		got, err := c.GetOrLoadMany(t.Context(), []string{"0", "1"}, again.load)
 		require.NoError(t, err)
