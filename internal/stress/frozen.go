@@ -9,8 +9,9 @@ import (
 // frozenRun is a service whose hits spare the system of record nineteen calls of
 // twenty, and whose Redis is stopped: no connection breaks, and nothing is answered.
 // From then on every request is a load. If the system of record can take them they
-// fit the load limit, and no caller sees an error; if it cannot, because it is slow
-// itself, it still sees no more than the limit at once, and the rest are refused.
+// fit the load limit, and no caller sees an error; if it cannot, because it becomes
+// slow itself, it still sees no more than the limit at once, also while the cache
+// refills afterwards, and the rest are refused.
 type frozenRun struct {
 	length time.Duration // for how long Redis is frozen
 }
@@ -21,7 +22,7 @@ const (
 	frozenLimit = 64
 	frozenLead  = 2 * time.Second // before it is frozen, and after
 	frozenLoad  = 10 * time.Millisecond
-	frozenSlow  = 500 * time.Millisecond // 500 at once are offered
+	frozenSlow  = 500 * time.Millisecond // from the freeze on: 500 at once are offered
 	frozenBound = 120 * time.Millisecond // and the load: p99 of a call
 )
 
@@ -46,8 +47,11 @@ func (f frozenRun) mode(ctx context.Context, to target, mode string, load time.D
 	}
 	p := to.plan(plan{
 		Job: "chaos", Mode: mode, Rows: frozenKeys + 1, Callers: 64, Fresh: time.Minute, Rate: frozenRate,
-		Write: 20 * time.Millisecond, LoadMin: load, LoadMax: load, Limit: frozenLimit,
+		Write: 20 * time.Millisecond, LoadMin: frozenLoad, LoadMax: frozenLoad, Limit: frozenLimit,
 	})
+	if load != frozenLoad {
+		p.LoadMax, p.SlowAt = load, frozenLead
+	}
 	workers, err := launch(ctx, p, 1)
 	if err != nil {
 		return err
