@@ -139,11 +139,11 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 // soon as it is again, which may be most of the keys: the cache refills then, also if
 // Redis has lost nothing, and its clear token tells nothing of it.
 func (c *Cache[T]) breakerChanged(open bool) {
-	c.tel.breakerChanged(open)
 	if !open {
 		c.limit.refill()
 		c.pending.hurry()
 	}
+	c.tel.breakerChanged(open)
 }
 
 // isNil reports whether v is nil or holds a nil pointer.
