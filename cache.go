@@ -136,12 +136,14 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 }
 
 // breakerChanged hears whether Redis is asked. Queued invalidations are sent as
-// soon as it is again.
+// soon as it is again, which may be most of the keys: the cache refills then, also if
+// Redis has lost nothing, and its clear token tells nothing of it.
 func (c *Cache[T]) breakerChanged(open bool) {
-	c.tel.breakerChanged(open)
 	if !open {
+		c.limit.refill()
 		c.pending.hurry()
 	}
+	c.tel.breakerChanged(open)
 }
 
 // isNil reports whether v is nil or holds a nil pointer.

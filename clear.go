@@ -75,7 +75,7 @@ func (t *clearToken) learn(token envelope.Token, sent time.Time) {
 			return
 		}
 		if t.held.CompareAndSwap(held, next) {
-			if token == (envelope.Token{}) || held != nil && !held.dropped && held.token != token {
+			if token == (envelope.Token{}) || held != nil && (held.dropped || held.token != token) {
 				t.emptied()
 			}
 			return

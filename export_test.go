@@ -37,3 +37,7 @@ func Attending[T any](c *Cache[T]) (n int) {
 	}
 	return n
 }
+
+// LimitPending makes the queue of invalidations of c hold n at most. It is for a
+// cache that is not in use yet.
+func LimitPending[T any](c *Cache[T], n int) { c.pending.limit = n }

@@ -54,7 +54,8 @@ func (l *limiter) wait(ctx context.Context, most time.Duration) error {
 func (l *limiter) leave() { l.places.Release(1) }
 
 // refill notes that the cache is, or was a moment ago, emptier than its readers
-// expect: the clear token is missing, or another one than before.
+// expect: the clear token is missing, or another one than before, or Redis is back
+// after it did not answer.
 func (l *limiter) refill() { l.refilling.Store(monotonic() + int64(refillTime)) }
 
 // enterLeased is enter for a load under a lease. It costs nothing unless the cache

@@ -163,8 +163,9 @@ func WithLoadTimeout(d time.Duration) Option {
 
 // WithLoadLimit bounds the loads of this cache in this process that run
 // without a lease, which are all its loads while Redis is unavailable; and, while
-// the cache refills after Redis was flushed or replaced, or after InvalidateAll,
-// also those with one. The default is 64; n must be at least 1. A load that finds
+// the cache refills after Redis was flushed, replaced or unavailable, or after
+// InvalidateAll, also those with one: not those that ran already when that began, nor,
+// for a second at most, those that begin before the flush is noticed. The default is 64; n must be at least 1. A load that finds
 // no place within 50 ms, or within a second while the cache refills, fails with
 // [ErrOverloaded], unless a stale value may be served. Set it to what the database can bear, divided by the
 // number of processes.

@@ -34,6 +34,7 @@ func TestCluster(t *testing.T) {
 	cluster := redistest.StartCluster(t)
 	t.Run("the facade serves keys of all nodes", func(t *testing.T) { clusterServes(t, cluster) })
 	t.Run("the naive control goes stale", func(t *testing.T) { clusterControl(t, cluster) })
+	t.Run("one shard frozen", func(t *testing.T) { clusterShardFrozen(t, cluster) })
 	t.Run("ClusterPrimaryKill9", func(t *testing.T) {
 		inTime(t, func() []figure { return clusterPrimaryKill9(t, cluster) })
 	})
@@ -91,6 +92,66 @@ func clusterServes(t *testing.T, cluster *redistest.Cluster) {
 func clusterControl(t *testing.T, cluster *redistest.Cluster) {
 	var h history
 	h.control(t, h.naive(tuned(t, cluster)), h.naive(tuned(t, cluster)))
+}
+
+// A shard whose primary and replica are frozen costs its own keys their hits, and no
+// others: each node has a breaker of its own.
+//
+// But for the shard of the clear token, of which a process is certain for one second
+// after it has asked. While it cannot ask nothing is served from any shard, since
+// somebody may have called InvalidateAll: all calls load.
+func clusterShardFrozen(t *testing.T, cluster *redistest.Cluster) {
+	cluster.Await()
+	clear := cluster.Owner(clearTokenKey)
+	for _, withClear := range []bool{false, true} {
+		t.Run(map[bool]string{false: "another than that of the clear token", true: "that of the clear token"}[withClear], func(t *testing.T) {
+			c := newBudgeted[int](t, tuned(t, cluster))
+			keys := map[*redistest.Server][]string{}
+			for i := range 60 {
+				key := "shard " + strconv.Itoa(i)
+				owner := cluster.Owner("test:" + key)
+				keys[owner] = append(keys[owner], key)
+				eventually(t, func() bool { // more than one round trip on a busy machine
+					_, err := c.GetOrLoad(t.Context(), key, value(1))
+					require.NoError(t, err)
+					_, err = c.Get(t.Context(), key)
+					return err == nil
+				}, "the entry")
+			}
+			var frozen *redistest.Server
+			for owner := range keys {
+				if (owner == clear) == withClear {
+					frozen = owner
+				}
+			}
+			replica := cluster.ReplicaOf(frozen)
+			replica.Pause()
+			frozen.Pause()
+			defer func() {
+				frozen.Resume()
+				replica.Resume()
+				cluster.Await()
+			}()
+			hits, calls := map[bool]int{}, map[bool]int{} // whether of the frozen shard
+			// Only until the nodes agree that it has failed: then all of them answer
+			// CLUSTERDOWN, since a cluster by default serves all slots or none.
+			for began := time.Now(); time.Since(began) < nodeTimeout*9/10; {
+				for owner, of := range keys {
+					before := c.Stats().Hits
+					v, err := c.GetOrLoad(t.Context(), of[calls[owner == frozen]%len(of)], value(1))
+					require.NoError(t, err)
+					require.Equal(t, 1, v)
+					calls[owner == frozen]++
+					hits[owner == frozen] += int(c.Stats().Hits - before)
+				}
+			}
+			t.Logf("of the frozen shard %d calls, %d hits; of the others %d calls, %d hits", calls[true], hits[true], calls[false], hits[false])
+			assert.Zero(t, hits[true])
+			if !withClear {
+				assert.Greater(t, hits[false], calls[false]*9/10)
+			}
+		})
+	}
 }
 
 const (

@@ -32,15 +32,16 @@ var downs = []struct {
 	{"killed", (*redistest.Server).Kill, (*redistest.Server).Restart},
 }
 
-// tunedClient is a client set up as the documentation asks for.
-func tunedClient(t testing.TB, server *redistest.Server) *redis.Client {
+// tunedClient is a client set up as the documentation asks for, and as mutate does.
+func tunedClient(t testing.TB, server *redistest.Server, mutate ...func(*redis.Options)) *redis.Client {
 	universal := redis.UniversalOptions{}
 	cache.Tune(&universal)
 	o := universal.Simple()
-	return server.Client(t, func(c *redis.Options) {
+	set := func(c *redis.Options) {
 		o.Addr, o.MaintNotificationsConfig = c.Addr, c.MaintNotificationsConfig
 		*c = *o
-	})
+	}
+	return server.Client(t, append([]func(*redis.Options){set}, mutate...)...)
 }
 
 // gauge measures how many loads run at once, and how long each takes.

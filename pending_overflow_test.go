@@ -1,0 +1,87 @@
+package cache_test
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/internal/redistest"
+)
+
+// mintCounter counts how often Redis has replaced the clear token for its client.
+type mintCounter struct {
+	mu     sync.Mutex // protects following
+	minted map[any]bool
+}
+
+func (*mintCounter) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+func (m *mintCounter) count(cmds ...redis.Cmder) {
+	for _, cmd := range cmds {
+		one, args := []redis.Cmder{cmd}, cmd.Args()
+		sent := mentions(one, "evalsha", clearTokenKey) || mentions(one, "eval", clearTokenKey)
+		if sent && cmd.Err() == nil && args[6] == "1" { // replaced, not minted where there is none
+			m.mu.Lock()
+			m.minted[args[4]] = true // an EVAL after an EVALSHA mints the same one
+			m.mu.Unlock()
+		}
+	}
+}
+
+func (m *mintCounter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		defer func() { m.count(cmd) }()
+		return next(ctx, cmd)
+	}
+}
+
+func (m *mintCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		defer func() { m.count(cmds...) }()
+		return next(ctx, cmds)
+	}
+}
+
+// Scenario 25, second half: more invalidations than the queue holds become a single
+// one of everything, and nobody of this process is served what was invalidated.
+func TestTooManyInvalidationsWhileRedisIsDownAreOneOfAll(t *testing.T) {
+	const keys, limit = 50, 7
+	server := redistest.Single(t)
+	rdb := tunedClient(t, server)
+	c, other := newBudgeted[int](t, rdb), newCache[int](t, server.Client(t))
+	cache.LimitPending(c, limit)
+	ctx := t.Context()
+	for i := range keys {
+		_, err := c.GetOrLoad(ctx, strconv.Itoa(i), value(0))
+		require.NoError(t, err)
+	}
+	counter := &mintCounter{minted: map[any]bool{}}
+	rdb.AddHook(counter)
+	server.Pause()
+	for i := range keys {
+		require.ErrorIs(t, c.Invalidate(ctx, strconv.Itoa(i)), cache.ErrPending)
+		require.LessOrEqual(t, c.Stats().Pending, int64(limit))
+		v, err := c.GetOrLoad(ctx, strconv.Itoa(i), value(1))
+		require.NoError(t, err)
+		require.Equal(t, 1, v)
+	}
+	server.Resume()
+	eventually(t, func() bool { return c.Stats().Pending == 0 }, "the queue to drain")
+	for i := range keys {
+		for _, process := range []*cache.Cache[int]{c, other} {
+			v, err := process.GetOrLoad(ctx, strconv.Itoa(i), value(1))
+			require.NoError(t, err)
+			require.Equal(t, 1, v, "key %d", i)
+		}
+	}
+	assert.Len(t, counter.minted, 1, "one InvalidateAll")
+}

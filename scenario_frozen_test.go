@@ -1,0 +1,91 @@
+package cache_test
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/internal/redistest"
+)
+
+// offer makes calls at a steady rate, whether or not earlier ones have returned, and
+// returns when all have.
+func offer(t *testing.T, perSecond int, length time.Duration, call func() error) *asked {
+	t.Helper()
+	a := &asked{fails: map[error]int{}}
+	var all sync.WaitGroup
+	began := time.Now()
+	for i := range perSecond * int(length/time.Millisecond) / 1000 {
+		_ = pace(t.Context(), time.Until(began.Add(time.Duration(i)*time.Second/time.Duration(perSecond))))
+		all.Go(func() {
+			begin := time.Now()
+			err := call()
+			took := time.Since(begin)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.took = append(a.took, took)
+			if err != nil {
+				a.fails[err]++
+			}
+		})
+	}
+	all.Wait()
+	slices.Sort(a.took)
+	return a
+}
+
+// Scenario 24, the short form; `make chaos` has the long one. Redis freezes under a
+// thousand calls a second, nearly all of them hits, which from then on are loads. They
+// fit the load limit, so no caller sees an error, and none waits longer than for the
+// look-up that found out and the load.
+func TestRedisFrozen(t *testing.T) {
+	const load, limit, rate, keys = 10 * time.Millisecond, 64, 1000, 200
+	inTime(t, func() []figure {
+		server := redistest.Single(t)
+		c := newBudgeted[int](t, tunedClient(t, server), cache.WithLoadLimit(limit))
+		var g gauge
+		call := func() error {
+			_, err := c.GetOrLoad(t.Context(), strconv.Itoa(rand.IntN(keys)), g.load(load))
+			return err
+		}
+		for key := range keys {
+			_, err := c.GetOrLoad(t.Context(), strconv.Itoa(key), value(7))
+			require.NoError(t, err)
+		}
+		before := runtime.NumGoroutine()
+		healthy := offer(t, rate, time.Second, call)
+		loads := g.loads.Load()
+
+		server.Pause()
+		got := offer(t, rate, time.Duration(span(3000, 2000))*time.Millisecond, call)
+		server.Resume()
+		t.Logf("hits: p99 %v, %d loads; frozen: %d calls, median %v, p99 %v, most %v, failed %v, %d loads, at most %d of %d at once",
+			healthy.quantile(.99), loads, len(got.took), got.quantile(.5), got.quantile(.99), got.quantile(1), got.fails,
+			g.loads.Load()-loads, g.peak.Load(), limit)
+		assert.LessOrEqual(t, g.peak.Load(), int64(limit))
+		assert.Greater(t, g.loads.Load()-loads, int64(rate), "the calls load, else the run shows nothing")
+		eventually(t, func() bool { _, err := c.Get(t.Context(), "0"); return err == nil }, "hits again")
+		end := time.Now().Add(forever)
+		for runtime.NumGoroutine() > before && time.Now().Before(end) {
+			require.NoError(t, pace(t.Context(), 5*time.Millisecond))
+		}
+		assert.LessOrEqual(t, runtime.NumGoroutine(), before, "goroutines, with what they were before")
+		refused := time.Duration(0)
+		if len(got.fails) > 0 {
+			refused = time.Duration(1<<62 - 1) // a machine that stood still; another round
+		}
+		return []figure{
+			{"p99", got.quantile(.99), 120*time.Millisecond + load + busy},
+			{"the median", got.quantile(.5), readBudget},
+			{"errors", refused, 1},
+		}
+	})
+}
