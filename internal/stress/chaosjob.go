@@ -27,6 +27,7 @@ func (f floors) raise(row int, v int64) {
 func (w *worker) chaos(ctx context.Context, o order) {
 	own := make(floors, w.keys())
 	w.peak.Store(0)
+	w.slowFrom.Store(o.Start.Add(w.SlowAt).UnixNano())
 	before := runtime.NumGoroutine()
 	sleepUntil(ctx, o.Start)
 	end := o.Start.Add(o.For)

@@ -27,6 +27,7 @@ type plan struct {
 	SlowFrom time.Duration // calls that take this long are counted as slow
 	Trace    bool          // report the loads one by one
 	Filler   int           // bytes of each value that is written to provoke evictions; 0: none
+	SlowAt   time.Duration // chaos: loads take LoadMin before this time of the round, LoadMax after it; 0: between them
 	Limit    int           // chaos: the load limit of each process
 	Confirm  bool          // chaos: invalidations are confirmed by a replica
 }

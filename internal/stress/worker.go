@@ -30,6 +30,7 @@ type worker struct {
 	subject subject
 
 	loading, peak atomic.Int64 // loads that run, and the most that ran at once
+	slowFrom      atomic.Int64 // when plan.SlowAt is, in Unix time in nanoseconds; 0: no round yet
 
 	mu         sync.Mutex // protects following
 	report     report     // of the round that runs
@@ -171,7 +172,7 @@ func (w *worker) load(ctx context.Context, key string) (int64, error) {
 	for peak := w.peak.Load(); peak < running && !w.peak.CompareAndSwap(peak, running); peak = w.peak.Load() {
 	}
 	v := w.ledger.read(row)
-	err = sleep(ctx, w.LoadMin+rand.N(w.LoadMax-w.LoadMin+1))
+	err = sleep(ctx, w.loadTime())
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.report.Loads++
@@ -179,6 +180,17 @@ func (w *worker) load(ctx context.Context, key string) (int64, error) {
 		w.report.Spans = append(w.report.Spans, span{Begin: begin, End: time.Now()})
 	}
 	return v, err
+}
+
+// loadTime is how long the load that begins now takes.
+func (w *worker) loadTime() time.Duration {
+	if w.SlowAt == 0 {
+		return w.LoadMin + rand.N(w.LoadMax-w.LoadMin+1)
+	}
+	if slow := w.slowFrom.Load(); slow != 0 && time.Now().UnixNano() >= slow {
+		return w.LoadMax
+	}
+	return w.LoadMin
 }
 
 // read is one call that the run is about, checked against the floor.
