@@ -39,6 +39,7 @@ func TestLoadsAreLimitedWhileTheCacheRefills(t *testing.T) {
 				require.NoError(t, err)
 			}
 			require.ErrorIs(t, c.Invalidate(t.Context(), all...), cache.ErrPending)
+			_ = pace(t.Context(), 1500*time.Millisecond) // the refill of the beginning is over
 			server.Resume()
 		}},
 	}
