@@ -107,8 +107,10 @@ func TestPausedLoaderTakeover(t *testing.T) {
 		paused := start(func() (int, error) {
 			return one.GetOrLoad(t.Context(), "k", func(ctx context.Context, key string) (int, error) {
 				cut.on.Store(true)
-				defer cut.on.Store(false)
-				return slow(&loads, time.Minute, read)(ctx, key)
+				v, err := slow(&loads, time.Minute, read)(ctx, key)
+				cut.on.Store(false)
+				time.Sleep(1500 * time.Millisecond) // the breaker lets the next renewal through
+				return v, err
 			})
 		})
 		time.Sleep(time.Second)

@@ -67,8 +67,13 @@ func open(t testing.TB, c redis.UniversalClient) *store.Store {
 // start returns an engine that is closed with the test.
 func start(t testing.TB, o behind.Options) *behind.Engine {
 	t.Helper()
-	e, err := behind.New(t.Context(), o)
-	require.NoError(t, err)
+	var e *behind.Engine
+	require.Eventually(t, func() bool { // behind an outage, the breaker lets a probe through only after a while
+		var err error
+		e, err = behind.New(t.Context(), o)
+		return err == nil || !assert.True(t, store.Infrastructure(err), err)
+	}, patience, 10*time.Millisecond)
+	require.NotNil(t, e)
 	t.Cleanup(func() {
 		_, err := e.Close()
 		require.NoError(t, err)

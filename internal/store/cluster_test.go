@@ -28,6 +28,32 @@ func TestCluster(t *testing.T) {
 	t.Run("peer is the primary of the key", func(t *testing.T) { clusterPeer(t, cluster) })
 	t.Run("a frozen node costs the budget", func(t *testing.T) { clusterFrozen(t, cluster) })
 	t.Run("a promoted replica is taught the scripts", func(t *testing.T) { clusterFailover(t, cluster) })
+	t.Run("the breaker of a primary that is gone is forgotten", func(t *testing.T) { clusterForgetsPrimary(t, cluster) })
+}
+
+// Nobody asks the old address any more, so nothing would ever close its breaker.
+func clusterForgetsPrimary(t *testing.T, cluster *redistest.Cluster) {
+	ctx := t.Context()
+	changes := make(chan bool, 100)
+	c := cluster.Client(t, forCache)
+	s := openWith(t, c, store.Options{
+		ReadBudget: 200 * time.Millisecond, ScriptBudget: time.Second, Breaker: func(open bool) { changes <- open },
+	})
+	require.Eventually(t, func() bool { _, err := s.Read(ctx, "k"); return err == nil }, patience, 10*time.Millisecond)
+	gone := cluster.Owner("k")
+	gone.Pause()
+	defer gone.Resume()
+	require.Eventually(t, func() bool { _, _ = s.Read(ctx, "k"); return s.Open() }, patience, 10*time.Millisecond)
+	require.True(t, <-changes)
+	require.Eventually(t, func() bool { // the cluster promotes its replica
+		_, err := s.Read(ctx, "k")
+		return err == nil && !s.Open()
+	}, patience, 50*time.Millisecond)
+	last := true
+	for len(changes) > 0 {
+		last = <-changes
+	}
+	assert.False(t, last, "the stores are told")
 }
 
 func clusterServes(t *testing.T, cluster *redistest.Cluster) {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"reflect"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/larder-go/cache/internal/breaker"
+	"github.com/larder-go/cache/internal/mono"
 )
 
 // ErrOpen says that an operation was not sent, because Redis, or the node that has
@@ -23,10 +25,21 @@ type guards struct {
 	only    *breaker.Breaker
 
 	mu     sync.Mutex // protects following
-	nodes  map[string]*breaker.Breaker
-	open   int // breakers that are not closed
+	nodes  map[string]*node
+	open   map[*breaker.Breaker]struct{} // those that are not closed
+	swept  int64
 	stores map[*Store]struct{}
 }
+
+// node is a node of a cluster, and when a key of it was last asked for.
+type node struct {
+	breaker *breaker.Breaker
+	asked   int64
+}
+
+// forgotten is after how long a node is forgotten that does not answer and that
+// nobody asks any more: its slots are somewhere else by then.
+const forgotten = int64(5 * time.Second)
 
 // registry has the guards of the clients that have a store.
 var registry = struct {
@@ -46,9 +59,9 @@ func guard(s *Store) *guards {
 	if g == nil {
 		g = &guards{
 			client: s.client, perNode: s.locate.cluster != nil || s.locate.ring != nil,
-			nodes: map[string]*breaker.Breaker{}, stores: map[*Store]struct{}{},
+			nodes: map[string]*node{}, open: map[*breaker.Breaker]struct{}{}, stores: map[*Store]struct{}{},
 		}
-		g.only = breaker.New(g.changed)
+		g.only = g.breaker()
 		if known {
 			registry.clients[s.client] = g
 		}
@@ -79,44 +92,83 @@ func (g *guards) of(ctx context.Context, s *Store, key string) *breaker.Breaker 
 	return g.node(s.locate.owner(ctx, key))
 }
 
+// node is the breaker of the node at addr. From time to time it forgets others.
 func (g *guards) node(addr string) *breaker.Breaker {
+	now := mono.Now()
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	b := g.nodes[addr]
-	if b == nil {
-		b = breaker.New(g.changed)
-		g.nodes[addr] = b
+	n := g.nodes[addr]
+	if n == nil {
+		n = &node{breaker: g.breaker()}
+		g.nodes[addr] = n
 	}
+	n.asked = now
+	var told []*Store
+	if len(g.open) > 0 && now-g.swept > forgotten/5 {
+		g.swept = now
+		told = g.forgetLocked(now)
+	}
+	g.mu.Unlock()
+	tell(told, false)
+	return n.breaker
+}
+
+// forgetLocked drops the breakers of nodes that are gone, as a primary is that has
+// been replaced: they would be open for good. It returns whom to tell that all are
+// closed.
+func (g *guards) forgetLocked(now int64) []*Store {
+	return g.countLocked(func() {
+		for addr, n := range g.nodes {
+			if _, open := g.open[n.breaker]; open && now-n.asked > forgotten {
+				delete(g.nodes, addr)
+				delete(g.open, n.breaker)
+			}
+		}
+	})
+}
+
+// breaker is a new breaker whose changes are heard.
+func (g *guards) breaker() (b *breaker.Breaker) {
+	b = breaker.New(func(from, to breaker.State) { g.changed(b, from, to) })
 	return b
 }
 
 // changed tells the stores when the first breaker opens and when the last one
 // closes. A cluster client is made to look where the slots are now.
-func (g *guards) changed(from, to breaker.State) {
-	opens, closes := from == breaker.Closed, to == breaker.Closed
-	if opens {
-		if cluster, ok := g.client.(interface{ ReloadState(context.Context) }); ok {
-			cluster.ReloadState(context.Background())
-		}
+func (g *guards) changed(b *breaker.Breaker, from, to breaker.State) {
+	opens := from == breaker.Closed
+	if cluster, ok := g.client.(interface{ ReloadState(context.Context) }); ok && opens {
+		cluster.ReloadState(context.Background())
 	}
 	g.mu.Lock()
-	before := g.open
-	switch {
-	case opens:
-		g.open++
-	case closes:
-		g.open--
-	}
-	var told []*Store
-	if before == 0 != (g.open == 0) {
+	told := g.countLocked(func() {
+		switch {
+		case opens:
+			g.open[b] = struct{}{}
+		case to == breaker.Closed:
+			delete(g.open, b)
+		}
+	})
+	g.mu.Unlock()
+	tell(told, opens)
+}
+
+// countLocked makes a change to the open breakers and returns the stores if it
+// opened the first or closed the last.
+func (g *guards) countLocked(change func()) (told []*Store) {
+	before := len(g.open) == 0
+	change()
+	if before != (len(g.open) == 0) {
 		for s := range g.stores {
 			told = append(told, s)
 		}
 	}
-	g.mu.Unlock()
-	for _, s := range told {
+	return told
+}
+
+func tell(stores []*Store, open bool) {
+	for _, s := range stores {
 		if s.onBreaker != nil {
-			s.onBreaker(opens)
+			s.onBreaker(open)
 		}
 	}
 }
@@ -125,7 +177,7 @@ func (g *guards) changed(from, to breaker.State) {
 func (s *Store) Open() bool {
 	s.guards.mu.Lock()
 	defer s.guards.mu.Unlock()
-	return s.guards.open > 0
+	return len(s.guards.open) > 0
 }
 
 // oneKey is a call about one key. One about several is a manyCall; any other call

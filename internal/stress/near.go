@@ -42,7 +42,8 @@ func newNearby(p *plan, client redis.UniversalClient, load loader) (subject, err
 	if err != nil {
 		return nil, err
 	}
-	return nearby{library{cache: c, bound: c.ReadThrough(cache.Loader[int64](load))}, l}, nil
+	guarded := func() bool { return false }
+	return nearby{library{cache: c, bound: c.ReadThrough(cache.Loader[int64](load)), guarded: guarded}, l}, nil
 }
 
 func (n nearby) close() error {
@@ -88,6 +89,9 @@ func (m *mapped) get(ctx context.Context, key string) (int64, error) {
 	}
 	v, err := m.aside.get(ctx, key)
 	if err == nil {
+		if err := sleep(ctx, time.Millisecond); err != nil { // as a busy process would, now and then
+			return 0, err
+		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.values[key] = v
