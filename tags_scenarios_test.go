@@ -58,7 +58,7 @@ func (n naiveTagged) get(ctx context.Context, key, tag string, load func(context
 		return 0, err
 	}
 	var v, with int64
-	text, err := n.rdb.Get(ctx, "naive:"+key).Result()
+	text, err := n.rdb.Get(ctx, "naive, tagged:"+key).Result()
 	if err == nil {
 		if _, err := fmt.Sscan(text, &v, &with); err != nil || with == token {
 			return v, err
@@ -72,7 +72,7 @@ func (n naiveTagged) get(ctx context.Context, key, tag string, load func(context
 	if with, err = n.token(ctx, tag); err != nil {
 		return 0, err
 	}
-	return v, n.rdb.Set(ctx, "naive:"+key, fmt.Sprint(v, with), time.Minute).Err()
+	return v, n.rdb.Set(ctx, "naive, tagged:"+key, fmt.Sprint(v, with), time.Minute).Err()
 }
 
 func (n naiveTagged) token(ctx context.Context, tag string) (int64, error) {
