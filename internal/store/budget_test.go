@@ -248,3 +248,30 @@ func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (*gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
+
+// A clone of the client by WithTimeout would spare a goroutine for each command,
+// and has none of the client's hooks: what traces commands, or changes their keys,
+// would be passed by.
+func TestHooksOfAClientThatDoesNotHonourDeadlinesSeeItsCommands(t *testing.T) {
+	c := dial(t, mini(t).Addr())
+	s := open(t, c)
+	c.AddHook(veto{})
+	_, err := s.Read(t.Context(), "k")
+	assert.ErrorIs(t, err, errVeto)
+	pipe := c.WithTimeout(time.Second).Pipeline()
+	pipe.Get(t.Context(), "k")
+	_, err = pipe.Exec(t.Context())
+	assert.NotErrorIs(t, err, errVeto, "once clones keep the hooks, plain clients can do without goroutines")
+}
+
+func TestGoroutinesForCommandsAreUsedAgainAndEndWithTheStore(t *testing.T) {
+	c := dial(t, mini(t).Addr())
+	s := store.New(c, store.Options{})
+	for range 100 {
+		_, err := s.Read(t.Context(), "k")
+		require.NoError(t, err)
+	}
+	assert.LessOrEqual(t, store.IdleHands(s), 2)
+	require.NoError(t, s.Close())
+	assert.Zero(t, store.IdleHands(s))
+}

@@ -12,3 +12,10 @@ func Collecting(s *Store) int {
 	}
 	return 0
 }
+
+// IdleHands is how many goroutines wait for a command.
+func IdleHands(s *Store) int {
+	s.detached.mu.Lock()
+	defer s.detached.mu.Unlock()
+	return len(s.detached.free)
+}

@@ -34,46 +34,39 @@ func (s *Store) send(ctx context.Context, budget time.Duration, c call) error {
 
 // through runs c on this goroutine, or on one that this one may leave.
 func (s *Store) through(ctx context.Context, budget time.Duration, c call) error {
-	if !s.inline {
-		return s.detach(ctx, budget, c)
+	inner := s.deadlinesOf(budget).until(ctx, budget)
+	var err error
+	if s.inline {
+		err = c.run(inner, s.client)
+	} else {
+		err = s.detach(ctx, inner, c)
 	}
-	inner := ctx
-	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > budget {
-		var cancel context.CancelFunc
-		inner, cancel = context.WithTimeout(ctx, budget)
-		defer cancel()
-	}
-	if err := c.run(inner, s.client); err != nil {
+	if err != nil {
 		return explain(ctx, Ended(inner) != nil, budget, c.name(), err)
 	}
 	return nil
 }
 
 // detach runs c on a goroutine of the store's, which the caller leaves in time.
-func (s *Store) detach(ctx context.Context, budget time.Duration, c call) error {
-	if !s.detached.enter() {
+func (s *Store) detach(ctx, inner context.Context, c call) error {
+	c.own()
+	e := &errand{ctx: inner, client: s.client, call: c, done: make(chan error, 1)}
+	if !s.detached.send(e) {
 		return ErrClosed
 	}
-	c.own()
-	inner, cancel := context.WithTimeout(ctx, budget)
-	done := make(chan error, 1) // buffered: nobody may be there to receive
-	go func() {
-		defer s.detached.leave()
-		defer cancel()
-		done <- c.run(inner, s.client)
-	}()
-	var err error
 	select {
-	case err = <-done:
+	case err := <-e.done:
+		return err
 	case <-inner.Done():
-		select {
-		case err = <-done: // both were ready: an answer is an answer
-		default:
-			err = inner.Err()
-		}
+	case <-ctx.Done():
 	}
-	if err != nil {
-		return explain(ctx, Ended(inner) != nil, budget, c.name(), err)
+	select {
+	case err := <-e.done: // both were ready: an answer is an answer
+		return err
+	default:
 	}
-	return nil
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return inner.Err()
 }

@@ -48,6 +48,8 @@ type Store struct {
 	lanes    lanes
 	guards   *guards
 
+	readEnds, scriptEnds deadlines
+
 	onBreaker func(open bool)
 }
 
@@ -74,6 +76,14 @@ func New(client redis.UniversalClient, o Options) *Store {
 	s.lanes.store = s
 	s.guards = guard(s)
 	return s
+}
+
+// deadlinesOf is what operations with that budget share.
+func (s *Store) deadlinesOf(budget time.Duration) *deadlines {
+	if budget == s.reads {
+		return &s.readEnds
+	}
+	return &s.scriptEnds
 }
 
 // Inline reports whether commands run on the caller's goroutine. It is false for
