@@ -36,6 +36,7 @@ type Cache[T any] struct {
 	refreshes *refreshes
 	slides    *refreshes
 	releases  *refreshes
+	untimed   atomic.Int32 // see untimedReads
 	clock     redisClock
 	limit     *limiter
 	pending   *pending

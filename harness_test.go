@@ -147,6 +147,41 @@ func waiting[T any](c *cache.Cache[T], n int) func() bool {
 // inBubble runs test on a fake clock that the program and Redis share.
 func inBubble(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)) {
 	t.Helper()
+	t.Run("by what is left of a record", func(t *testing.T) {
+		b := cachetest.NewBubble(t)
+		synctest.Test(t, func(t *testing.T) { test(t, b.Redis(t)) })
+	})
+	t.Run("by the clock of Redis", func(t *testing.T) { inOneBubble(t, test) })
+}
+
+// inOneBubble is inBubble for a test that keeps something outside of it: once, with
+// a Redis whose clock is asked.
+func inOneBubble(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)) {
+	t.Helper()
 	b := cachetest.NewBubble(t)
-	synctest.Test(t, func(t *testing.T) { test(t, b.Redis(t)) })
+	synctest.Test(t, func(t *testing.T) {
+		rdb := b.Redis(t)
+		rdb.AddHook(claims{})
+		test(t, rdb)
+	})
+}
+
+// claims is a hook that lets a miniredis call itself Redis: it is for those whose
+// clock and keys have one time.
+type claims struct{}
+
+func (claims) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (claims) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (claims) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		sent := make([]redis.Cmder, 0, len(cmds))
+		for _, cmd := range cmds {
+			if info, ok := cmd.(*redis.StringCmd); ok && info.Name() == "info" {
+				info.SetVal("redis_version:7.0.0")
+				continue
+			}
+			sent = append(sent, cmd)
+		}
+		return next(ctx, sent)
+	}
 }

@@ -261,7 +261,7 @@ func (t *trip[T]) poll(ctx context.Context, left time.Duration, hurry <-chan str
 	for w.pause(ctx) {
 		proof := t.cache.flights.prove(t.flight)
 		t.mark = t.cache.pending.mark()
-		rec, tokens, err := t.cache.read(ctx, t.redisKey, t.entry.tags)
+		rec, tokens, _, err := t.cache.read(ctx, t.redisKey, t.entry.tags, false)
 		if err != nil {
 			t.cache.tel.redisFailed(opLockWait, err)
 			return false

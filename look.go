@@ -15,6 +15,7 @@ import (
 type sight struct {
 	record
 	redisKey string
+	shared   bool  // a refresh has it, too
 	unread   bool  // not read from Redis: load without a lease
 	failure  error // why: Redis did not answer
 	owed     bool  // an invalidation of the key was queued before the read
@@ -34,14 +35,60 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got ans
 		return seen, got, nil
 	}
 	got.asked = true
-	rec, tokens, err := c.read(ctx, seen.redisKey, call.entry.tags)
+	rec, tokens, err := c.see(ctx, &seen, call.entry)
 	if err == nil {
-		seen.record = c.reader(call.entry.class).classify(seen.redisKey, rec)
 		err = c.verify(ctx, &seen.record, call.entry.tags, tokens)
 	}
 	err = c.consider(ctx, call, &seen, &got, err)
 	c.keepRead(call, &seen, &got, then, err)
+	if got.outcome == outcomeHit && !seen.shared {
+		rec.Release()
+	}
 	return seen, got, err
+}
+
+// see reads and judges the record that seen is about. A record is read without what
+// Redis has left of it, if the time that its load began is proof enough that it is
+// fresh: the caches' clocks are not asked, but Redis's, which was sampled within the
+// last second. Whatever is not proved so is read again.
+func (c *Cache[T]) see(ctx context.Context, seen *sight, e entry) (store.Record, []envelope.Token, error) {
+	rec, tokens, peeked, err := c.read(ctx, seen.redisKey, e.tags, c.peeks(e.class))
+	if err != nil {
+		return rec, tokens, err
+	}
+	reader := c.reader(e.class)
+	if reader.peeked = peeked; peeked {
+		reader.latest = c.store.Latest()
+	}
+	seen.record = reader.classify(seen.redisKey, rec)
+	if seen.state != unproved {
+		return rec, tokens, nil
+	}
+	if seen.body.LoadedAt == 0 {
+		c.untimed.Store(untimedReads)
+	}
+	if rec, err = c.store.Read(ctx, seen.redisKey); err == nil {
+		seen.record = c.reader(e.class).classify(seen.redisKey, rec)
+	}
+	return rec, tokens, err
+}
+
+// untimedReads is how many reads ask for the time that is left, after one has found
+// an entry that does not say when its load began: others may do so too.
+const untimedReads = 64
+
+// peeks reports whether Redis's clock may take the place of the time that is left of
+// an entry. The L1 must not keep one for longer than Redis does, and one that has slid
+// lives longer than it says.
+func (c *Cache[T]) peeks(class *TTL) bool {
+	if c.near != nil || class.Sliding {
+		return false
+	}
+	if c.untimed.Load() > 0 {
+		c.untimed.Add(-1)
+		return false
+	}
+	return c.store.Latest() != 0
 }
 
 // miss is the answer of a look-up that has found nothing yet.
@@ -102,22 +149,32 @@ func (c *Cache[T]) consider(ctx context.Context, call *call[T], seen *sight, got
 	return err
 }
 
-// read reads one record, the tokens of tags with it, and from time to time the
-// clear token; the first time also the meta record.
-func (c *Cache[T]) read(ctx context.Context, redisKey string, tags []tagRef) (store.Record, []envelope.Token, error) {
+// read reads one record, the tokens of tags with it, and from time to time the clear
+// token; the first time also the meta record. With peek it may read the record without
+// what is left of it; peeked says so.
+func (c *Cache[T]) read(ctx context.Context, redisKey string, tags []tagRef, peek bool) (rec store.Record, tokens []envelope.Token, peeked bool, err error) {
 	beside, sent := c.besides(tags)
+	peeked = peek && !beside.clear && !beside.meta
 	if len(beside.keys) == 0 {
-		rec, err := c.store.Read(ctx, redisKey)
-		return rec, nil, err
+		one := c.store.Read
+		if peeked {
+			one = c.store.Peek
+		}
+		rec, err = one(ctx, redisKey)
+		return rec, nil, peeked, err
+	}
+	together := c.store.ReadTogether
+	if peeked {
+		together = c.store.PeekTogether
 	}
 	keys := append(make([]string, 0, 1+len(beside.keys)), redisKey)
-	records, err := c.store.ReadTogether(ctx, append(keys, beside.keys...)...)
+	records, err := together(ctx, append(keys, beside.keys...)...)
 	if err != nil {
 		c.unheard(beside)
-		return store.Record{}, nil, err
+		return store.Record{}, nil, peeked, err
 	}
-	tokens, err := c.learnBesides(beside, sent, records[1:], nil)
-	return records[0], tokens, err
+	tokens, err = c.learnBesides(beside, sent, records[1:], nil)
+	return records[0], tokens, peeked, err
 }
 
 // besides is what a read asks for beside records.

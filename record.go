@@ -21,6 +21,7 @@ const (
 	stale                     // past its soft expiry, within StaleWhileRevalidate: served, refreshed
 	staleIfError              // within StaleIfError only: served when the load fails
 	expired                   // past every window: as a miss, but the record is there to refresh
+	unproved                  // not known to be fresh: read again, with what is left of it
 )
 
 // record is one Redis record as a reader sees it. Its body aliases the bytes
@@ -65,6 +66,8 @@ type reader struct {
 	schema uint16
 	class  *TTL
 	now    int64 // of the redisClock, for a sliding class; else 0
+	peeked bool  // the record was read without what is left of it
+	latest int64 // the latest that Redis's clock can say, in us; 0: not known
 }
 
 // classify says what rec means. key is the Redis key. The order of the checks
@@ -97,10 +100,32 @@ func (r reader) classify(key string, rec store.Record) record {
 		out.state = fresh
 	case body.Codec != r.codec && !body.Absent, body.Schema < r.schema:
 		out.state = invalid
+	case r.peeked:
+		out.prove(r.class, r.latest)
 	default:
 		out.expire(r.class, rec.PTTL, r.now)
 	}
 	return out
+}
+
+// prove works out what is left of an entry from when its load began and the latest
+// that it can be now: at least so much is. That proves that an entry is fresh. It
+// proves nothing else: one that seems to be past its soft expiry may have slid, and
+// what Expire has shortened tells by what Redis has left of it alone.
+func (r *record) prove(class *TTL, latest int64) {
+	r.state = unproved
+	if at := r.body.LoadedAt; at == 0 || at > latest/1000 || r.header.Kind != envelope.Value {
+		return
+	}
+	left := time.Duration(r.body.LoadedAt*1000-latest)*time.Microsecond + r.body.Soft
+	if left <= 0 {
+		return
+	}
+	if r.left, r.timed = left, true; r.tooOld(class, 0) {
+		r.left, r.timed = 0, false
+		return
+	}
+	r.state = fresh
 }
 
 // bodiless is the state of a record that holds no entry.

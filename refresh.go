@@ -25,6 +25,7 @@ func (c *Cache[T]) refresh(ctx context.Context, r request[T], seen *sight) {
 		return
 	}
 	c.tel.stats.refreshes.Add(1)
+	seen.shared = true
 	t := &trip[T]{
 		request: r, cache: c, flight: f, redisKey: seen.redisKey, seen: seen.record, refresh: true,
 	}

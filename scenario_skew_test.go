@@ -26,8 +26,9 @@ const skew = 5 * time.Minute
 // badly set clock is; moving the clock of a single bubble would also be a clock
 // that runs wrong, which is another fault.
 type skewed struct {
-	mini  *miniredis.Miniredis
-	epoch time.Time // Redis time 0 of the test
+	mini   *miniredis.Miniredis
+	epoch  time.Time // Redis time 0 of the test
+	claims bool      // to be Redis, whose clock is sampled
 }
 
 func newSkewed(t *testing.T) *skewed {
@@ -51,6 +52,9 @@ func (s *skewed) process(t *testing.T, d, at time.Duration, f func(t *testing.T,
 			},
 		})
 		defer func() { _ = rdb.Close() }()
+		if s.claims {
+			rdb.AddHook(claims{})
+		}
 		f(t, rdb)
 	})
 }
@@ -91,11 +95,18 @@ func (s *skewed) until(t *testing.T, d, from time.Duration, alive func(t *testin
 // is Redis' PTTL less a constant in the record. The entry is written at 0; the
 // readers ask from 20 ms before its end.
 func TestClockSkew(t *testing.T) {
+	for name, claims := range map[string]bool{"by what is left of a record": false, "by the clock of Redis": true} {
+		t.Run(name, func(t *testing.T) { testClockSkew(t, claims) })
+	}
+}
+
+func testClockSkew(t *testing.T, claims bool) {
 	const fresh = time.Minute
 	var ends []time.Duration
 	for _, writer := range []time.Duration{-skew, 0, skew} {
 		for _, reader := range []time.Duration{-skew, 0, skew} {
 			s := newSkewed(t)
+			s.claims = claims
 			s.process(t, writer, 0, func(t *testing.T, rdb *redis.Client) {
 				c := newCache[int](t, rdb, class(unchanged))
 				_, err := c.GetOrLoad(t.Context(), "k", value(1))

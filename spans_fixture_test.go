@@ -118,7 +118,7 @@ var errLoader = errors.New("no row for " + secret)
 // inTrace runs test in a bubble with a cache that serves stale values for a
 // minute in either way that class allows.
 func inTrace(t *testing.T, mutate func(*cache.TTL), test func(t *testing.T, c *traced), opts ...cache.Option) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+	inOneBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := &traced{rdb: rdb.(*cachetest.Server), spans: newRecorder()}
 		class := &cache.TTL{Name: "test", Fresh: time.Minute, Jitter: -1, Absent: 10 * time.Second}
 		if mutate != nil {

@@ -36,6 +36,9 @@ func (s *stored) life(now time.Time) time.Duration {
 
 // encode makes the entry's body: times from its class, the value by the codec.
 func (c *Cache[T]) encode(s *stored, key, redisKey string, v T) error {
+	if s.loadedAt == 0 && !s.behind {
+		s.loadedAt = c.store.Earliest() / 1000
+	}
 	body := envelope.Body{
 		Absent: s.absent, Codec: c.config.codecID, Schema: c.config.schema,
 		LoadedAt: s.loadedAt, Delta: s.delta, EWMA: s.ewma, Clear: s.stamp.clear, Tags: s.stamp.tags,

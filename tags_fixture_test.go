@@ -5,10 +5,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/keyspace"
 )
 
@@ -138,4 +140,19 @@ func anotherClient(t testing.TB, rdb redis.UniversalClient) *redis.Client {
 	c := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, ContextTimeoutEnabled: true, Protocol: 2, DisableIdentity: true})
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// grow lets an entry grow old until left of its
+// soft life is left: its load began earlier, and Redis keeps it for so much less.
+func grow(t *testing.T, rdb redis.UniversalClient, key string, left time.Duration) {
+	t.Helper()
+	ctx := t.Context()
+	header, body, err := envelope.Decode([]byte(rdb.Get(ctx, key).Val()), key)
+	require.NoError(t, err)
+	now := rdb.Time(ctx).Val()
+	body.LoadedAt = now.Add(left - body.Soft).UnixMilli()
+	record, crcAt, err := envelope.AppendBody(envelope.AppendHeader(nil, header), &body)
+	require.NoError(t, err)
+	envelope.Seal(record[envelope.HeaderSize:], crcAt, key, header.SealedVersion())
+	require.NoError(t, rdb.Set(ctx, key, record, left+body.Grace).Err())
 }

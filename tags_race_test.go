@@ -158,7 +158,7 @@ func (x *race) newRacer(t *testing.T, point pausePoint) *racer {
 	if x.kind.left != 0 {
 		_, err := x.b.GetOrLoad(t.Context(), r.key, value(revision{V: 1, Version: 7}), cache.Tagged("shared", "own"))
 		require.NoError(t, err)
-		require.NoError(t, x.rdb.PExpire(t.Context(), "test:"+r.key, raceWindow+x.kind.left).Err())
+		grow(t, x.rdb, "test:"+r.key, x.kind.left)
 	}
 	client := anotherClient(t, x.rdb)
 	r.cache = newCache[revision](t, client, x.kind.options...)

@@ -1,13 +1,17 @@
 package store
 
+import "io"
+
 // ReadsOut is how many reads are on their way before others collect.
 const ReadsOut = readsOut
 
 // Collecting is the number of readers of the batch that collects.
-func Collecting(s *Store) int {
-	s.lanes.mu.Lock()
-	defer s.lanes.mu.Unlock()
-	if b := s.lanes.all[0].next; b != nil {
+func Collecting(s *Store) int { return s.lanes.collecting() }
+
+func (l *lanes) collecting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b := l.all[0].next; b != nil {
 		return b.readers
 	}
 	return 0
@@ -19,3 +23,17 @@ func IdleHands(s *Store) int {
 	defer s.detached.mu.Unlock()
 	return len(s.detached.free)
 }
+
+// ParseReply is what an MGET of n keys makes of a reply.
+func ParseReply(data []byte, n int) ([]Record, error) { return (&reply{data: data}).records(n) }
+
+// NewReply returns an empty reply, as go-redis fills it.
+func NewReply() interface {
+	io.Writer
+	io.ReaderFrom
+} {
+	return &reply{}
+}
+
+// CollectingPeeks is Collecting for reads without PTTLs.
+func CollectingPeeks(s *Store) int { return s.peeks.collecting() }

@@ -214,7 +214,11 @@ func (s *Store) guarded(ctx context.Context, c call, run func() error) error {
 		return ErrOpen
 	}
 	result := breaker.Unknown // if run panics, which a hook of the client may make it do
-	defer func() { b.Done(pass, result) }()
+	defer func() {
+		if b.Done(pass, result); result == breaker.Failed {
+			s.clock.forget()
+		}
+	}()
 	err := run()
 	if result = resultOf(ctx, err); err == nil && several {
 		for i := range many.size() {

@@ -35,6 +35,9 @@ func locatorOf(client redis.UniversalClient) (l locator) {
 	return l
 }
 
+// single reports whether there is one node.
+func (l *locator) single() bool { return l.addr != "" }
+
 // owner returns the address of the node that serves key, "" if that is unknown.
 // It never waits for a cluster's table of slots but for the first time.
 func (l *locator) owner(ctx context.Context, key string) string {

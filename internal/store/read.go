@@ -19,7 +19,14 @@ type Record struct {
 	PTTL time.Duration
 	// Foreign says that there is a Redis type other than a string.
 	Foreign bool
+
+	reply *reply // that Data is a part of; nil: it is a slice of its own
 }
+
+// Release says that the reader has done with the record, whose Data it must not
+// touch any more. It is for readers who know that nobody else has it; a record that
+// is not released is the collector's.
+func (r Record) Release() { r.reply.release() }
 
 // noTTL is the PTTL of a record that has none.
 const noTTL = -1
@@ -155,7 +162,10 @@ func keyErrors(errs []error) error {
 type readManyCall struct {
 	calls []readCall
 	errs  []error
-	gone  []error // of keys that were cut out; nil: none was
+	gone  []error        // of keys that were cut out; nil: none was
+	ask   asked          // what is asked for beside the keys
+	time  *redis.TimeCmd // nil: it was not asked for
+	info  *redis.StringCmd
 }
 
 func (*readManyCall) name() string { return "read" }
@@ -190,6 +200,12 @@ func (c *readManyCall) run(ctx context.Context, client redis.UniversalClient) er
 			c.calls[i].queue(ctx, pipe)
 		}
 	}
+	if c.ask.time {
+		c.time = pipe.Time(ctx)
+	}
+	if c.ask.kind {
+		c.info = pipe.Info(ctx, "server")
+	}
 	_, err := pipe.Exec(ctx)
 	if err == nil {
 		c.errs = c.gone
@@ -200,7 +216,7 @@ func (c *readManyCall) run(ctx context.Context, client redis.UniversalClient) er
 
 // sort gives each key its error, and returns one that concerns them all.
 func (c *readManyCall) sort(err error) error {
-	failed, silent := 0, true
+	failed, silent := 0, (c.time == nil || c.time.Err() == nil) && (c.info == nil || c.info.Err() == nil)
 	c.errs = make([]error, len(c.calls))
 	for i := range c.calls {
 		if c.isCut(i) {
@@ -227,13 +243,14 @@ func (c *readManyCall) sort(err error) error {
 //
 // If only some keys failed the error is a [KeyErrors] and the other records are
 // good; if all did there is no result, and the error is that of a Read. No keys
-// cost nothing.
+// cost nothing. From time to time the only node of a deployment is asked for the
+// time in the same pipeline: see [Store.Latest].
 func (s *Store) ReadMany(ctx context.Context, keys []string) ([]Record, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
 	start := time.Now()
-	c := &readManyCall{calls: make([]readCall, len(keys))}
+	c := &readManyCall{calls: make([]readCall, len(keys)), ask: s.asks(start)}
 	for i, key := range keys {
 		c.calls[i].key = key
 	}
@@ -241,6 +258,7 @@ func (s *Store) ReadMany(ctx context.Context, keys []string) ([]Record, error) {
 		return nil, err
 	}
 	explainAll(ctx, start, s.reads, c.name(), c.errs)
+	s.hear(c, start)
 	records := make([]Record, len(keys))
 	for i := range c.calls {
 		if c.errs == nil || c.errs[i] == nil {

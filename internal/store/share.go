@@ -23,9 +23,27 @@ const readsOut = 4
 // wait for few nodes beside their own, and no table of nodes is asked.
 type lanes struct {
 	store *Store
+	alone func(ctx context.Context, key string) (Record, error)
+	many  func(ctx context.Context, keys []string) ([]Record, *reply, error)
+
+	timers sync.Pool // stopped ones, of this store's readers only: a bubble of testing/synctest keeps its own
 
 	mu  sync.Mutex // protects following
 	all [16]lane
+}
+
+// open makes lanes of reads that go alone by alone and together by many.
+func (l *lanes) open(
+	s *Store, alone func(context.Context, string) (Record, error),
+	many func(context.Context, []string) ([]Record, *reply, error),
+) {
+	l.store, l.alone, l.many = s, alone, many
+}
+
+// readMany is ReadMany, for lanes.
+func (s *Store) readMany(ctx context.Context, keys []string) ([]Record, *reply, error) {
+	records, err := s.ReadMany(ctx, keys)
+	return records, nil, err
 }
 
 // laneOf is the lane of key.
@@ -48,7 +66,8 @@ type batch struct {
 	index   map[string]int
 	readers int
 	done    chan struct{}
-	records []Record // these three are written once, before done is closed
+	records []Record // these four are written once, before done is closed
+	reply   *reply
 	errs    []error
 	err     error
 }
@@ -62,7 +81,7 @@ func (l *lanes) read(ctx context.Context, key string) (Record, error) {
 		way.out++
 		l.mu.Unlock()
 		defer l.back(way)
-		return l.store.readAlone(ctx, key)
+		return l.alone(ctx, key)
 	}
 	b := way.nextLocked()
 	at := b.addLocked(key)
@@ -70,7 +89,9 @@ func (l *lanes) read(ctx context.Context, key string) (Record, error) {
 	if err := l.await(ctx, b, at); err != nil {
 		return Record{}, err
 	}
-	return b.records[at], nil
+	rec := b.records[at]
+	rec.reply = b.reply
+	return rec, nil
 }
 
 // readTogether reads several keys at once, alone or in a batch, on the lane of the
@@ -82,7 +103,7 @@ func (l *lanes) readTogether(ctx context.Context, keys []string) ([]Record, erro
 		way.out++
 		l.mu.Unlock()
 		defer l.back(way)
-		records, err := l.store.ReadMany(ctx, keys)
+		records, _, err := l.many(ctx, keys)
 		if all, ok := err.(KeyErrors); ok { //nolint:errorlint // bare, from ReadMany
 			err = all.Unwrap()[0]
 		}
@@ -127,8 +148,11 @@ func (b *batch) addLocked(key string) (at int) {
 // await waits for a batch, for ctx, or until the reader's budget is spent. It
 // returns nil once the records at at are there.
 func (l *lanes) await(ctx context.Context, b *batch, at ...int) error {
-	budget := time.NewTimer(l.store.reads)
-	defer budget.Stop()
+	budget := l.timer()
+	defer func() {
+		budget.Stop()
+		l.timers.Put(budget)
+	}()
 	select {
 	case <-b.done:
 	case <-ctx.Done():
@@ -145,6 +169,16 @@ func (l *lanes) await(ctx context.Context, b *batch, at ...int) error {
 		}
 	}
 	return nil
+}
+
+// timer is one that goes off after the budget of a read.
+func (l *lanes) timer() *time.Timer {
+	t, ok := l.timers.Get().(*time.Timer)
+	if !ok {
+		return time.NewTimer(l.store.reads)
+	}
+	t.Reset(l.store.reads)
+	return t
 }
 
 // back gives the place of reads that are back to the batch that has collected.
@@ -170,7 +204,10 @@ func (l *lanes) back(way *lane) {
 func (l *lanes) send(way *lane, b *batch) {
 	defer l.store.detached.leave()
 	defer l.back(way)
-	b.records, b.err = l.store.ReadMany(context.Background(), b.keys)
+	b.records, b.reply, b.err = l.many(context.Background(), b.keys)
+	if b.reply != nil {
+		b.reply.readers.Store(int32(b.readers))
+	}
 	if keys, ok := b.err.(KeyErrors); ok { //nolint:errorlint // bare, from ReadMany
 		b.errs, b.err = keys, nil
 	}

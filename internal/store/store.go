@@ -45,7 +45,10 @@ type Store struct {
 	closed   atomic.Bool
 	detached crew
 	locate   locator
-	lanes    lanes
+	lanes    lanes // of reads with PTTLs
+	peeks    lanes // of reads without
+	clock    clock
+	noMGet   atomic.Bool // the server refuses it
 	guards   *guards
 
 	readEnds, scriptEnds deadlines
@@ -73,7 +76,8 @@ func New(client redis.UniversalClient, o Options) *Store {
 		locate:  locatorOf(client),
 	}
 	s.onBreaker = o.Breaker
-	s.lanes.store = s
+	s.lanes.open(s, s.readAlone, s.readMany)
+	s.peeks.open(s, s.peekAlone, s.peekMany)
 	s.guards = guard(s)
 	return s
 }

@@ -1,0 +1,177 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
+// reply is the reply to an MGET as it came, in one buffer that its records alias:
+// a value costs neither an allocation nor a copy. It goes back to the pool when all
+// of its readers have released it; if one does not, the collector takes it.
+type reply struct {
+	data    []byte
+	readers atomic.Int32
+}
+
+// keptReply is how large a buffer is kept.
+const keptReply = 1 << 20
+
+var replies = sync.Pool{New: func() any { return &reply{data: make([]byte, 0, 4096)} }}
+
+// Write appends p, for go-redis.
+func (r *reply) Write(p []byte) (int, error) {
+	r.data = append(r.data, p...)
+	return len(p), nil
+}
+
+// ReadFrom appends what source has, for go-redis, which says how much that is.
+func (r *reply) ReadFrom(source io.Reader) (int64, error) {
+	limited, ok := source.(*io.LimitedReader)
+	if !ok {
+		return 0, errors.New("a reply of unknown length")
+	}
+	at, n := len(r.data), int(limited.N)
+	if cap(r.data)-at < n {
+		r.data = append(make([]byte, 0, 2*cap(r.data)+n), r.data...)
+	}
+	got, err := io.ReadFull(limited.R, r.data[at:at+n])
+	r.data = r.data[:at+got]
+	return int64(got), err
+}
+
+// release is called by each reader that has done with its record.
+func (r *reply) release() {
+	if r == nil || r.readers.Add(-1) != 0 {
+		return
+	}
+	if cap(r.data) <= keptReply {
+		r.data = r.data[:0]
+		replies.Put(r)
+	}
+}
+
+// replyError is an error reply.
+type replyError string
+
+func (e replyError) Error() string { return string(e) }
+
+// RedisError marks it as go-redis marks its own.
+func (replyError) RedisError() {}
+
+// errReply says that a reply is no array of strings.
+var errReply = errors.New("a reply that is no array of n strings")
+
+// refusal is the error that the reply is, nil if it is none.
+func (r *reply) refusal() error {
+	if len(r.data) == 0 || r.data[0] != '-' {
+		return nil
+	}
+	head, _, err := line(r.data)
+	if err != nil {
+		return err
+	}
+	return replyError(head[1:])
+}
+
+// records are those of the n keys of an MGET. A key without a string has none.
+func (r *reply) records(n int) ([]Record, error) {
+	rest, err := r.values(n)
+	if err != nil {
+		return nil, err
+	}
+	records := make([]Record, n)
+	for i := range records {
+		if records[i].Data, rest, err = bulk(rest); err != nil {
+			return nil, err
+		}
+		records[i].PTTL = unasked
+	}
+	return records, ended(rest)
+}
+
+// record is that of a GET. It has the reply, which records have not.
+func (r *reply) record() (Record, error) {
+	if err := r.refusal(); wrongType(err) {
+		return Record{PTTL: unasked, Foreign: true}, nil
+	} else if err != nil {
+		return Record{}, err
+	}
+	data, rest, err := bulk(r.data)
+	if err != nil {
+		return Record{}, err
+	}
+	r.readers.Store(1)
+	return Record{Data: data, PTTL: unasked, reply: r}, ended(rest)
+}
+
+// values is what follows the head of an array of n strings.
+func (r *reply) values(n int) ([]byte, error) {
+	if err := r.refusal(); err != nil {
+		return nil, err
+	}
+	head, rest, err := line(r.data)
+	if err == nil && (head[0] != '*' || !is(head[1:], n)) {
+		err = fmt.Errorf("%w: %.20q, n is %d", errReply, head, n)
+	}
+	return rest, err
+}
+
+func ended(rest []byte) error {
+	if len(rest) != 0 {
+		return fmt.Errorf("%w: %d bytes too many", errReply, len(rest))
+	}
+	return nil
+}
+
+// bulk takes one string off data: nil for none and for an empty one.
+func bulk(data []byte) (value, rest []byte, err error) {
+	head, rest, err := line(data)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case head[0] == '_', string(head) == "$-1":
+		return nil, rest, nil
+	case head[0] != '$':
+		return nil, nil, fmt.Errorf("%w: %.20q", errReply, head)
+	}
+	n, ok := number(head[1:])
+	if !ok || len(rest) < n+2 {
+		return nil, nil, fmt.Errorf("%w: %.20q and %d bytes", errReply, head, len(rest))
+	}
+	if n == 0 {
+		return nil, rest[2:], nil
+	}
+	return rest[:n:n], rest[n+2:], nil
+}
+
+// line takes one line off data. It is not empty.
+func line(data []byte) (head, rest []byte, err error) {
+	end := bytes.IndexByte(data, '\n')
+	if end < 2 {
+		return nil, nil, errReply
+	}
+	return data[:end-1], data[end+1:], nil
+}
+
+// number is a length.
+func number(digits []byte) (n int, ok bool) {
+	if len(digits) == 0 || len(digits) > 10 {
+		return 0, false
+	}
+	for _, d := range digits {
+		if d < '0' || d > '9' {
+			return 0, false
+		}
+		n = 10*n + int(d-'0')
+	}
+	return n, true
+}
+
+func is(digits []byte, n int) bool {
+	got, ok := number(digits)
+	return ok && got == n
+}
