@@ -75,6 +75,12 @@ func (t *clearToken) due() bool {
 	return age >= clearTime || age >= clearTime/2 && t.asking.CompareAndSwap(false, true)
 }
 
+// aging reports whether the next reader's batch asks for the token; see due.
+func (t *clearToken) aging() bool {
+	held := t.held.Load()
+	return held == nil || held.dropped || time.Since(held.sent) >= clearTime/2 && !t.asking.Load()
+}
+
 // learn takes what a read found that was sent at sent; a zero token: there is none.
 func (t *clearToken) learn(token envelope.Token, sent time.Time) {
 	defer t.asking.Store(false)
