@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // golden compares text with testdata/explain/<name>.golden.
 func golden(t *testing.T, name, text string) {
 	t.Helper()
-	file := filepath.Join("testdata", "explain", strings.ReplaceAll(name, " ", "-")+".golden")
+	file := filepath.Join("testdata", "explain", strings.NewReplacer(" ", "-", ",", "").Replace(name)+".golden")
 	if *update {
 		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
