@@ -35,8 +35,10 @@ func explainedStates() []explained {
 	return []explained{
 		{name: "absent record", plant: nothing, action: cache.ActionLoad, state: "none"},
 		{name: "fresh", plant: entryOf(envelope.Value, time.Minute, costly), action: cache.ActionHit, state: "fresh"},
-		{name: "fresh, early refresh likely", opts: []cache.Option{cache.WithXFetch(1)},
-			plant: entryOf(envelope.Value, 30*time.Millisecond, costly), action: cache.ActionHit, state: "fresh"},
+		{
+			name: "fresh, early refresh likely", opts: []cache.Option{cache.WithXFetch(1)},
+			plant: entryOf(envelope.Value, 30*time.Millisecond, costly), action: cache.ActionHit, state: "fresh",
+		},
 		{name: "stale within SWR", plant: stale, action: cache.ActionStale, state: "stale"},
 		{name: "stale, another refreshes", plant: both(stale, lease(2*time.Second, strangers)), action: cache.ActionStale, state: "stale"},
 		{name: "stale, refresh backs off", plant: both(stale, lease(500*time.Millisecond, envelope.NoToken)), action: cache.ActionStale, state: "stale"},

@@ -117,7 +117,9 @@ func leftOf(d time.Duration) string {
 	return fmt.Sprintf("%v left", rounded(d))
 }
 
-func since(what string, d time.Duration) string { return when(d > 0, fmt.Sprintf("%s %v", what, rounded(d))) }
+func since(what string, d time.Duration) string {
+	return when(d > 0, fmt.Sprintf("%s %v", what, rounded(d)))
+}
 
 func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
