@@ -35,7 +35,6 @@ func golden(t *testing.T, name, text string) {
 // the table do about it.
 type explained struct {
 	name   string
-	class  func(*cache.TTL)
 	opts   []cache.Option
 	plant  func(t *testing.T, p plot)
 	action cache.Action
