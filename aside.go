@@ -254,17 +254,12 @@ func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight)
 		c.refresh(ctx, call.request, seen)
 		return
 	}
-	if !seen.timed {
-		return
+	if class := call.entry.class; seen.timed && class.Sliding && !seen.absent {
+		c.slideIfDue(ctx, call, seen, seen.age(c.clock.now()))
 	}
-	left, soft := seen.left, seen.body.Soft
-	if class := call.entry.class; class.Sliding && !seen.absent {
-		age := seen.age(c.clock.now())
-		c.slideIfDue(ctx, call, seen, age)
-		if age == 0 {
-			return // nothing to draw against
-		}
-		left, soft = class.MaxAge-age, class.MaxAge
+	left, soft, ok := seen.stake(call.entry.class, c.reader(call.entry.class).now)
+	if !ok {
+		return
 	}
 	delta := costDelta(seen.body.Delta, seen.body.EWMA)
 	if call.early && left <= soft/2 || refreshEarly(left, soft, delta, c.config.beta, rand.ExpFloat64()) {

@@ -20,6 +20,7 @@ import (
 // Every method returns [ErrClosed] after Close, and ctx's error when ctx ends
 // first. No key is refused: it may be empty, long, or no text at all.
 type Cache[T any] struct {
+	name      string
 	config    config
 	space     keyspace.Space
 	store     *store.Store
@@ -109,7 +110,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 	config.entryCodec, _ = config.codec.(EntryCodec)
 	config.budgets.Logger = config.logger
 	c := &Cache[T]{
-		config: config, space: space, strategy: s,
+		name: name, config: config, space: space, strategy: s,
 		tel:       newTelemetry(name, &config),
 		version:   versionOf[T](),
 		redisKey:  space.Entry,

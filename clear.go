@@ -75,6 +75,12 @@ func (t *clearToken) due() bool {
 	return age >= clearTime || age >= clearTime/2 && t.asking.CompareAndSwap(false, true)
 }
 
+// aging reports whether the next reader's batch asks for the token; see due.
+func (t *clearToken) aging() bool {
+	held := t.held.Load()
+	return held == nil || held.dropped || time.Since(held.sent) >= clearTime/2 && !t.asking.Load()
+}
+
 // learn takes what a read found that was sent at sent; a zero token: there is none.
 func (t *clearToken) learn(token envelope.Token, sent time.Time) {
 	defer t.asking.Store(false)
@@ -121,12 +127,8 @@ func (t *clearToken) unheard() { t.asking.Store(false) }
 // asking, since tokens begin with the time of their minting; should a failover
 // have turned that time back, then such an entry is loaded again, no worse.
 func (c *Cache[T]) uncleared(ctx context.Context, stamped envelope.Token) (bool, error) {
-	held, ok := c.clear.current()
-	switch {
-	case ok && held == stamped:
-		return true, nil
-	case ok && bytes.Compare(stamped[:], held[:]) < 0:
-		return false, nil
+	if valid, known := c.clear.vouches(stamped); known {
+		return valid, nil
 	}
 	sent := time.Now()
 	tokens, err := c.store.ReadTokens(ctx, []string{c.space.Clear()})
@@ -136,6 +138,19 @@ func (c *Cache[T]) uncleared(ctx context.Context, stamped envelope.Token) (bool,
 	}
 	c.clear.learn(tokens[0], sent)
 	return tokens[0] == stamped && stamped != envelope.Token{}, nil
+}
+
+// vouches reports whether an entry that carries stamped is valid, if that is known
+// without asking Redis.
+func (t *clearToken) vouches(stamped envelope.Token) (valid, known bool) {
+	held, ok := t.current()
+	switch {
+	case ok && held == stamped:
+		return true, true
+	case ok && bytes.Compare(stamped[:], held[:]) < 0:
+		return false, true
+	}
+	return false, false
 }
 
 // clearKey is where the clear token is. It never expires: that it is missing tells

@@ -18,3 +18,6 @@ var (
 
 // MaxTTL is the longest span that is sent to Redis.
 const MaxTTL = maxTTL
+
+// Examine lists the findings about one server.
+var Examine = examine

@@ -163,11 +163,24 @@ func (t *trip[T]) acquire(ctx context.Context) {
 func (t *trip[T]) dependable() bool {
 	c := t.cache
 	t.tags = c.union(t.entry.tags, t.seen.body.Tags)
-	if c.pending.has(t.key) || c.pending.hasRefs(t.tags) || len(t.tags) > maxTags {
+	if c.obstacle(t.key, t.tags) != "" {
 		return false
 	}
 	c.flights.depend(t.flight, t.tags)
 	return true
+}
+
+// obstacle is why no entry of key with these tags may be made now, "" if one may.
+func (c *Cache[T]) obstacle(key string, tags []tagRef) string {
+	switch {
+	case c.pending.has(key):
+		return "an invalidation of the key is queued here"
+	case c.pending.hasRefs(tags):
+		return "an invalidation of one of its tags is queued here"
+	case len(tags) > maxTags:
+		return "with the tags of the record it would have more than an entry can have"
+	}
+	return ""
 }
 
 // ask sends one acquire, and captures the tokens that the entry will depend on:

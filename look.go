@@ -128,7 +128,7 @@ func (c *Cache[T]) consider(ctx context.Context, call *call[T], seen *sight, got
 		}
 		return nil
 	}
-	if seen.header.Kind != envelope.Dirty && (seen.owed || c.pending.concerned(c.space, seen.body.Tags, seen.mark)) {
+	if c.owes(seen) {
 		c.tel.stats.bypassed.Add(1)
 		*seen = sight{redisKey: seen.redisKey, unread: true}
 		return nil
@@ -147,6 +147,12 @@ func (c *Cache[T]) consider(ctx context.Context, call *call[T], seen *sight, got
 		got.outcome = outcomeMiss // what the first read found is what counts
 	}
 	return err
+}
+
+// owes reports whether the record must not be used, because an invalidation that
+// concerns it is queued, or was when it was read.
+func (c *Cache[T]) owes(seen *sight) bool {
+	return seen.header.Kind != envelope.Dirty && (seen.owed || c.pending.concerned(c.space, seen.body.Tags, seen.mark))
 }
 
 // read reads one record, the tokens of tags with it, and from time to time the clear

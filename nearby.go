@@ -111,19 +111,11 @@ type nearHit[T any] struct {
 // nothing.
 func (c *Cache[T]) lookNear(key string, class *TTL) (hit nearHit[T], ok bool) {
 	n := c.near
-	proven := n.l1.bus.Proven() // before what it is to vouch for is looked at
-	e, now := n.space.Get(key)
-	if e == nil || time.Duration(now-proven) > l1Silence {
+	hit, now, why := c.findNear(key, class)
+	if why != nearServes {
 		return hit, false
 	}
-	if clear, ok := c.clear.currentAt(now); !ok || clear != e.Clear {
-		return hit, false
-	}
-	hit = nearHit[T]{Entry: e, held: e.Value.(*held[T]), left: time.Duration(e.FreshUntil - now)}
-	if class.MaxAge > 0 && !class.Sliding && e.Soft-hit.left > class.MaxAge {
-		return hit, false
-	}
-	ending := e.Deadline < e.FreshUntil && e.Deadline-now < int64(n.l1.o.TTL)/4
+	ending := n.ending(hit.Entry, now)
 	if hit.early = c.drawsNear(&hit, class); (hit.early || ending) && hit.held.asked.CompareAndSwap(false, true) {
 		return hit, false
 	}
@@ -132,6 +124,45 @@ func (c *Cache[T]) lookNear(key string, class *TTL) (hit nearHit[T], ok bool) {
 		n.used.Store(true)
 	}
 	return hit, true
+}
+
+// nearState is why the L1 does not serve a key, if it does not.
+type nearState uint8
+
+const (
+	nearServes    nearState = iota
+	nearNone                // nothing is there
+	nearUnproven            // its messages may be missing
+	nearUncleared           // the clear token is another one, or not known to be current
+	nearTooOld              // past the class's MaxAge
+)
+
+// findNear looks for what the L1 may serve of a key, and changes nothing. The hit is
+// complete where nearServes is said.
+func (c *Cache[T]) findNear(key string, class *TTL) (hit nearHit[T], now int64, why nearState) {
+	n := c.near
+	proven := n.l1.bus.Proven() // before what it is to vouch for is looked at
+	e, now := n.space.Get(key)
+	if e == nil {
+		return hit, now, nearNone
+	}
+	if time.Duration(now-proven) > l1Silence {
+		return hit, now, nearUnproven
+	}
+	if clear, ok := c.clear.currentAt(now); !ok || clear != e.Clear {
+		return hit, now, nearUncleared
+	}
+	hit = nearHit[T]{Entry: e, held: e.Value.(*held[T]), left: time.Duration(e.FreshUntil - now)}
+	if class.MaxAge > 0 && !class.Sliding && e.Soft-hit.left > class.MaxAge {
+		return hit, now, nearTooOld
+	}
+	return hit, now, nearServes
+}
+
+// ending reports whether an entry's time in the L1 nears its end before its soft
+// expiry does.
+func (n *nearby[T]) ending(e *near.Entry, now int64) bool {
+	return e.Deadline < e.FreshUntil && e.Deadline-now < int64(n.l1.o.TTL)/4
 }
 
 // drawsNear draws XFetch for an L1 hit. A sliding entry is drawn for where it is
@@ -277,22 +308,31 @@ func (c *Cache[T]) changedAll() {
 // nearStale is a value of the L1 that is not certain to be current, for a class that
 // accepts that rather than an error.
 func (c *Cache[T]) nearStale(key string, class *TTL) (v T, size int, age time.Duration, ok bool) {
-	if c.near == nil || class.StaleIfError <= 0 {
+	e, age := c.findNearStale(key, class)
+	if e == nil {
 		return v, 0, 0, false
+	}
+	v, ok = c.near.clone(e.Value.(*held[T]).value)
+	return v, int(e.Size), age, ok
+}
+
+// findNearStale is the entry of nearStale, nil if there is none.
+func (c *Cache[T]) findNearStale(key string, class *TTL) (e *near.Entry, age time.Duration) {
+	if c.near == nil || class.StaleIfError <= 0 {
+		return nil, 0
 	}
 	e, now := c.near.space.GetSuspect(key)
 	if e == nil {
 		e, now = c.near.space.Get(key)
 	}
 	if e == nil || e.Absent {
-		return v, 0, 0, false
+		return nil, 0
 	}
 	if e.Soft > 0 && !class.Sliding {
 		age = e.Soft - time.Duration(e.FreshUntil-now)
 	}
 	if class.MaxAge > 0 && age > class.MaxAge {
-		return v, 0, 0, false
+		return nil, 0
 	}
-	v, ok = c.near.clone(e.Value.(*held[T]).value)
-	return v, int(e.Size), age, ok
+	return e, age
 }

@@ -60,6 +60,20 @@ func (r *record) age(now int64) time.Duration {
 	return r.body.Soft - r.left
 }
 
+// stake is what XFetch draws against: what is left of a fresh entry's lifetime, and
+// that lifetime; of a sliding entry its MaxAge counts, if its age is known at now, an
+// estimate of Redis time in ms. ok is false where there is nothing to draw against.
+func (r *record) stake(class *TTL, now int64) (left, soft time.Duration, ok bool) {
+	if !r.timed {
+		return 0, 0, false
+	}
+	if !class.Sliding || r.absent {
+		return r.left, r.body.Soft, true
+	}
+	age := r.age(now)
+	return class.MaxAge - age, class.MaxAge, age != 0
+}
+
 // reader is what classifying a record needs to know of its reader.
 type reader struct {
 	codec  uint8

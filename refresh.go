@@ -66,17 +66,23 @@ func newRefreshes(limit int) *refreshes {
 func (r *refreshes) begin(key string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if until, ok := r.until[key]; ok {
-		if time.Now().Before(until) {
-			return false
-		}
-		delete(r.until, key)
-	}
-	if r.running >= r.limit {
+	if !r.readyLocked(key) {
 		return false
 	}
+	delete(r.until, key)
 	r.running++
 	return true
+}
+
+// ready reports whether begin would take a place now.
+func (r *refreshes) ready(key string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.readyLocked(key)
+}
+
+func (r *refreshes) readyLocked(key string) bool {
+	return !time.Now().Before(r.until[key]) && r.running < r.limit
 }
 
 func (r *refreshes) end() {

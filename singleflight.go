@@ -119,22 +119,42 @@ func (g *group[T]) join(key string, call uint64, waited bool) (f *flight[T], tic
 		return nil, 0, lead, ErrClosed
 	}
 	if f = g.current[key]; f != nil {
-		switch {
-		case f.sealed:
+		switch as = f.roleLocked(call, waited); as {
+		case settle, attend:
 			f.attending++
-			return f, 0, settle, nil
-		case f.loadSeq == 0, f.loadSeq > call, f.leased && !waited:
+			return f, 0, as, nil
+		case follow:
 			f.waiters++
 			f.hurryLocked(waited)
-			return f, f.proofs, follow, nil
-		case !waited:
-			f.attending++
-			return f, 0, attend, nil
+			return f, f.proofs, as, nil
 		}
 	}
 	f = g.newFlightLocked(key)
 	f.waiters, f.impatient = 1, waited
 	return f, 0, lead, nil
+}
+
+// roleLocked is what a caller does about the key's flight whose call began at call.
+func (f *flight[T]) roleLocked(call uint64, waited bool) role {
+	switch {
+	case f.sealed:
+		return settle
+	case f.loadSeq == 0, f.loadSeq > call, f.leased && !waited:
+		return follow
+	case !waited:
+		return attend
+	}
+	return lead
+}
+
+// foresee is the role of a caller that would come now.
+func (g *group[T]) foresee(key string) role {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if f := g.current[key]; f != nil {
+		return f.roleLocked(g.now(), false)
+	}
+	return lead
 }
 
 // begin makes a background flight of key, or returns nil if the key has a

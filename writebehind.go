@@ -342,3 +342,6 @@ func (s *writeBehind[T]) shut() (dirty int, err error) {
 func (s *writeBehind[T]) settleKey(ctx context.Context, key string) error {
 	return s.engine.FlushKey(ctx, key)
 }
+
+// partitionOf is where Explain looks for what is not flushed.
+func (s *writeBehind[T]) partitionOf(key string) *store.Partition { return s.engine.PartitionOf(key) }

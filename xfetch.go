@@ -30,7 +30,10 @@ package cache
 // warm page) must not make the next window too short for the slow load that
 // follows; one slow load must widen it at once.
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // refreshEarly says whether a read of a fresh entry shall refresh it now.
 //
@@ -50,6 +53,18 @@ func refreshEarly(remaining, soft, delta time.Duration, beta, draw float64) bool
 		return true
 	}
 	return remaining <= soft/2 && beta*float64(delta)*draw >= float64(remaining)
+}
+
+// refreshChance is the probability that refreshEarly says yes to a standard
+// exponential draw.
+func refreshChance(remaining, soft, delta time.Duration, beta float64) float64 {
+	switch {
+	case refreshEarly(remaining, soft, delta, beta, 0):
+		return 1
+	case !refreshEarly(remaining, soft, delta, beta, math.Inf(1)):
+		return 0
+	}
+	return math.Exp(-float64(remaining) / (beta * float64(delta)))
 }
 
 // loadCost is the moving average of what loads of a key take, after one that

@@ -83,10 +83,11 @@ func (e *Engine) start() {
 }
 
 // partition returns where a user's key lives.
-func (e *Engine) partition(key string) *store.Partition { return e.parts[e.o.PartitionOf(key)] }
+// PartitionOf returns where the key lives.
+func (e *Engine) PartitionOf(key string) *store.Partition { return e.parts[e.o.PartitionOf(key)] }
 
 // RecordKey returns the Redis key of a user's key: what its body is sealed for.
-func (e *Engine) RecordKey(key string) string { return e.partition(key).Record(key) }
+func (e *Engine) RecordKey(key string) string { return e.PartitionOf(key).Record(key) }
 
 // Sample reads the state of all partitions, one round trip per node. It works
 // in a process that only puts, and after Close.

@@ -93,7 +93,7 @@ func drained(then, now []store.Gauge) bool {
 // round trip.
 func (e *Engine) FlushKey(ctx context.Context, key string) error {
 	for look := firstLook; ; look = min(2*look, longLook) {
-		v, err := e.store.DirtyVersion(ctx, e.partition(key), key)
+		v, err := e.store.DirtyVersion(ctx, e.PartitionOf(key), key)
 		if err != nil || v == 0 {
 			return err
 		}

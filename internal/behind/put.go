@@ -29,7 +29,7 @@ func (e *Engine) Put(ctx context.Context, key string, body []byte) (version uint
 		return 0, ErrClosed
 	}
 	defer e.puts.leave()
-	p := e.partition(key)
+	p := e.PartitionOf(key)
 	put := store.Put{
 		Partition: p, Key: key, Body: body, Notice: e.o.notice(key),
 		MaxDirty: (e.o.MaxDirty + len(e.parts) - 1) / len(e.parts),

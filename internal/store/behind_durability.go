@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -70,10 +71,7 @@ func (c *durabilityCall) ask(ctx context.Context, node redis.Cmdable, addr strin
 		if err != nil && (!replied(err) || Infrastructure(err)) {
 			return err
 		}
-		for line := range strings.Lines(text) {
-			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-			facts[name] = value
-		}
+		maps.Copy(facts, ParseInfo(text))
 	}
 	if facts["aof_enabled"] == "0" {
 		saves, err := node.ConfigGet(ctx, "save").Result()

@@ -1,0 +1,222 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/keyspace"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// This file is what Explain finds, here and in Redis.
+
+// lookHere notes what this process knows.
+func (x *exam[T]) lookHere() {
+	c := x.cache
+	x.seen.redisKey = x.RedisKey
+	x.seen.owed, x.seen.mark = c.pending.has(x.key), c.pending.mark()
+	x.Pending = x.seen.owed
+	x.BreakerOpen = c.store.Open()
+	x.Loading = c.flights.foresee(x.key) != lead
+	if c.near != nil {
+		x.lookNear()
+	}
+}
+
+// lookNear notes what the L1 has.
+func (x *exam[T]) lookNear() {
+	n, l1 := x.cache.near, &x.L1
+	hit, now, why := x.cache.findNear(x.key, x.class)
+	l1.On = true
+	l1.Alive = n.heeds.Load() && n.member.Up() && time.Duration(now-n.l1.bus.Proven()) <= l1Silence
+	e := hit.Entry
+	if why == nearServes {
+		x.near, x.ending, x.asked = hit, n.ending(e, now), hit.held.asked.Load()
+	} else {
+		l1.Refused = nearRefusals[why]
+		if e, _ = n.space.Get(x.key); e == nil {
+			if e, _ = n.space.GetSuspect(x.key); e != nil {
+				l1.Refused = nearRefusals[nearUnproven]
+			}
+		}
+	}
+	if e == nil {
+		l1.Refused = ""
+		return
+	}
+	l1.Found, l1.Absent, l1.Size = true, e.Absent, int(e.Size)
+	l1.SoftLeft, l1.Left = time.Duration(e.FreshUntil-now), time.Duration(e.Deadline-now)
+	if e.Soft > 0 && !x.class.Sliding {
+		l1.Age = e.Soft - l1.SoftLeft
+	}
+}
+
+var nearRefusals = [...]string{
+	nearServes:    "",
+	nearNone:      "",
+	nearUnproven:  "its messages may be missing",
+	nearUncleared: "the clear token is another one, or not known to be current",
+	nearTooOld:    "it is past MaxAge",
+}
+
+// ask reads the key's record and judges it as a look-up does.
+func (x *exam[T]) ask(ctx context.Context) error {
+	c := x.cache
+	named := c.config.entry.tags
+	ask := store.Inspect{Name: x.key, Tokens: append(tagKeys(named), c.space.Clear())}
+	if b, ok := c.strategy.(interface {
+		partitionOf(key string) *store.Partition
+	}); ok {
+		ask.Behind = b.partitionOf(x.key)
+	}
+	if !c.meta.known() {
+		ask.Meta = c.space.Meta()
+	}
+	var err error
+	if x.found, err = c.store.Inspect(ctx, x.RedisKey, ask); err != nil {
+		return err
+	}
+	x.Exchanges = 1
+	x.meta = c.meta.problem()
+	if ask.Meta != "" {
+		var a agreement
+		a.settle(x.found.Meta)
+		x.meta = a.problem()
+	}
+	x.seen.record = c.reader(x.class).classify(x.RedisKey, x.found.Record)
+	x.describe()
+	return x.verify(ctx, named)
+}
+
+// verify is Cache.verify with what Explain has read: it leaves the lease of the clear
+// token as it is, and goes by it where the next look-up would.
+func (x *exam[T]) verify(ctx context.Context, named []tagRef) error {
+	rec := &x.seen.record
+	if !rec.dependent() {
+		return nil
+	}
+	clear := x.found.Tokens[len(named)]
+	valid, known := false, false
+	if !x.cache.clear.aging() {
+		valid, known = x.cache.clear.vouches(rec.body.Clear)
+	}
+	if !known {
+		valid = clear == rec.body.Clear && clear != envelope.Token{}
+	}
+	x.Record.Clear = "current"
+	if !valid {
+		x.Record.Clear = "replaced"
+	}
+	refs, tokens, err := x.tagTokens(ctx, named)
+	if err != nil {
+		return err
+	}
+	for i := range rec.body.Tags.Len() {
+		tag := rec.body.Tags.At(i)
+		at := slices.IndexFunc(refs, func(t tagRef) bool { return t.id == tag.ID })
+		ok := tokens[at] == tag.Token && tag.Token != envelope.Token{}
+		x.Record.Tags = append(x.Record.Tags, ExplainedTag{Name: x.tagName(tag.ID), Valid: ok})
+	}
+	if valid && rec.body.Tags.Len() > 0 {
+		valid, err = x.cache.tagsValid(ctx, rec.body.Tags, refs, tokens)
+	}
+	if !valid {
+		rec.state, rec.void = invalid, true
+	}
+	return err
+}
+
+// tagTokens are the tokens of the tags that are named, or that the entry has.
+func (x *exam[T]) tagTokens(ctx context.Context, named []tagRef) (refs []tagRef, tokens []envelope.Token, err error) {
+	refs = x.cache.union(named, x.seen.body.Tags)
+	tokens = slices.Clone(x.found.Tokens[:len(named)])
+	if len(refs) == len(named) {
+		return refs, tokens, nil
+	}
+	more, err := x.cache.store.ReadTokens(ctx, tagKeys(refs[len(named):]))
+	if err != nil {
+		return nil, nil, err
+	}
+	x.Exchanges++
+	return refs, append(tokens, more...), nil
+}
+
+// tagName is a tag as people know it, if the options of New tell.
+func (x *exam[T]) tagName(id uint64) string {
+	for _, name := range x.cache.config.entry.names {
+		if r := appendTag(nil, x.cache.space, keyspace.TagID(name)); r[0].id == id {
+			return name
+		}
+	}
+	return fmt.Sprintf("%016x", id)
+}
+
+// describe notes what the record says of itself.
+func (x *exam[T]) describe() {
+	rec, r, now := &x.seen.record, &x.Record, x.found.Now
+	h, b := rec.header, rec.body
+	*r = ExplainedRecord{
+		Asked: true, Kind: byte(h.Kind), Absent: rec.absent, Dirty: h.Kind == envelope.Dirty, DeadLetter: x.found.Doomed,
+		LoadCost: b.Delta, MeanCost: b.EWMA, Version: h.Version, Codec: b.Codec, Schema: b.Schema,
+		Size: len(x.found.Record.Data), Payload: len(b.Payload), Intents: envelope.Intents(x.found.Record.Data),
+		HardLeft: x.found.Record.PTTL,
+	}
+	if h.CID != envelope.NoToken && b.LoadedAt > 0 {
+		r.Age = rec.age(now)
+	} else if !x.class.Sliding {
+		r.Age = rec.age(0)
+	}
+	if rec.timed {
+		r.SoftLeft = rec.left
+	}
+	left := time.Duration(h.Until-now) * time.Millisecond
+	switch {
+	case h.Until == 0:
+	case h.Kind == envelope.Intent:
+		r.IntentsLeft = left
+	case h.Kind == envelope.Dirty: // a mark, and no time
+	case h.Token == envelope.NoToken:
+		x.Lease = ExplainedLease{Left: left, Backoff: true}
+	case h.Token.Local():
+		x.Lease = ExplainedLease{Holder: "this process", Left: left}
+	default:
+		x.Lease = ExplainedLease{Holder: "another process", Left: left}
+	}
+}
+
+// reason is why a record is not used.
+func (x *exam[T]) reason() string {
+	rec := &x.seen.record
+	_, _, err := envelope.Decode(x.found.Record.Data, x.RedisKey)
+	switch {
+	case rec.state < invalid || rec.state > foreign:
+		return ""
+	case x.found.Record.Foreign:
+		return "the key holds another type than a string"
+	case errors.Is(err, envelope.ErrForeign):
+		return "the bytes are not this library's"
+	case errors.Is(err, envelope.ErrNewer):
+		return "it is of a newer program (" + err.Error() + ")"
+	case errors.Is(err, envelope.ErrNoBody):
+		return "a write is in progress"
+	case err != nil:
+		return "it is damaged (" + err.Error() + ")"
+	case rec.void && x.Record.Clear == "replaced":
+		return "the cache was cleared"
+	case rec.void:
+		return "a tag of it was invalidated"
+	case rec.body.Schema > x.cache.config.schema:
+		return fmt.Sprintf("it is of schema %d, and this program's is %d", rec.body.Schema, x.cache.config.schema)
+	case rec.body.Codec != x.cache.config.codecID && !rec.body.Absent:
+		return fmt.Sprintf("it is of codec %d, and this cache's is %d", rec.body.Codec, x.cache.config.codecID)
+	case rec.body.Schema < x.cache.config.schema:
+		return fmt.Sprintf("it is of the older schema %d", rec.body.Schema)
+	case rec.tooOld(x.class, x.cache.reader(x.class).now):
+		return "it is past MaxAge"
+	}
+	return "the codec cannot decode it"
+}

@@ -1,0 +1,256 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/store"
+)
+
+// This file is what the next GetOrLoad does, in the order in which aside.go and
+// lock.go do it. Each question is put to the function that they ask; none is
+// answered here.
+
+// conclude fills in Action, Next and Refresh. failure is why Redis was not heard.
+func (x *exam[T]) conclude(failure error) {
+	c := x.cache
+	switch {
+	case failure != nil:
+		x.Record = ExplainedRecord{}
+		x.Lease = ExplainedLease{}
+		x.seen.record = record{}
+		x.seen.unread, x.seen.failure = true, failure
+	case x.meta == nil && c.owes(&x.seen):
+		x.Pending, x.seen.unread = true, true
+	case x.seen.found():
+		x.open()
+	}
+	x.Record.State, x.Record.Reason = x.state(), x.reason()
+	if x.nearServes() {
+		return
+	}
+	switch {
+	case x.meta != nil:
+		x.does(ActionFail, "fails: %v", x.meta)
+	case x.seen.unread:
+		x.misses()
+	case x.seen.found():
+		x.hits()
+	default:
+		x.misses()
+	}
+}
+
+// open decodes the value, and forgets it. One that does not decode changes the
+// record's state.
+func (x *exam[T]) open() {
+	err := contain(func() error { return x.cache.open(x.key, &x.seen.record, &x.value) })
+	var panicked *PanicError
+	if errors.As(err, &panicked) {
+		x.meta = fmt.Errorf("the codec panics: %v", panicked.Value)
+	}
+	x.value = answer[T]{}
+}
+
+func (x *exam[T]) state() string {
+	if !x.Record.Asked {
+		return ""
+	}
+	return [...]string{
+		missing: "none", invalid: "invalid", bypassed: "bypassed", foreign: "foreign",
+		fresh: "fresh", stale: "stale", staleIfError: "stale-if-error", expired: "expired",
+	}[x.seen.state]
+}
+
+func (x *exam[T]) does(a Action, format string, args ...any) {
+	x.Action, x.Next = a, "GetOrLoad "+fmt.Sprintf(format, args...)
+}
+
+// nearServes says what an L1 hit does. It reports false where the caller goes on to
+// Redis: for certain, when it is the one who reads an ending entry again.
+func (x *exam[T]) nearServes() bool {
+	hit := x.near
+	if hit.Entry == nil || x.ending && !x.asked {
+		return false
+	}
+	what, chance := "is served from this process's memory", ""
+	if !x.asked && !x.class.Sliding {
+		x.Refresh = refreshChance(hit.left, hit.Soft, hit.Delta, x.cache.config.beta)
+		chance = x.odds()
+	}
+	if hit.Absent {
+		x.does(ActionAbsent, "returns ErrNotFound: this process's memory holds the absence%s", chance)
+		return true
+	}
+	x.does(ActionHitL1, "%s%s", what, chance)
+	return true
+}
+
+// odds is Refresh in words.
+func (x *exam[T]) odds() string {
+	switch {
+	case x.Refresh >= 1:
+		return ", and refreshes the entry in the background"
+	case x.Refresh > 0:
+		return fmt.Sprintf(", and with a chance of %.2g %% refreshes the entry in the background", 100*x.Refresh)
+	}
+	return ""
+}
+
+// hits says what a look-up does that has found something to serve.
+func (x *exam[T]) hits() {
+	c, rec := x.cache, &x.seen.record
+	dirty := rec.header.Kind == envelope.Dirty
+	willing := !dirty && !x.Loading && c.refreshes.ready(x.key)
+	if rec.state == stale {
+		x.stale(willing)
+		return
+	}
+	if left, soft, ok := rec.stake(x.class, c.reader(x.class).now); ok && willing {
+		x.Refresh = refreshChance(left, soft, costDelta(rec.body.Delta, rec.body.EWMA), c.config.beta)
+	}
+	switch {
+	case dirty && rec.absent:
+		x.does(ActionAbsent, "returns ErrNotFound: the deletion is on its way to the sink")
+	case dirty:
+		x.does(ActionHit, "is served from Redis: the value is on its way to the sink")
+	case rec.absent:
+		x.does(ActionAbsent, "returns ErrNotFound: the absence is remembered%s", x.odds())
+	default:
+		x.does(ActionHit, "is served from Redis%s", x.odds())
+	}
+}
+
+// stale says what happens within StaleWhileRevalidate.
+func (x *exam[T]) stale(willing bool) {
+	const what = "is served the stale value"
+	switch granted := x.found.Acquire; {
+	case granted.Answer == store.Busy:
+		x.does(ActionStale, what+", which %s is refreshing", x.Lease.Holder)
+	case granted.Answer == store.BackingOff:
+		x.does(ActionStale, what+"; the last refresh failed, and the next may begin in %v", rounded(granted.Left))
+	case !willing:
+		x.does(ActionStale, what+"; this process is refreshing it, or did so a moment ago")
+	case x.cache.obstacle(x.key, x.tags()) != "":
+		x.does(ActionStale, what+", and does not refresh it: %s", x.cache.obstacle(x.key, x.tags()))
+	default:
+		x.Refresh = 1
+		x.does(ActionStale, what+" and refreshes it in the background")
+	}
+}
+
+// tags are those that an entry in place of the record would have.
+func (x *exam[T]) tags() []tagRef {
+	return x.cache.union(x.cache.config.entry.tags, x.seen.body.Tags)
+}
+
+// misses says what a look-up does that has found nothing to serve: it joins a
+// flight, or leads one.
+func (x *exam[T]) misses() {
+	c := x.cache
+	obstacle := c.obstacle(x.key, x.tags())
+	switch {
+	case x.Loading:
+		x.does(ActionWait, "waits for the load that runs in this process")
+	case errors.Is(x.seen.failure, store.ErrOpen):
+		x.bypasses("the breaker is open, since Redis did not answer lately")
+	case x.seen.failure != nil:
+		x.bypasses("Redis does not answer")
+	case x.seen.owed, obstacle != "":
+		x.bypasses(obstacle)
+	case x.seen.unread:
+		x.bypasses("an invalidation of one of its tags is queued here")
+	case x.seen.untouchable():
+		x.bypasses(x.Record.Reason)
+	default:
+		x.acquires()
+	}
+}
+
+// bypasses is a load whose value is not stored.
+func (x *exam[T]) bypasses(why string) {
+	if why == "" { // it has ended between two looks
+		why = "an invalidation was queued here a moment ago"
+	}
+	x.does(ActionBypass, "loads without storing, because %s%s", why, x.fallback())
+}
+
+// spare is what an error or a long wait is replaced by, "" if there is nothing.
+func (x *exam[T]) spare() string {
+	if x.seen.state == staleIfError {
+		return "the stale value"
+	}
+	if e, _ := x.cache.findNearStale(x.key, x.class); e != nil {
+		return "what this process's memory holds"
+	}
+	return ""
+}
+
+func (x *exam[T]) fallback() string {
+	if spare := x.spare(); spare != "" {
+		return "; if the load fails it returns " + spare
+	}
+	return ""
+}
+
+// acquires says what a flight does by what acquire would answer.
+func (x *exam[T]) acquires() {
+	granted := x.found.Acquire
+	if x.seen.state == invalid {
+		granted = x.found.Invalid
+	}
+	switch granted.Answer {
+	case store.Granted, store.GrantedOver:
+		x.loads()
+	case store.Busy:
+		x.queues(granted.Left)
+	case store.BackingOff:
+		x.sitsOut(granted.Left)
+	case store.Held:
+		x.does(ActionWait, "looks again: the record changes as it is read")
+	default:
+		x.bypasses("a write is in progress, or the record is not this library's")
+	}
+}
+
+// loads is a load under a lease.
+func (x *exam[T]) loads() {
+	what := ""
+	switch {
+	case x.Record.Reason != "":
+		what = " and replaces the record: " + x.Record.Reason
+	case x.Lease.Holder != "" && x.Lease.Left <= 0:
+		what = ": the one of " + x.Lease.Holder + " has run out"
+	case x.seen.state >= stale:
+		what = ": the entry is past its soft TTL"
+	}
+	x.does(ActionLoad, "loads after taking the lease%s%s", what, x.fallback())
+}
+
+// queues is what happens while somebody else has the lease.
+func (x *exam[T]) queues(left time.Duration) {
+	lock := x.cache.config.lock
+	switch {
+	case lock.Off && x.seen.state == staleIfError:
+		x.does(ActionStale, "is served the stale value, since %s is loading and WithLock is off", x.Lease.Holder)
+	case lock.Off:
+		x.bypasses(x.Lease.Holder + " is loading and WithLock is off")
+	default:
+		x.does(ActionWait, "waits for the load of %s, up to %v; its lease has %v left",
+			x.Lease.Holder, rounded(x.cache.config.lockWait()), rounded(left))
+	}
+}
+
+// sitsOut is what happens in a back-off.
+func (x *exam[T]) sitsOut(left time.Duration) {
+	switch spare := x.spare(); {
+	case spare != "":
+		x.does(ActionStale, "is served %s: the last load failed, and the next may begin in %v", spare, rounded(left))
+	case left > x.cache.config.lockWait():
+		x.does(ActionBackoff, "returns ErrBackoff: the last load failed, and the next may begin in %v only", rounded(left))
+	default:
+		x.does(ActionWait, "waits %v, because the last load failed, and then loads", rounded(left))
+	}
+}

@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	_ "embed"
+	"strconv"
+	"time"
+
+	"github.com/larder-go/cache/internal/envelope"
+)
+
+var (
+	//go:embed lua/inspect.lua
+	inspectLua string
+
+	// inspectScript has acquire's own text as a function, with a redis that does
+	// not write: what acquire would answer is never a second opinion.
+	inspectScript = newScript("inspect", nowLua, "local function acquire(redis,ARGV)\n", acquireLua, "end\n", inspectLua)
+)
+
+// Inspect are the arguments of [Store.Inspect].
+type Inspect struct {
+	// Behind is the partition of the key, nil without write-behind; Name the key in
+	// its hashes.
+	Behind *Partition
+	Name   string
+	// Tokens are the keys of tokens to read beside it.
+	Tokens []string
+	// Meta is where the meta record is, "" if nobody wants to know.
+	Meta string
+}
+
+// Inspection is what Redis has of a key at one moment.
+type Inspection struct {
+	Record Record
+	// Now is the time of the key's node in ms.
+	Now int64
+	// Acquire is what an [Store.Acquire] would be told that has seen this record,
+	// Invalid what it would be told had it found the record invalid.
+	Acquire, Invalid Foreseen
+	// Dirty is the version that the sink lacks, Doomed that of a dead letter; 0:
+	// none.
+	Dirty, Doomed uint64
+	// Tokens are those asked for, zero where there is none.
+	Tokens []envelope.Token
+	// Meta is the meta record, "" if there is none.
+	Meta string
+}
+
+// Foreseen is an answer that acquire would give, and its Left.
+type Foreseen struct {
+	Answer Answer
+	Left   time.Duration
+}
+
+// Inspect reads what there is to know of a key and changes nothing, not even a
+// TTL. One round trip, per node, of a script that is sent in full, so that no
+// server asks for it a second time. Errors are those of a Read.
+func (s *Store) Inspect(ctx context.Context, key string, i Inspect) (Inspection, error) {
+	keys := []string{key}
+	if i.Behind != nil {
+		keys = append(keys, i.Behind.Dirty, i.Behind.Doomed)
+	}
+	asked := inspectScript.inFull(inspectScript.evalshaKeys(keys, []any{i.Name}))
+	orders := []order{{inspectScript, asked}}
+	for _, token := range i.Tokens {
+		orders = append(orders, get(token))
+	}
+	if i.Meta != "" {
+		orders = append(orders, get(i.Meta))
+	}
+	replies, errs, err := s.together(ctx, inspectScript.name, orders)
+	if err != nil {
+		return Inspection{}, err
+	}
+	for _, err := range errs {
+		if err != nil {
+			return Inspection{}, err
+		}
+	}
+	found, ok := inspectionOf(replies[0])
+	if !ok {
+		return Inspection{}, &AnswerError{Script: inspectScript.name, Answer: replies[0]}
+	}
+	found.Tokens = tokensOf(replies[1:1+len(i.Tokens)], errs)
+	if i.Meta != "" {
+		found.Meta, _ = replies[len(replies)-1].(string)
+	}
+	return found, nil
+}
+
+// inspectionOf reads the script's answer.
+func inspectionOf(reply any) (i Inspection, ok bool) {
+	list, _ := reply.([]any)
+	if len(list) != 10 {
+		return i, false
+	}
+	now, ok0 := list[0].(int64)
+	pttl, ok1 := list[1].(int64)
+	text, ok2 := list[2].(string)
+	foreign, ok3 := list[3].(string)
+	acquire, ok4 := foreseenIn(list[4:6])
+	invalid, ok5 := foreseenIn(list[6:8])
+	dirty, ok6 := list[8].(string)
+	doomed, ok7 := list[9].(string)
+	i = Inspection{
+		Now: now, Record: Record{PTTL: noTTL, Foreign: foreign == "1"},
+		Acquire: acquire, Invalid: invalid, Dirty: versionIn(dirty), Doomed: versionIn(doomed),
+	}
+	if text != "" {
+		i.Record.Data = []byte(text)
+		if pttl >= 0 {
+			i.Record.PTTL = time.Duration(pttl) * time.Millisecond
+		}
+	}
+	return i, ok0 && ok1 && ok2 && ok3 && ok4 && ok5 && ok6 && ok7
+}
+
+func foreseenIn(pair []any) (f Foreseen, ok bool) {
+	letter, _ := pair[0].(string)
+	ms, ok := pair[1].(int64)
+	f.Answer = answers[letter]
+	f.Left = time.Duration(ms) * time.Millisecond
+	return f, ok && f.Answer != 0
+}
+
+func versionIn(text string) uint64 {
+	v, _ := strconv.ParseUint(text, 10, 64)
+	return v
+}
