@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -114,16 +115,8 @@ func observe(ctx context.Context, s settings, target string, telemetry *telemetr
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fmt.Errorf("prometheus has ended: %w", cmpErr(err))
+		return fmt.Errorf("prometheus has ended: %w", cmp.Or(err, errors.New("without an error")))
 	}
-}
-
-// cmpErr is err, or that there is none.
-func cmpErr(err error) error {
-	if err == nil {
-		return errors.New("without an error")
-	}
-	return err
 }
 
 // within gives f so long.

@@ -107,7 +107,9 @@ func (c checked) String() string {
 func (p *prom) check(ctx context.Context, dashboards string) (c checked, err error) {
 	var rules struct {
 		Data struct {
-			Groups []struct{ Rules []struct{ Type, LastError string } }
+			Groups []struct {
+				Rules []struct{ Type, LastError string }
+			}
 		}
 	}
 	if err := p.ask(ctx, "/api/v1/rules", nil, &rules); err != nil {

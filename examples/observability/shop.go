@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,10 +24,11 @@ type Product struct {
 
 // shop is three caches, one of each strategy.
 type shop struct {
-	l1        *cache.L1
 	products  *cache.Cache[Product] // aside, with an L1
 	customers *cache.Cache[string]  // written through
 	likes     *cache.Cache[int]     // written behind
+
+	opened []func(context.Context) error // how each of them is ended
 }
 
 // catalogue is the expiry class of products: short, so that there is something to see.
@@ -35,29 +37,50 @@ var catalogue = &cache.TTL{
 	StaleWhileRevalidate: 5 * time.Second, StaleIfError: time.Minute,
 }
 
-func openShop(rdb redis.UniversalClient, meters *metric.MeterProvider) (s *shop, err error) {
-	s = &shop{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.close())
-		}
-	}()
-	measured := cache.WithMeterProvider(meters)
-	if s.l1, err = cache.NewL1(rdb, cache.L1Options{MaxBytes: 64 << 10, TTL: time.Second}); err != nil {
-		return s, err
+func openShop(rdb redis.UniversalClient, meters *metric.MeterProvider) (*shop, error) {
+	s := &shop{}
+	if err := s.open(rdb, cache.WithMeterProvider(meters)); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
-	s.products, err = cache.New(rdb, "products", cache.Aside[Product](), measured,
-		cache.WithL1(s.l1), cache.Expires(catalogue), cache.WithKeyGroup(department))
+	return s, nil
+}
+
+func (s *shop) open(rdb redis.UniversalClient, measured cache.Option) error {
+	l1, err := cache.NewL1(rdb, cache.L1Options{MaxBytes: 64 << 10, TTL: time.Second})
 	if err != nil {
-		return s, err
+		return err
 	}
-	if s.customers, err = cache.New(rdb, "customers", cache.WriteThrough(table{}), measured); err != nil {
-		return s, err
+	s.opened = append(s.opened, func(context.Context) error { return l1.Close() })
+	s.products, err = cache.New(rdb, "products", cache.Aside[Product](), measured,
+		cache.WithL1(l1), cache.Expires(catalogue), cache.WithKeyGroup(department))
+	if err != nil {
+		return err
 	}
+	s.opened = append(s.opened, s.products.Shutdown)
+	s.customers, err = cache.New(rdb, "customers", cache.WriteThrough(table{}), measured)
+	if err != nil {
+		return err
+	}
+	s.opened = append(s.opened, s.customers.Shutdown)
 	s.likes, err = cache.New(rdb, "likes", cache.WriteBehind(tally, cache.WriteBehindOptions{
 		Partitions: 4, AcceptVolatile: "likes of an example may be lost",
 	}), measured)
-	return s, err
+	if err != nil {
+		return err
+	}
+	s.opened = append(s.opened, s.endLikes)
+	return nil
+}
+
+// endLikes brings all likes to the sink. While Redis does not answer it tries again.
+func (s *shop) endLikes(ctx context.Context) error {
+	for s.likes.Flush(ctx) != nil && ctx.Err() == nil {
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	return s.likes.Shutdown(ctx)
 }
 
 // department is the group of a product's key: "books" of "books:7".
@@ -130,30 +153,10 @@ func (s *shop) visit(ctx context.Context) {
 	}
 }
 
-// close flushes likes and ends the caches.
+// close flushes likes and ends what was opened, the last first.
 func (s *shop) close() (err error) {
-	for _, c := range []interface {
-		Shutdown(ctx context.Context) error
-	}{s.products, s.customers, s.likes} {
-		if !isNil(c) {
-			err = errors.Join(err, within(5*time.Second, c.Shutdown))
-		}
-	}
-	if s.l1 != nil {
-		err = errors.Join(err, s.l1.Close())
+	for _, end := range slices.Backward(s.opened) {
+		err = errors.Join(err, within(30*time.Second, end))
 	}
 	return err
-}
-
-// isNil reports whether a cache was never opened.
-func isNil(c any) bool {
-	switch c := c.(type) {
-	case *cache.Cache[Product]:
-		return c == nil
-	case *cache.Cache[string]:
-		return c == nil
-	case *cache.Cache[int]:
-		return c == nil
-	}
-	return false
 }

@@ -76,42 +76,74 @@ func hitRatio(outcomes, of string) Query {
 // Rows are the dashboard.
 var Rows = []Row{
 	{"What callers get", []Panel{
-		{"Hit ratio", "percentunit", "The part of the look-ups that needed no load, and of them those answered in the process. It should be steady for a time of the day; a fall after a deployment is a key or a codec that has changed, one without is invalidations, evictions in Redis, or other traffic.",
-			[]Query{hitRatio("hit_l1|hit|stale|absent", "all"), hitRatio("hit_l1", "L1")}},
-		{"Look-ups", "reqps", "Look-ups a second, by what their first read found: hit_l1 in the process, hit in Redis, stale an old value, absent a remembered absence, miss nothing.",
-			[]Query{rate(meter.Requests, meter.Outcome)}},
-		{"Look-ups by group", "reqps", "The same by group of keys, where WithKeyGroup names groups; `other` are the groups after the first 32.",
-			[]Query{rate(meter.Requests, meter.Group)}},
-		{"Time of a call", "s", "Median and 99th percentile by outcome. A hit should take a round trip to Redis, hit_l1 about a microsecond, a miss as long as the load.",
-			[]Query{quantile(.5, meter.GetDuration, meter.Outcome), quantile(.99, meter.GetDuration, meter.Outcome)}},
-		{"Age of stale values", "s", "How old values were that were served stale. Near the end of StaleIfError: the system of record has been failing for long.",
-			[]Query{quantile(.5, meter.StaleAge), quantile(.99, meter.StaleAge)}},
+		{
+			"Hit ratio", "percentunit", "The part of the look-ups that needed no load, and of them those answered in the process. It should be steady for a time of the day; a fall after a deployment is a key or a codec that has changed, one without is invalidations, evictions in Redis, or other traffic.",
+			[]Query{hitRatio("hit_l1|hit|stale|absent", "all"), hitRatio("hit_l1", "L1")},
+		},
+		{
+			"Look-ups", "reqps", "Look-ups a second, by what their first read found: hit_l1 in the process, hit in Redis, stale an old value, absent a remembered absence, miss nothing.",
+			[]Query{rate(meter.Requests, meter.Outcome)},
+		},
+		{
+			"Look-ups by group", "reqps", "The same by group of keys, where WithKeyGroup names groups; `other` are the groups after the first 32.",
+			[]Query{rate(meter.Requests, meter.Group)},
+		},
+		{
+			"Time of a call", "s", "Median and 99th percentile by outcome. A hit should take a round trip to Redis, hit_l1 about a microsecond, a miss as long as the load.",
+			[]Query{quantile(.5, meter.GetDuration, meter.Outcome), quantile(.99, meter.GetDuration, meter.Outcome)},
+		},
+		{
+			"Age of stale values", "s", "How old values were that were served stale. Near the end of StaleIfError: the system of record has been failing for long.",
+			[]Query{quantile(.5, meter.StaleAge), quantile(.99, meter.StaleAge)},
+		},
 	}},
 	{"What the system of record bears", []Panel{
-		{"Loads", "ops", "Loader calls a second by result. This is what the database gets; error is what callers, or stale values, pay for.",
-			[]Query{rate(meter.Loads, meter.Result)}},
-		{"Time of a load", "s", "Median and 99th percentile of loader calls.",
-			[]Query{quantile(.5, meter.LoadDuration, meter.Result), quantile(.99, meter.LoadDuration, meter.Result)}},
-		{"Shared loads", "ops", "Look-ups that joined a load in their process (coalesced), and waits for one in another. A peak is a herd that the cache has held off: a hot key that is invalidated often, or too short a TTL.",
-			[]Query{rate(meter.Coalesced), rate(meter.LockWaits)}},
-		{"Refreshes", "ops", "Refreshes in the background: early before the entry ends (XFetch), stale under StaleWhileRevalidate.",
-			[]Query{rate(meter.Refreshes, meter.Cause)}},
-		{"Refused fills", "ops", "Loaded values that were not stored because a change overlapped their load. Some are the price of being right; as many as loads means keys that change faster than they load.",
-			[]Query{rate(meter.RefusedFills)}},
+		{
+			"Loads", "ops", "Loader calls a second by result. This is what the database gets; error is what callers, or stale values, pay for.",
+			[]Query{rate(meter.Loads, meter.Result)},
+		},
+		{
+			"Time of a load", "s", "Median and 99th percentile of loader calls.",
+			[]Query{quantile(.5, meter.LoadDuration, meter.Result), quantile(.99, meter.LoadDuration, meter.Result)},
+		},
+		{
+			"Shared loads", "ops", "Look-ups that joined a load in their process (coalesced), and waits for one in another. A peak is a herd that the cache has held off: a hot key that is invalidated often, or too short a TTL.",
+			[]Query{rate(meter.Coalesced), rate(meter.LockWaits)},
+		},
+		{
+			"Refreshes", "ops", "Refreshes in the background: early before the entry ends (XFetch), stale under StaleWhileRevalidate.",
+			[]Query{rate(meter.Refreshes, meter.Cause)},
+		},
+		{
+			"Refused fills", "ops", "Loaded values that were not stored because a change overlapped their load. Some are the price of being right; as many as loads means keys that change faster than they load.",
+			[]Query{rate(meter.RefusedFills)},
+		},
 	}},
 	{"Redis", []Panel{
-		{"Redis errors", "ops", "Operations that Redis did not answer properly, by operation. Callers do not see them; the database does, as loads.",
-			[]Query{rate(meter.RedisErrors, meter.Op)}},
-		{"Breaker", "short", "1 while Redis, or a node of it, is not asked because it does not answer. All look-ups are loads then, within the load limit.",
-			[]Query{highest(meter.BreakerOpen)}},
-		{"Queued invalidations", "short", "Invalidations that Redis did not take yet, of all processes. Until they land other processes may serve what was invalidated.",
-			[]Query{sum(meter.Pending)}},
-		{"Bypassed", "ops", "Reads and writes that went past the cache, because Redis failed or the record must not be touched.",
-			[]Query{rate(meter.Bypassed)}},
-		{"Records that cannot be used", "ops", "Corrupt: damaged, of another codec or an older schema, replaced by the next load. Foreign: not the cache's, left alone: somebody else writes under its name. Unencodable: values that the codec refused.",
-			[]Query{rate(meter.Corrupt), rate(meter.Foreign), rate(meter.Unencodable)}},
-		{"Item size", "bytes", "Median and 99th percentile of the encoded values that are stored. Above some 100 KiB Redis and the network become slow for everybody.",
-			[]Query{quantile(.5, meter.ItemSize), quantile(.99, meter.ItemSize)}},
+		{
+			"Redis errors", "ops", "Operations that Redis did not answer properly, by operation. Callers do not see them; the database does, as loads.",
+			[]Query{rate(meter.RedisErrors, meter.Op)},
+		},
+		{
+			"Breaker", "short", "1 while Redis, or a node of it, is not asked because it does not answer. All look-ups are loads then, within the load limit.",
+			[]Query{highest(meter.BreakerOpen)},
+		},
+		{
+			"Queued invalidations", "short", "Invalidations that Redis did not take yet, of all processes. Until they land other processes may serve what was invalidated.",
+			[]Query{sum(meter.Pending)},
+		},
+		{
+			"Bypassed", "ops", "Reads and writes that went past the cache, because Redis failed or the record must not be touched.",
+			[]Query{rate(meter.Bypassed)},
+		},
+		{
+			"Records that cannot be used", "ops", "Corrupt: damaged, of another codec or an older schema, replaced by the next load. Foreign: not the cache's, left alone: somebody else writes under its name. Unencodable: values that the codec refused.",
+			[]Query{rate(meter.Corrupt), rate(meter.Foreign), rate(meter.Unencodable)},
+		},
+		{
+			"Item size", "bytes", "Median and 99th percentile of the encoded values that are stored. Above some 100 KiB Redis and the network become slow for everybody.",
+			[]Query{quantile(.5, meter.ItemSize), quantile(.99, meter.ItemSize)},
+		},
 	}},
 	{"In the process (L1)", []Panel{
 		{"L1 entries", "short", "Entries in the memory of all processes, with those not swept yet.", []Query{sum(meter.L1Entries)}},
