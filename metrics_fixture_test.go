@@ -89,7 +89,7 @@ func points(t require.TestingT, data metricdata.Aggregation) (all []point) {
 func labelsOf(set attribute.Set) map[string]string {
 	all := map[string]string{}
 	for _, kv := range set.ToSlice() {
-		all[string(kv.Key)] = kv.Value.Emit()
+		all[string(kv.Key)] = kv.Value.String()
 	}
 	return all
 }

@@ -8,12 +8,12 @@ import (
 )
 
 // Alert is one alerting rule. Broken are series on which it fires, within an hour
-// after a day as they are before.
+// after a day as they are before; OrBroken are others.
 type Alert struct {
 	Name, Expr, For, Severity string
 	Means                     string
 	Labels                    []string // of what it fires for, beside job and the cache's name
-	Broken                    []Series
+	Broken, OrBroken          []Series
 }
 
 // per is a second's rate over a window, by job and cache.
@@ -66,6 +66,12 @@ var Alerts = []Alert{
 			of(meter.Loads, "cache_load_result", "ok").with(steadily(day, 55), steadily(90, 60)),
 			of(meter.Refreshes, "cache_refresh_cause", "early").with(steadily(day+90, 0)),
 			of(meter.Coalesced).with(steadily(day, 5), steadily(90, 5940)),
+		},
+		OrBroken: []Series{
+			requests("hit", steadily(90, 540)), requests("miss", steadily(90, 60)), requests("stale", steadily(90, 0)),
+			of(meter.Loads, "cache_load_result", "ok").with(steadily(90, 300)),
+			of(meter.Refreshes, "cache_refresh_cause", "early").with(steadily(90, 5)),
+			of(meter.Coalesced).with(steadily(90, 20)),
 		},
 	},
 	{

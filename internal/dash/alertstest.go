@@ -109,24 +109,33 @@ func normal() []Series {
 	}
 }
 
+// fires writes the test that the alert fires on series.
+func (a Alert) fires(b *strings.Builder, series []Series) {
+	fmt.Fprintf(b, "  - name: %s fires\n    interval: 1m\n    input_series:\n", a.Name)
+	at := 60
+	for _, s := range series {
+		b.WriteString(s.yaml())
+		if strings.Contains(s.values, fmt.Sprintf("x%d ", day-1)) {
+			at = day + 60
+		}
+	}
+	fmt.Fprintf(b, "    alert_rule_test:\n      - eval_time: %dm\n        alertname: %s\n        exp_alerts:\n          - exp_labels:\n"+
+		"              severity: %s\n              job: shop\n              cache_name: users\n", at, a.Name, a.Severity)
+	for _, l := range a.Labels {
+		fmt.Fprintf(b, "              %s: %s\n", meter.Label(l), series[0].labels[meter.Label(l)])
+	}
+	fmt.Fprintf(b, "            exp_annotations:\n              summary: %q\n              description: %q\n", summary(a, "users", "shop"), a.Means)
+}
+
 // RuleTests is the file of the tests.
 func RuleTests() []byte {
 	var b strings.Builder
 	b.WriteString("# Made by `make dashboards` from internal/dash: change it there.\nrule_files: [alerts.yaml]\nevaluation_interval: 2m\ntests:\n")
 	for _, a := range Alerts {
-		fmt.Fprintf(&b, "  - name: %s fires\n    interval: 1m\n    input_series:\n", a.Name)
-		at := 60
-		for _, s := range a.Broken {
-			b.WriteString(s.yaml())
-			if strings.Contains(s.values, fmt.Sprintf("x%d ", day-1)) {
-				at = day + 60
-			}
+		a.fires(&b, a.Broken)
+		if a.OrBroken != nil {
+			a.fires(&b, a.OrBroken)
 		}
-		fmt.Fprintf(&b, "    alert_rule_test:\n      - eval_time: %dm\n        alertname: %s\n        exp_alerts:\n          - exp_labels:\n              severity: %s\n              job: shop\n              cache_name: users\n", at, a.Name, a.Severity)
-		for _, l := range a.Labels {
-			fmt.Fprintf(&b, "              %s: %s\n", meter.Label(l), a.Broken[0].labels[meter.Label(l)])
-		}
-		fmt.Fprintf(&b, "            exp_annotations:\n              summary: %q\n              description: %q\n", summary(a, "users", "shop"), a.Means)
 	}
 	b.WriteString("  - name: all are quiet on two normal days\n    interval: 1m\n    input_series:\n")
 	for _, s := range normal() {
