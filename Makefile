@@ -5,7 +5,7 @@ STRESSTIME ?= 60s
 CHAOSTIME ?= 3m
 EXAMPLES := $(dir $(wildcard examples/*/go.mod))
 
-.PHONY: help check fmt vet lint test race fuzz model xfetch stress chaos orders tidy
+.PHONY: help check fmt vet lint test race fuzz model xfetch stress chaos orders dashboards tidy
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -48,6 +48,9 @@ chaos: ## Redis fails in every way for CHAOSTIME, standalone and cluster; a free
 
 xfetch: ## the XFetch table, 50,000 lives a row
 	CACHE_XFETCH_CYCLES=50000 $(GO) test -count=1 -v -run 'TestXFetch(Table|Degenerate)' .
+
+dashboards: ## Grafana's dashboard, Prometheus's rules and their tables, from internal/meter's list
+	$(GO) run ./internal/dash/gen
 
 tidy: ## go mod tidy, all modules
 	@for dir in . tools $(EXAMPLES); do $(GO) -C $$dir mod tidy || exit 1; done

@@ -115,15 +115,16 @@ func (c *Cache[T]) getOrLoad(ctx context.Context, r request[T]) (T, error) {
 		var zero T
 		return zero, argError("get", r.key, "loader is nil")
 	}
+	began := c.tel.metrics.begin(ctx)
 	ctx, span := c.tel.start(ctx, opGet)
 	near, ok, early, err := c.serveNear(ctx, r.key, r.entry.class)
 	if ok {
-		c.endNear(span, r.key, near, err)
+		c.endNear(ctx, span, began, r.key, near, err)
 		return near.value, err
 	}
 	r.early = early
 	got, err := c.serve(ctx, r)
-	c.endGet(ctx, span, r.key, &got, err)
+	c.endGet(ctx, span, began, r.key, &got, err)
 	return got.value, err
 }
 
@@ -186,10 +187,10 @@ func (c *Cache[T]) take(ctx context.Context, call *call[T], seen *sight, got *an
 	switch {
 	case result.grants(ticket, call.began):
 		got.value, got.size, got.kept, got.problem = result.value, result.size, result.kept, result.problem
-		return false, c.orStale(call, seen, got, result.err)
+		return false, c.orStale(ctx, call, seen, got, result.err)
 	case result.backoff > 0:
 		return c.sitOut(ctx, call, seen, got, result.backoff)
-	case result.gaveUp && c.orStale(call, seen, got, errLockWait) == nil:
+	case result.gaveUp && c.orStale(ctx, call, seen, got, errLockWait) == nil:
 		return false, nil
 	}
 	call.waited = call.waited || result.gaveUp || result.loadSeq != 0
@@ -198,36 +199,36 @@ func (c *Cache[T]) take(ctx context.Context, call *call[T], seen *sight, got *an
 
 // orStale is err, or nil and the stale value that the caller's own look-up saw,
 // if the class serves it in place of an error.
-func (c *Cache[T]) orStale(call *call[T], seen *sight, got *answer[T], err error) error {
+func (c *Cache[T]) orStale(ctx context.Context, call *call[T], seen *sight, got *answer[T], err error) error {
 	if err == nil || isAbsent(err) || errors.Is(err, ErrClosed) {
 		return err
 	}
 	if seen.state != staleIfError {
-		return c.orNear(call, got, err)
+		return c.orNear(ctx, call, got, err)
 	}
 	if c.open(call.key, &seen.record, got) != nil || seen.state != staleIfError {
 		return err
 	}
 	got.outcome = outcomeStale
-	c.tel.servedStale(call.key, seen.age(c.reader(call.entry.class).now), err)
+	c.tel.servedStale(ctx, call.key, seen.age(c.reader(call.entry.class).now), err)
 	return nil
 }
 
 // orNear is err, or nil and what the L1 held when its messages ceased.
-func (c *Cache[T]) orNear(call *call[T], got *answer[T], err error) error {
+func (c *Cache[T]) orNear(ctx context.Context, call *call[T], got *answer[T], err error) error {
 	v, size, age, ok := c.nearStale(call.key, call.entry.class)
 	if !ok {
 		return err
 	}
 	got.value, got.size, got.outcome = v, size, outcomeStale
-	c.tel.servedStale(call.key, age, err)
+	c.tel.servedStale(ctx, call.key, age, err)
 	return nil
 }
 
 // sitOut waits for the end of the fleet's back-off, if the caller may wait so
 // long, and has no stale value to serve meanwhile.
 func (c *Cache[T]) sitOut(ctx context.Context, call *call[T], seen *sight, got *answer[T], left time.Duration) (again bool, err error) {
-	if err := c.orStale(call, seen, got, ErrBackoff); err == nil {
+	if err := c.orStale(ctx, call, seen, got, ErrBackoff); err == nil {
 		return false, nil
 	}
 	end := time.Now().Add(left)
@@ -245,7 +246,7 @@ func (c *Cache[T]) sitOut(ctx context.Context, call *call[T], seen *sight, got *
 // does not wait for it.
 func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight) {
 	if seen.state == stale {
-		c.tel.servedStale(call.key, seen.age(0), nil)
+		c.tel.servedStale(ctx, call.key, seen.age(0), nil)
 	}
 	if call.load == nil || !call.entry.store || seen.header.Kind == envelope.Dirty {
 		return

@@ -131,6 +131,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		return nil, &OpError{Op: "new", Key: name, Err: err}
 	}
 	c.openNearby()
+	c.watch()
 	for _, warning := range c.store.Warnings() {
 		c.tel.logger.Warn("the Redis client is not set up for a cache", "problem", warning, "mend", "cache.Tune")
 	}
@@ -161,9 +162,10 @@ func isNil(v any) bool {
 // no fresh entry, and [ErrNotFound], bare, for a remembered absence. A Redis
 // that does not answer is an [*OpError]. It costs one round trip.
 func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
+	began := c.tel.metrics.begin(ctx)
 	ctx, span := c.tel.start(ctx, opGet)
 	if got, ok, _, err := c.serveNear(ctx, key, c.config.entry.class); ok {
-		c.endNear(span, key, got, err)
+		c.endNear(ctx, span, began, key, got, err)
 		return got.value, err
 	}
 	call := call[T]{request: request[T]{key: key, entry: c.config.entry}}
@@ -175,7 +177,7 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
 	case seen.state != fresh:
 		err = ErrMiss
 	}
-	c.endGet(ctx, span, key, &got, err)
+	c.endGet(ctx, span, began, key, &got, err)
 	return got.value, err
 }
 
@@ -235,7 +237,7 @@ func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 
 // Stats returns a snapshot of the counters.
 func (c *Cache[T]) Stats() Stats {
-	s := c.tel.stats.snapshot()
+	s := c.tel.snapshot()
 	s.Pending = c.pending.size.Load()
 	c.strategy.count(&s)
 	return s

@@ -18,6 +18,7 @@ func (c *Cache[T]) Close() error {
 	c.close.Do(func() {
 		c.closed.Store(true)
 		close(c.closing)
+		c.unwatch()
 		if c.near != nil {
 			c.near.leave()
 		}

@@ -6,8 +6,9 @@ import "context"
 // starts a span, counts a hit and ends the span. It reports whether there was
 // one.
 func StartsSpan[T any](ctx context.Context, c *Cache[T]) bool {
-	_, span := c.tel.start(ctx, opGet)
-	c.tel.counted(outcomeHit)
+	began := c.tel.metrics.begin(ctx)
+	ctx, span := c.tel.start(ctx, opGet)
+	c.tel.lookedUp(ctx, began, "group:key", outcomeHit)
 	c.tel.end(span, nil)
 	return span != nil
 }

@@ -78,7 +78,7 @@ func (t *trip[T]) callLoader(ctx context.Context, leased bool) (v T, err error) 
 	err = errGoexit
 	defer func() {
 		t.loadTook = time.Since(t.loadBegan)
-		c.tel.loaded(span, LoadEvent{Key: t.key, Refresh: t.refresh, Took: t.loadTook, Err: err})
+		c.tel.loaded(ctx, span, LoadEvent{Key: t.key, Refresh: t.refresh, Took: t.loadTook, Err: err})
 	}()
 	t.loadSeq = c.flights.load(t.flight, leased)
 	err = contain(func() (err error) {

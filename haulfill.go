@@ -105,7 +105,7 @@ func (h *haul[T]) callLoader(ctx context.Context, trips []*trip[T], leased bool)
 		if len(keys) == 1 {
 			e.Key = keys[0]
 		}
-		c.tel.loaded(span, e)
+		c.tel.loaded(ctx, span, e)
 	}()
 	for _, t := range trips {
 		t.loadSeq = c.flights.load(t.flight, leased)

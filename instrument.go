@@ -76,17 +76,23 @@ var outcomeNames = [...]string{"miss", "hit", "hit_l1", "stale", "absent"}
 
 // telemetry is everything a cache reports through: counters, spans, hooks, log.
 type telemetry struct {
-	stats  stats
-	hooks  Hooks
-	logger *slog.Logger
+	stats   stats
+	groups  *keyGroups
+	metrics metrics
+	hooks   Hooks
+	logger  *slog.Logger
 	spans
 }
 
 func newTelemetry(name string, c *config) *telemetry {
+	groups := newKeyGroups(name, c)
 	return &telemetry{
-		hooks:  c.hooks,
-		logger: c.logger.With("cache", name),
-		spans:  newSpans(name, c),
+		stats:   stats{redisErrors: newRedisErrors()},
+		groups:  groups,
+		metrics: newMetrics(name, c),
+		hooks:   c.hooks,
+		logger:  c.logger.With("cache", name),
+		spans:   newSpans(name, c, groups),
 	}
 }
 
@@ -98,20 +104,12 @@ func (t *telemetry) call(hook string, f func()) {
 	}
 }
 
-// counted counts a look-up's outcome.
-func (t *telemetry) counted(o outcome) {
-	switch o {
-	case outcomeHit:
-		t.stats.hits.add()
-	case outcomeHitL1:
-		t.stats.hitsL1.add()
-	case outcomeStale:
-		t.stats.stale.add()
-	case outcomeAbsent:
-		t.stats.absent.add()
-	default:
-		t.stats.misses.add()
-	}
+// lookedUp counts the look-up of a call that began then: 0 if its time is not
+// measured.
+func (t *telemetry) lookedUp(ctx context.Context, began int64, key string, o outcome) {
+	g := t.groups.find(key)
+	g.look(o)
+	t.took(ctx, began, g, o)
 }
 
 // saw counts what is odd about a record that was read.
@@ -138,7 +136,7 @@ func (t *telemetry) redisFailed(op op, err error) {
 	if errors.Is(err, store.ErrOpen) {
 		return // it was not asked
 	}
-	t.stats.redisErrors.Add(1)
+	t.stats.redisErrors[op].Add(1)
 	t.logger.Warn("redis failed", "op", string(op), "error", err)
 	if f := t.hooks.RedisError; f != nil {
 		t.call("RedisError", func() { f(string(op), err) })
@@ -158,7 +156,8 @@ func (t *telemetry) breakerChanged(open bool) {
 }
 
 // servedStale reports a stale value; err is why, nil while it is refreshed.
-func (t *telemetry) servedStale(key string, age time.Duration, err error) {
+func (t *telemetry) servedStale(ctx context.Context, key string, age time.Duration, err error) {
+	t.aged(ctx, age, key)
 	if f := t.hooks.Stale; f != nil {
 		t.call("Stale", func() { f(StaleEvent{Key: key, Age: age, Err: err}) })
 	}
@@ -179,15 +178,14 @@ func (t *telemetry) unencodable(err error) {
 }
 
 // loaded reports one loader call and ends its span.
-func (t *telemetry) loaded(span trace.Span, e LoadEvent) {
-	t.stats.loads.Add(1)
-	switch {
-	case e.Err == nil:
-	case isAbsent(e.Err):
-		t.stats.loadsAbsent.Add(1)
-	default:
-		t.stats.loadErrors.Add(1)
+func (t *telemetry) loaded(ctx context.Context, span trace.Span, e LoadEvent) {
+	key := e.Key
+	if len(e.Keys) > 0 {
+		key = e.Keys[0]
 	}
+	g, r := t.groups.find(key), resultOf(e.Err)
+	g.loads[r].Add(1)
+	t.loadTook(ctx, e.Took, g, r)
 	t.end(span, e.Err)
 	if f := t.hooks.Load; f != nil {
 		t.call("Load", func() { f(e) })
@@ -195,8 +193,8 @@ func (t *telemetry) loaded(span trace.Span, e LoadEvent) {
 }
 
 // endNear is endGet for a look-up that the L1 has answered.
-func (c *Cache[T]) endNear(span trace.Span, key string, got answer[T], err error) {
-	c.tel.counted(got.outcome)
+func (c *Cache[T]) endNear(ctx context.Context, span trace.Span, began int64, key string, got answer[T], err error) {
+	c.tel.lookedUp(ctx, began, key, got.outcome)
 	if span == nil {
 		return
 	}
@@ -205,8 +203,8 @@ func (c *Cache[T]) endNear(span trace.Span, key string, got answer[T], err error
 }
 
 // endGet counts a look-up and ends its span.
-func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, key string, got *answer[T], err error) {
-	c.tel.counted(got.outcome)
+func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, began int64, key string, got *answer[T], err error) {
+	c.tel.lookedUp(ctx, began, key, got.outcome)
 	if span == nil {
 		return
 	}
@@ -220,13 +218,13 @@ func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, key string, got 
 	c.tel.end(span, err)
 }
 
-// endGetMany counts the look-ups of a batch and ends its span. It is a hit if all
-// of its keys are, and an error if the caller gets one.
-func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, all []*lookup[T]) {
+// endGetMany counts the look-ups of a batch, measures it as one call, and ends its
+// span. It is a hit if all of its keys are, and an error if the caller gets one.
+func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, began int64, all []*lookup[T]) {
 	keys, size, hit := make([]string, len(all)), 0, len(all) > 0
 	var failed error
 	for i, l := range all {
-		c.tel.counted(l.got.outcome)
+		c.tel.groups.find(l.key).look(l.got.outcome)
 		keys[i] = l.key
 		hit = hit && l.got.outcome != outcomeMiss
 		if l.err != nil && !isAbsent(l.err) {
@@ -235,6 +233,9 @@ func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, all []*looku
 		if span != nil {
 			size += max(c.sizeOf(l.key, &l.got, l.err), 0)
 		}
+	}
+	if len(all) > 0 {
+		c.tel.took(ctx, began, c.tel.groups.find(keys[0]), outcomeOfAll(hit))
 	}
 	if span == nil {
 		return
@@ -246,6 +247,14 @@ func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, all []*looku
 		}
 	}
 	c.tel.end(span, failed)
+}
+
+// outcomeOfAll is the outcome of a batch.
+func outcomeOfAll(hit bool) outcome {
+	if hit {
+		return outcomeHit
+	}
+	return outcomeMiss
 }
 
 // sizeOf is the encoded size of what a look-up returns for a span, -1 if that
@@ -272,6 +281,7 @@ func (c *Cache[T]) sizeOf(key string, got *answer[T], err error) (size int) {
 // the caller gets one, which is an *OpError; that the value of a load was not
 // stored is Redis's bare error, and nobody is told but the hook and the log.
 func (c *Cache[T]) endPut(ctx context.Context, span trace.Span, key, redisKey string, entry *stored, err error) {
+	c.tel.sized(ctx, entry.size, key)
 	if span == nil {
 		return
 	}
@@ -287,6 +297,9 @@ func (c *Cache[T]) endPut(ctx context.Context, span trace.Span, key, redisKey st
 
 // endPutMany is endPut for several entries.
 func (c *Cache[T]) endPutMany(ctx context.Context, span trace.Span, keys []string, entries []*stored, err error) {
+	for i, e := range entries {
+		c.tel.sized(ctx, e.size, keys[i])
+	}
 	if span == nil {
 		return
 	}

@@ -179,6 +179,7 @@ func appendOnce(errs []error, err error) []error {
 // serveMany finds an outcome for each of keys, in batches. Without a loader it only
 // looks.
 func (c *Cache[T]) serveMany(ctx context.Context, keys []string, load manyLoader[T], kept entry) []*lookup[T] {
+	began := c.tel.metrics.begin(ctx)
 	ctx, span := c.tel.start(ctx, opGet)
 	all := c.lookups(keys, load, kept)
 	far := all
@@ -186,7 +187,7 @@ func (c *Cache[T]) serveMany(ctx context.Context, keys []string, load manyLoader
 		far = c.nearMany(ctx, all)
 	}
 	inBatches(far, func(batch []*lookup[T]) { c.serveBatch(ctx, batch, load) })
-	c.endGetMany(ctx, span, all)
+	c.endGetMany(ctx, span, began, all)
 	return all
 }
 

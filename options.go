@@ -9,6 +9,7 @@ import (
 	"math"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/larder-go/cache/internal/store"
@@ -53,6 +54,7 @@ type config struct {
 	hooks        Hooks
 	logger       *slog.Logger
 	tracers      trace.TracerProvider
+	meters       metric.MeterProvider
 	keyAttribute func(string) string
 	keyGroup     func(string) string
 	entry        entry
@@ -251,6 +253,20 @@ func WithTracerProvider(p trace.TracerProvider) Option {
 	})
 }
 
+// WithMeterProvider sets where metrics go. The default is OpenTelemetry's global
+// provider, which may be set later than the cache is made. What is measured, under
+// which names, is in ARCHITECTURE.md; keys are never part of it. Until somebody
+// collects metrics, calls pay nothing for them. Close ends the cache's part of them.
+func WithMeterProvider(p metric.MeterProvider) Option {
+	return optionFunc(func(c *config) {
+		if p == nil {
+			c.refuse("WithMeterProvider", "provider is nil")
+			return
+		}
+		c.meters = p
+	})
+}
+
 // WithKeyAttribute sets what spans show as cache.key: a redacted form of the
 // key, or "" to leave the key out. The default shows the key.
 func WithKeyAttribute(f func(key string) string) Option {
@@ -263,8 +279,10 @@ func WithKeyAttribute(f func(key string) string) Option {
 	})
 }
 
-// WithKeyGroup sets the group of a key, which spans show as cache.group. Keep
-// the number of groups small.
+// WithKeyGroup sets the group of a key, which spans and metrics show as
+// cache.group; "" is none. The first 32 groups of a cache are told apart, all that
+// come later are the group "other". f is called for each look-up, so it should be
+// quick, and a part of the key costs no allocation.
 func WithKeyGroup(f func(key string) string) Option {
 	return optionFunc(func(c *config) {
 		if f == nil {

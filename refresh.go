@@ -24,8 +24,12 @@ func (c *Cache[T]) refresh(ctx context.Context, r request[T], seen *sight) {
 		c.refreshes.end()
 		return
 	}
-	c.tel.stats.refreshes.Add(1)
 	seen.shared = true
+	why := causeEarly
+	if seen.state == stale {
+		why = causeStale
+	}
+	c.tel.stats.refreshes[why].Add(1)
 	t := &trip[T]{
 		request: r, cache: c, flight: f, redisKey: seen.redisKey, seen: seen.record, refresh: true,
 	}

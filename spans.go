@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"reflect"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/larder-go/cache/internal/meter"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -34,13 +34,19 @@ const (
 	opSlide    op = "cache.slide" // an operation of errors; it has no span
 )
 
+// failing are the operations that Redis may not answer.
+var failing = []op{opGet, opPut, opRemove, opFlush, opLoad, opLockWait, opSlide}
+
+// name is the operation as an attribute.
+func (o op) name() string { return strings.TrimPrefix(string(o), "cache.") }
+
 const scope = "github.com/larder-go/cache"
 
 // spans starts and describes a cache's spans.
 type spans struct {
 	given        trace.TracerProvider // WithTracerProvider's; nil: the parent's or the global one
 	keyAttribute func(string) string
-	keyGroup     func(string) string
+	groups       *keyGroups
 	options      map[op][]trace.SpanStartOption // attributes that never vary, built once
 	last         *atomic.Pointer[providerTracer]
 }
@@ -51,11 +57,11 @@ type providerTracer struct {
 	tracer   trace.Tracer // nil: its spans go nowhere
 }
 
-func newSpans(name string, c *config) spans {
+func newSpans(name string, c *config, groups *keyGroups) spans {
 	s := spans{
 		given:        c.tracers,
 		keyAttribute: unpanicking(c.keyAttribute, c.logger),
-		keyGroup:     unpanicking(c.keyGroup, c.logger),
+		groups:       groups,
 		options:      map[op][]trace.SpanStartOption{},
 		last:         new(atomic.Pointer[providerTracer]),
 	}
@@ -65,25 +71,11 @@ func newSpans(name string, c *config) spans {
 	for _, o := range []op{opGet, opPut, opRemove, opFlush, opLoad, opLockWait, opRefresh} {
 		s.options[o] = []trace.SpanStartOption{trace.WithAttributes(
 			attribute.String("sentry.op", string(o)),
-			attribute.String("cache.operation", strings.TrimPrefix(string(o), "cache.")),
+			attribute.String("cache.operation", o.name()),
 			attribute.String("cache.name", name),
 		)}
 	}
 	return s
-}
-
-// unpanicking is a user's function of keys that does not panic: a key it panics
-// on is not shown.
-func unpanicking(f func(string) string, logger *slog.Logger) func(string) string {
-	if f == nil {
-		return nil
-	}
-	return func(key string) (shown string) {
-		if err := contain(func() error { shown = f(key); return nil }); err != nil {
-			logger.Error("a function that shows keys in telemetry panicked; the key is left out")
-		}
-		return shown
-	}
 }
 
 // start starts a span under ctx's. The span is nil, and nothing is allocated,
@@ -198,13 +190,9 @@ func (s *spans) describeGet(span trace.Span, key string, o outcome, size int, tt
 // the bytes of all.
 func (s *spans) describeGetMany(span trace.Span, keys []string, hit bool, size int, ttl time.Duration) {
 	s.describeKey(span, keys...)
-	found := outcomeMiss
-	if hit {
-		found = outcomeHit
-	}
 	span.SetAttributes(
 		attribute.Bool("cache.hit", hit),
-		attribute.String("cache.outcome", outcomeNames[found]),
+		attribute.String("cache.outcome", outcomeNames[outcomeOfAll(hit)]),
 		attribute.Int64("cache.ttl", int64(ttl/time.Second)),
 		attribute.Int("cache.item_size", size),
 	)
@@ -239,8 +227,11 @@ func (s *spans) describeKey(span trace.Span, keys ...string) {
 	if len(shown) > 0 {
 		span.SetAttributes(attribute.StringSlice("cache.key", shown))
 	}
-	if s.keyGroup != nil && len(keys) > 0 {
-		span.SetAttributes(attribute.String("cache.group", s.keyGroup(keys[0])))
+	if len(keys) == 0 {
+		return
+	}
+	if g := s.groups.find(keys[0]); g.name != "" {
+		span.SetAttributes(attribute.String(meter.Group, g.name))
 	}
 }
 

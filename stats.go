@@ -37,37 +37,62 @@ type Stats struct {
 	Unencodable  int64         // values that the codec refused, returned without being stored
 }
 
-// stats are the counters behind Stats. Those on the hit path are sharded.
+// stats are the counters behind Stats, but for those that are kept by group
+// (keygroup.go).
 type stats struct {
-	hits, hitsL1, stale, absent, misses sharded
+	coalesced, lockWaits, refusedFills      atomic.Int64
+	bypassed, corrupt, foreign, unencodable atomic.Int64
 
-	loads, loadErrors, loadsAbsent        atomic.Int64
-	coalesced, lockWaits, refusedFills    atomic.Int64
-	refreshes, bypassed, corrupt, foreign atomic.Int64
-	redisErrors, unencodable              atomic.Int64
+	refreshes   [len(causeNames)]atomic.Int64
+	redisErrors map[op]*atomic.Int64 // of each of failing; the map does not change
 }
 
-func (s *stats) snapshot() Stats {
-	near := s.hitsL1.load()
-	return Stats{
+func newRedisErrors() map[op]*atomic.Int64 {
+	all := make(map[op]*atomic.Int64, len(failing))
+	for _, o := range failing {
+		all[o] = new(atomic.Int64)
+	}
+	return all
+}
+
+// cause is why an entry is refreshed in the background.
+type cause uint8
+
+const (
+	causeEarly cause = iota // XFetch
+	causeStale
+)
+
+var causeNames = [...]string{"early", "stale"}
+
+// snapshot adds the groups up.
+func (t *telemetry) snapshot() Stats {
+	s, g := &t.stats, t.groups
+	near, failed, absent := g.total(outcomeHitL1), g.loaded(resultError), g.loaded(resultAbsent)
+	all := Stats{
 		HitsL1:       near,
-		Hits:         s.hits.load() + near,
-		Stale:        s.stale.load(),
-		Absent:       s.absent.load(),
-		Misses:       s.misses.load(),
-		Loads:        s.loads.Load(),
-		LoadErrors:   s.loadErrors.Load(),
-		LoadsAbsent:  s.loadsAbsent.Load(),
+		Hits:         g.total(outcomeHit) + near,
+		Stale:        g.total(outcomeStale),
+		Absent:       g.total(outcomeAbsent),
+		Misses:       g.total(outcomeMiss),
+		Loads:        g.loaded(resultOK) + failed + absent,
+		LoadErrors:   failed,
+		LoadsAbsent:  absent,
 		Coalesced:    s.coalesced.Load(),
 		LockWaits:    s.lockWaits.Load(),
 		RefusedFills: s.refusedFills.Load(),
-		Refreshes:    s.refreshes.Load(),
 		Bypassed:     s.bypassed.Load(),
 		Corrupt:      s.corrupt.Load(),
 		Foreign:      s.foreign.Load(),
-		RedisErrors:  s.redisErrors.Load(),
 		Unencodable:  s.unencodable.Load(),
 	}
+	for i := range s.refreshes {
+		all.Refreshes += s.refreshes[i].Load()
+	}
+	for _, n := range s.redisErrors {
+		all.RedisErrors += n.Load()
+	}
+	return all
 }
 
 // sharded is a counter that goroutines on different processors add to without

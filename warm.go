@@ -203,7 +203,7 @@ func (w *warming[T]) look(ctx context.Context, chunk []string) (seen warmed) {
 			}
 		}
 	}
-	c.endGetMany(ctx, span, done)
+	c.endGetMany(ctx, span, 0, done)
 	seen = w.judge(ctx, done)
 	seen.Skipped += len(chunk) - len(all)
 	return seen
@@ -231,7 +231,7 @@ func (w *warming[T]) dispatch(ctx context.Context, batch []*lookup[T]) error {
 			l.began = began
 		}
 		c.serveBatch(ctx, batch, w.load)
-		c.endGetMany(ctx, span, batch)
+		c.endGetMany(ctx, span, 0, batch)
 		w.results <- w.judge(ctx, batch)
 	})
 	return nil

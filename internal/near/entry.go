@@ -23,6 +23,8 @@ type Entry struct {
 	Size int32
 	// Absent says that the system of record has no such value.
 	Absent bool
+
+	space *Space // that it was put into
 }
 
 // upkeep is what an entry costs beside its value and its key: the Entry, the

@@ -84,12 +84,15 @@ func timeLeft(e otter.Entry[key, *Entry]) time.Duration {
 	return max(time.Duration(e.Value.Deadline-e.SnapshotAtNano), 1)
 }
 
-// gone counts what had to go for want of room. It is called under otter's locks,
-// which is cheaper for reads than a stats recorder: that one is told of each hit.
+// gone counts what is not in the memory any more, and what had to go for want of
+// room. It is called under otter's locks, which is cheaper for reads than a stats
+// recorder: that one is told of each hit.
 func (m *Memory) gone(e otter.DeletionEvent[key, *Entry]) {
-	if e.Cause == otter.CauseOverflow {
+	evicted := e.Cause == otter.CauseOverflow
+	if evicted {
 		m.evictions.Add(1)
 	}
+	e.Value.space.gone(e.Value, e.Key.name, evicted)
 }
 
 // clock is the memory's clock as otter wants it.

@@ -11,6 +11,8 @@ type Space struct {
 	// and what is fresh is found without looking into it. In a suspect space it is
 	// one more than that of the entries.
 	state atomic.Uint64
+
+	entries, bytes, evictions atomic.Int64
 }
 
 const suspect = 1
@@ -78,8 +80,25 @@ func (s *Space) Put(name string, e Entry, began Epoch) bool {
 	if t.epoch.Load() != began.stripe || s.state.Load() != began.state || t.closed {
 		return false
 	}
+	e.space = s
+	s.entries.Add(1) // before it can go
+	s.bytes.Add(int64(e.weight(name)))
 	s.m.cache.Set(key{began.state, name}, &e)
 	return true
+}
+
+// gone takes an entry off, whyever it went.
+func (s *Space) gone(e *Entry, name string, evicted bool) {
+	s.entries.Add(-1)
+	s.bytes.Add(-int64(e.weight(name)))
+	if evicted {
+		s.evictions.Add(1)
+	}
+}
+
+// Stats is the part of the memory's Stats that the space has. It takes no lock.
+func (s *Space) Stats() Stats {
+	return Stats{Entries: int(s.entries.Load()), Bytes: s.bytes.Load(), Evictions: s.evictions.Load()}
 }
 
 // Drop removes a key, and refuses the fills of it that are under way.
