@@ -23,7 +23,7 @@ type scenario struct {
 }
 
 // scenarios, in the order of `all`.
-var scenarios = []scenario{l2hit, l1hit}
+var scenarios = []scenario{l2hit, delay, l1hit, miss, stampede, hotkey}
 
 func find(name string) (scenario, bool) {
 	i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
@@ -108,12 +108,29 @@ func (b *bench) chosen(rows []peers.Row) []peers.Row {
 // measure runs one child on s. What is the same for all children of the scenario
 // is filled in.
 func (b *bench) measure(s *runner.Server, spec runner.Spec) (runner.Sample, runner.Audit, error) {
-	spec = b.complete(s, spec)
 	began := time.Now()
-	sample, audit, err := runner.Measure(s, spec)
-	fmt.Fprintf(os.Stderr, "%s %s: round %d, %d goroutines, %v\n",
-		b.scenario.name, spec.Row, spec.Round+1, spec.Goroutines, time.Since(began).Round(time.Millisecond))
+	sample, audit, err := runner.Measure(s, b.complete(s, spec))
+	b.say(spec, began)
 	return sample, audit, err
+}
+
+// measureAll runs several children of one row that begin together.
+func (b *bench) measureAll(s *runner.Server, processes int, spec runner.Spec, during func(time.Time) error) ([]runner.Sample, runner.Audit, error) {
+	began := time.Now()
+	var specs []runner.Spec
+	for n := range processes {
+		spec.Process = n
+		specs = append(specs, b.complete(s, spec))
+	}
+	samples, audit, err := runner.MeasureAll(s, specs, during)
+	b.say(spec, began)
+	return samples, audit, err
+}
+
+// say is the sign of life of a long run.
+func (b *bench) say(spec runner.Spec, began time.Time) {
+	fmt.Fprintf(os.Stderr, "%s %s: round %d, %d goroutines, %s %v\n",
+		b.scenario.name, spec.Row, spec.Round+1, spec.Goroutines, spec.Mode, time.Since(began).Round(time.Millisecond))
 }
 
 func (b *bench) complete(s *runner.Server, spec runner.Spec) runner.Spec {
@@ -124,7 +141,8 @@ func (b *bench) complete(s *runner.Server, spec runner.Spec) runner.Spec {
 		spec.Addr = s.Addr()
 	}
 	if b.profiles != "" {
-		name := fmt.Sprintf("%s-%s-%d-%d.pprof", spec.Job, strings.NewReplacer(" ", "", "/", "-", ",", "-", "*", "").Replace(spec.Row), spec.Goroutines, spec.Round)
+		row := strings.NewReplacer(" ", "-", "/", "-", "*", "").Replace(spec.Row)
+		name := fmt.Sprintf("%s-%s-%d-%d-%d.pprof", spec.Job, row, spec.Goroutines, spec.Process, spec.Round)
 		spec.CPUProfile = filepath.Join(b.profiles, name)
 		if abs, err := filepath.Abs(spec.CPUProfile); err == nil {
 			spec.CPUProfile = abs

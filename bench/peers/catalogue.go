@@ -11,10 +11,10 @@ import (
 const (
 	FloorRow  = "go-redis"
 	OtterRow  = "otter"
-	SameCodec = "larder, same codec"
+	SameCodec = "larder json"
 	Default   = "larder"
 	NearRow   = "larder L1"
-	NoLock    = "larder, lock off"
+	NoLock    = "larder nolock"
 )
 
 var catalogue = []Row{

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/bench/work"
@@ -56,10 +55,7 @@ func larderPointers(near bool, opts ...cache.Option) func(Env) (Peer, error) {
 
 func openLarder[T any](env Env, near bool, load cache.Loader[T], copy func(T, *work.Doc), opts []cache.Option) (Peer, error) {
 	l := &larder[T]{rdb: env.larderClient(), copy: copy}
-	opts = append([]cache.Option{
-		cache.Expires(&cache.TTL{Name: "bench", Fresh: env.fresh()}),
-		cache.WithTracerProvider(noop.NewTracerProvider()),
-	}, opts...)
+	opts = append([]cache.Option{cache.Expires(&cache.TTL{Name: "bench", Fresh: env.fresh()})}, opts...)
 	if env.Tracers != nil {
 		opts = append(opts, cache.WithTracerProvider(env.Tracers))
 	}

@@ -8,15 +8,17 @@ import (
 	"os"
 	"runtime"
 	"runtime/pprof"
+	"strconv"
+	"strings"
 	"time"
 )
 
-// The lines that a child writes. The parent writes one word, or closes.
+// The lines that a child writes. The parent writes one, with the time to begin in
+// microseconds, and closes.
 const (
 	sayReady  = "ready"
 	sayResult = "result "
 	sayError  = "error "
-	sayGo     = "go"
 )
 
 // EnvSpec holds a child's Spec as JSON. A program with it set is a child.
@@ -87,21 +89,30 @@ func (c *Child) Ready() error {
 	if err := c.say(sayReady); err != nil {
 		return err
 	}
-	if _, err := c.in.ReadString('\n'); err != nil {
+	word, err := c.in.ReadString('\n')
+	if err != nil {
 		return fmt.Errorf("the parent is gone: %w", err)
 	}
-	if c.Spec.CPUProfile != "" {
-		f, err := os.Create(c.Spec.CPUProfile)
-		if err != nil {
-			return err
-		}
-		c.profile = f
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
+	at, err := strconv.ParseInt(strings.TrimSpace(word), 10, 64)
+	if err != nil {
+		return fmt.Errorf("the parent's word: %w", err)
+	}
+	time.Sleep(time.Until(time.UnixMicro(at)))
+	if err := c.startProfile(); err != nil {
+		return err
 	}
 	c.allocs, c.usage, c.began = mallocs(), cpuTime(), time.Now()
 	return nil
+}
+
+func (c *Child) startProfile() (err error) {
+	if c.Spec.CPUProfile == "" {
+		return nil
+	}
+	if c.profile, err = os.Create(c.Spec.CPUProfile); err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(c.profile)
 }
 
 // Began is when the parent gave the word.

@@ -1,6 +1,9 @@
 package runner
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Measure runs one child from start to end and returns what it found, with the
 // server's CPU for each of its operations, and what Redis was asked.
@@ -39,4 +42,67 @@ func Interleave(rounds, n int, measure func(round, row int) error) error {
 		}
 	}
 	return nil
+}
+
+// together is how long before they begin several children are told when.
+const together = 20 * time.Millisecond
+
+// MeasureAll runs several children that begin at the same moment, and calls during,
+// if it is not nil, with that moment, while they measure. It returns what each found,
+// and what Redis was asked by all of them.
+func MeasureAll(s *Server, specs []Spec, during func(began time.Time) error) ([]Sample, Audit, error) {
+	var all []*Process
+	defer func() {
+		for _, p := range all {
+			_ = p.cmd.Process.Kill() // those that have ended are gone
+		}
+	}()
+	for _, spec := range specs {
+		p, err := Launch(spec)
+		if err != nil {
+			return nil, Audit{}, err
+		}
+		all = append(all, p)
+	}
+	for _, p := range all {
+		if err := p.AwaitReady(); err != nil {
+			return nil, Audit{}, err
+		}
+	}
+	before, err := s.Look()
+	if err != nil {
+		return nil, Audit{}, err
+	}
+	samples, err := collect(all, during)
+	if err != nil {
+		return nil, Audit{}, err
+	}
+	after, err := s.Look()
+	for _, p := range all {
+		err = errors.Join(err, p.Close())
+	}
+	return samples, after.Since(before), err
+}
+
+func collect(all []*Process, during func(time.Time) error) ([]Sample, error) {
+	began := time.Now().Add(together)
+	for _, p := range all {
+		if err := p.GoAt(began); err != nil {
+			return nil, err
+		}
+	}
+	if during != nil {
+		if err := during(began); err != nil {
+			return nil, err
+		}
+	}
+	var samples []Sample
+	for _, p := range all {
+		s, err := p.Result()
+		if err != nil {
+			return nil, err
+		}
+		samples = append(samples, s)
+	}
+	return samples, nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // Process is a child, from the parent's side.
@@ -64,8 +65,12 @@ func (p *Process) AwaitReady() error {
 }
 
 // Go gives the word.
-func (p *Process) Go() error {
-	_, err := fmt.Fprintln(p.in, sayGo)
+func (p *Process) Go() error { return p.GoAt(time.Time{}) }
+
+// GoAt gives the word for a time, so that several children begin together; one in
+// the past is now.
+func (p *Process) GoAt(at time.Time) error {
+	_, err := fmt.Fprintln(p.in, at.UnixMicro())
 	return err
 }
 
