@@ -92,3 +92,16 @@ func withTimes(s runner.Sample, h *stat.Histogram) runner.Sample {
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
 func millis(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
+
+// countedLoop calls op n times.
+func countedLoop(n int, op func() error) (int64, *stat.Histogram, error) {
+	var times stat.Histogram
+	for range n {
+		began := time.Now()
+		if err := op(); err != nil {
+			return int64(times.N), &times, err //nolint:gosec // a count
+		}
+		times.Record(time.Since(began))
+	}
+	return int64(n), &times, nil
+}

@@ -23,7 +23,9 @@ type scenario struct {
 }
 
 // scenarios, in the order of `all`.
-var scenarios = []scenario{l2hit, delay, l1hit, miss, stampede, hotkey}
+var scenarios = []scenario{
+	l2hit, delay, l1hit, miss, batch, stampede, hotkey, kill, writeBehind, telemetry, growth, size,
+}
 
 func find(name string) (scenario, bool) {
 	i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
@@ -72,6 +74,7 @@ func (b *bench) close() {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 		}
 	}
+	b.servers = nil
 }
 
 // count is how many rounds: as told, or few when quick.

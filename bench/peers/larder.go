@@ -18,6 +18,7 @@ type larder[T any] struct {
 	l1    *cache.L1
 	cache *cache.Cache[T]
 	bound *cache.ReadThrough[T]
+	many  cache.BatchLoader[work.Doc]
 	copy  func(from T, to *work.Doc) // a value: a pointer would make each hit allocate
 }
 
@@ -54,10 +55,13 @@ func larderPointers(near bool, opts ...cache.Option) func(Env) (Peer, error) {
 }
 
 func openLarder[T any](env Env, near bool, load cache.Loader[T], copy func(T, *work.Doc), opts []cache.Option) (Peer, error) {
-	l := &larder[T]{rdb: env.larderClient(), copy: copy}
+	l := &larder[T]{rdb: env.larderClient(), many: env.LoadMany, copy: copy}
 	opts = append([]cache.Option{cache.Expires(&cache.TTL{Name: "bench", Fresh: env.fresh()})}, opts...)
 	if env.Tracers != nil {
 		opts = append(opts, cache.WithTracerProvider(env.Tracers))
+	}
+	if env.Breaker != nil {
+		opts = append(opts, cache.WithHooks(cache.Hooks{Breaker: env.Breaker}))
 	}
 	var err error
 	if near {
@@ -90,6 +94,15 @@ func (l *larder[T]) Get(ctx context.Context, key string, into *work.Doc) error {
 		l.copy(v, into)
 	}
 	return err
+}
+
+// GetMany is there for caches of documents, not of pointers.
+func (l *larder[T]) GetMany(ctx context.Context, keys []string) (map[string]work.Doc, error) {
+	c, ok := any(l.cache).(*cache.Cache[work.Doc])
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return c.GetOrLoadMany(ctx, keys, l.many)
 }
 
 func (l *larder[T]) Close() error {

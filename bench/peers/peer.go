@@ -21,15 +21,24 @@ type Peer interface {
 	Close() error
 }
 
+// Many is what rows are that get several documents in one call, those that are not
+// cached from [Env.LoadMany].
+type Many interface {
+	GetMany(ctx context.Context, keys []string) (map[string]work.Doc, error)
+}
+
 // Env is what a row is opened with.
 type Env struct {
-	Addr  string        // of the Redis
-	Load  work.Loader   // the source
-	Fresh time.Duration // how long entries live; zero: an hour
+	Addr string      // of the Redis
+	Load work.Loader // the source
+	// LoadMany is the source of several documents at once.
+	LoadMany func(ctx context.Context, keys []string) (map[string]work.Doc, error)
+	Fresh    time.Duration // how long entries live; zero: an hour
 	// Tuned clients have the timeouts that a cache needs, for the scenarios in which
 	// Redis fails; the others run on go-redis' defaults.
 	Tuned   bool
 	Tracers trace.TracerProvider // for our own rows only; nil: none
+	Breaker func(open bool)      // the same: told when it changes
 }
 
 func (e Env) fresh() time.Duration {

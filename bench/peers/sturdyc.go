@@ -2,7 +2,6 @@ package peers
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -33,6 +32,12 @@ func (s *sturdy) Get(ctx context.Context, key string, into *work.Doc) error {
 	return err
 }
 
+// GetMany takes from the storage what is not in memory.
+func (s *sturdy) GetMany(ctx context.Context, keys []string) (map[string]work.Doc, error) {
+	name := func(id string) string { return id }
+	return s.cache.GetOrFetchBatch(ctx, keys, name, s.env.LoadMany)
+}
+
 func (s *sturdy) Close() error { return s.rdb.Close() }
 
 // sturdyStorage is the least that sturdyc wants of a storage.
@@ -50,22 +55,27 @@ func (s *sturdyStorage) Set(ctx context.Context, key string, value []byte) {
 	_ = s.rdb.Set(ctx, key, value, s.fresh).Err() // the interface has no place for it
 }
 
+// GetBatch is one MGET.
 func (s *sturdyStorage) GetBatch(ctx context.Context, keys []string) map[string][]byte {
 	found := map[string][]byte{}
-	for _, key := range keys {
-		if data, ok := s.Get(ctx, key); ok {
-			found[key] = data
+	values, err := s.rdb.MGet(ctx, keys...).Result()
+	if err != nil {
+		return found // the interface has no place for it
+	}
+	for i, value := range values {
+		if data, ok := value.(string); ok {
+			found[keys[i]] = []byte(data)
 		}
 	}
 	return found
 }
 
+// SetBatch is one pipeline.
 func (s *sturdyStorage) SetBatch(ctx context.Context, records map[string][]byte) {
 	_, _ = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		var errs []error
 		for key, value := range records {
-			errs = append(errs, p.Set(ctx, key, value, s.fresh).Err())
+			p.Set(ctx, key, value, s.fresh)
 		}
-		return errors.Join(errs...)
+		return nil
 	})
 }
