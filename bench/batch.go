@@ -26,6 +26,7 @@ var batchRows = []string{peers.FloorRow, peers.SameCodec, peers.Default, "sturdy
 
 const (
 	batchSize   = 100
+	batchTitle  = "100 keys, half of them hits"
 	counting    = "counting"
 	exchanges   = "exchanges"
 	loaderCalls = "loader calls"
@@ -42,7 +43,7 @@ func runBatch(b *bench) error {
 		return err
 	}
 	defer proxy.Close()
-	t := report.NewTable("100 keys, half of them hits", peers.FloorRow,
+	t := report.NewTable(batchTitle, peers.FloorRow,
 		report.Column{Metric: tookP50, Ratio: true}, report.Column{Metric: tookMean, Ratio: true}, report.Column{Metric: exchanges, Digits: 1},
 		report.Column{Metric: loaderCalls, Digits: 2}, report.Column{Metric: runner.CPU}, report.Column{Metric: runner.Allocs})
 	err = runner.Interleave(b.count(9), len(rows), func(round, i int) error {

@@ -138,7 +138,7 @@ func entryJob(c *runner.Child) (runner.Sample, error) {
 		return nil, err
 	}
 	c.Cleanup(func() { _ = p.Close() }) // what was measured is told already
-	for range 4 { // what is read before the subscription stands is not kept
+	for range 4 {                       // what is read before the subscription stands is not kept
 		if err := inBatches(p, c.Spec.Keys); err != nil {
 			return nil, err
 		}

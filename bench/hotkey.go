@@ -26,6 +26,7 @@ const (
 	hotProcesses = 4
 	hotRate      = 500.0 // a second, each process
 	slow         = 25 * time.Millisecond
+	hotTitle     = "TTL 1 s, 2,000 requests/s, 4 processes"
 
 	loadsEach  = "loads/period"
 	slowEach   = "slow/period"
@@ -41,7 +42,7 @@ func runHotKey(b *bench) error {
 	if err != nil {
 		return err
 	}
-	t := report.NewTable("TTL 1 s, 2,000 requests/s, 4 processes", "",
+	t := report.NewTable(hotTitle, "",
 		report.Column{Metric: loadsEach, Digits: 2}, report.Column{Metric: slowEach, Digits: 2}, report.Column{Metric: p99Ms, Digits: 2},
 		report.Column{Metric: controlP99, Digits: 2}, report.Column{Metric: p99Ratio, Digits: 2}, report.Column{Metric: longest, Digits: 1})
 	d := b.length(10 * time.Second)

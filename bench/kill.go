@@ -24,6 +24,8 @@ var kill = scenario{
 var killRows = []string{peers.Default, peers.FloorRow, "go-redis/cache", "gocache"}
 
 const (
+	keysTitle, oneKeyTitle = "100 keys", "one key"
+
 	killRate = 400.0
 	killLoad = 20 * time.Millisecond
 
@@ -34,7 +36,6 @@ const (
 	deadWorst   = "dead longest ms"
 	backAfter   = "back after ms"
 	openedAfter = "breaker open after ms"
-	restarted   = "restarted at" // seconds
 )
 
 var (
@@ -48,7 +49,7 @@ func runKill(b *bench) error {
 	for _, mode := range []struct {
 		title string
 		keys  int
-	}{{"100 keys", 100}, {"one key", 1}} {
+	}{{keysTitle, 100}, {oneKeyTitle, 1}} {
 		t := report.NewTable(mode.title, "",
 			report.Column{Metric: failedShare, Digits: 2}, report.Column{Metric: aliveP99, Digits: 1}, report.Column{Metric: openedAfter},
 			report.Column{Metric: dyingP99, Digits: 1}, report.Column{Metric: deadP99, Digits: 1}, report.Column{Metric: deadWorst, Digits: 1}, report.Column{Metric: backAfter})

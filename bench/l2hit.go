@@ -10,11 +10,14 @@ import (
 	"github.com/larder-go/cache/bench/work"
 )
 
-const hitKeys = 10_000
+const (
+	l2hitName = "l2hit"
+	hitKeys   = 10_000
+)
 
 // l2hit: hits in Redis.
 var l2hit = scenario{
-	name:  "l2hit",
+	name:  l2hitName,
 	about: "A hit in Redis: 1 KiB of JSON, 10,000 keys taken uniformly, warm pools, no L1, no telemetry, a closed loop of callers.",
 	run:   runL2Hit,
 	job:   hitJob,

@@ -29,6 +29,7 @@ const (
 	tookP50   = "took p50 µs"
 	tookMean  = "took mean µs"
 	loadedP50 = "loaded p50 µs"
+	missTitle = "cold miss, 1 goroutine"
 )
 
 func runMiss(b *bench) error {
@@ -37,7 +38,7 @@ func runMiss(b *bench) error {
 	if err != nil {
 		return err
 	}
-	t := report.NewTable("cold miss, 1 goroutine", peers.FloorRow,
+	t := report.NewTable(missTitle, peers.FloorRow,
 		report.Column{Metric: tookP50, Digits: 1, Ratio: true}, report.Column{Metric: tookMean, Digits: 1, Ratio: true},
 		report.Column{Metric: loadedP50, Digits: 1}, report.Column{Metric: runner.CPU, Digits: 1}, report.Column{Metric: runner.Allocs})
 	count := 4000

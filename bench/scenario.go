@@ -24,7 +24,7 @@ type scenario struct {
 
 // scenarios, in the order of `all`.
 var scenarios = []scenario{
-	l2hit, delay, l1hit, miss, batch, stampede, hotkey, kill, writeBehind, telemetry, growth, size,
+	l2hit, delay, l1hit, miss, batch, stampede, hotkey, kill, writeBehind, telemetry, growth, size, codec,
 }
 
 func find(name string) (scenario, bool) {

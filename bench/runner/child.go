@@ -101,9 +101,12 @@ func (c *Child) Ready() error {
 	if err := c.startProfile(); err != nil {
 		return err
 	}
-	c.allocs, c.usage, c.began = mallocs(), cpuTime(), time.Now()
+	c.Restart()
 	return nil
 }
+
+// Restart starts the meters again, for jobs that measure two things.
+func (c *Child) Restart() { c.allocs, c.usage, c.began = mallocs(), cpuTime(), time.Now() }
 
 func (c *Child) startProfile() (err error) {
 	if c.Spec.CPUProfile == "" {
