@@ -41,7 +41,7 @@ func runDelay(b *bench) error {
 	}
 	for _, callers := range []int{1, 4, 16} {
 		t := report.NewTable(title(callers), peers.FloorRow,
-			report.Column{Metric: runner.P50, Ratio: true}, report.Column{Metric: runner.P99, Ratio: true}, report.Column{Metric: runner.Rate}, report.Column{Metric: runner.Loads})
+			report.Column{Metric: runner.P50, Ratio: true}, report.Column{Metric: runner.P99, Ratio: true}, report.Column{Metric: runner.Rate}, report.Column{Metric: loadedShare, Digits: 2})
 		err := runner.Interleave(b.count(5), len(rows), func(round, i int) error {
 			row := rows[i]
 			spec := runner.Spec{

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	l2hitName = "l2hit"
-	hitKeys   = 10_000
+	l2hitName   = "l2hit"
+	loadedShare = "loaded %" // of gets that were to be hits
+	hitKeys     = 10_000
 )
 
 // l2hit: hits in Redis.
@@ -36,7 +37,7 @@ var hitColumns = []report.Column{
 	{Metric: runner.CPU, Digits: 1, Ratio: true},
 	{Metric: runner.ServerCPU, Digits: 1},
 	{Metric: runner.Allocs, Digits: 1},
-	{Metric: runner.Loads},
+	{Metric: loadedShare, Digits: 2},
 }
 
 func runL2Hit(b *bench) error {
@@ -59,6 +60,7 @@ func runL2Hit(b *bench) error {
 		}
 		b.add(t, rows)
 	}
+	b.note("“loaded” are gets of keys that are in Redis which called the loader all the same: our reads give way after 100 ms. They do not count as operations.")
 	b.note("sturdyc has no row: its memory cannot be switched off.")
 	b.noteMissing()
 	return nil
@@ -96,9 +98,8 @@ func measureHits(c *runner.Child, p peers.Peer, loads *source) (runner.Sample, e
 	before := loads.loads.Load()
 	ops, times, err := closedLoop(c.Spec.Goroutines, c.Spec.For, each)
 	s := withTimes(c.Stop(ops), times)
-	s[runner.Loads] = float64(loads.loads.Load() - before)
-	if s[runner.Loads] > float64(ops)/10 {
-		return nil, fmt.Errorf("%v of %d hits were loads", s[runner.Loads], ops)
-	}
+	loaded := float64(loads.loads.Load() - before)
+	s[loadedShare] = 100 * loaded / float64(max(ops, 1))
+	s[runner.Rate] *= 1 - s[loadedShare]/100 // what was loaded is no hit
 	return s, err
 }

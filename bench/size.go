@@ -34,7 +34,7 @@ func runSize(b *bench) error {
 			return err
 		}
 		t := report.NewTable(fmt.Sprintf("values of %d B", size), peers.FloorRow,
-			report.Column{Metric: runner.PerOp, Ratio: true}, report.Column{Metric: perByte, Digits: 2}, report.Column{Metric: runner.CPU, Digits: 1, Ratio: true}, report.Column{Metric: runner.Allocs}, report.Column{Metric: runner.Loads})
+			report.Column{Metric: runner.PerOp, Ratio: true}, report.Column{Metric: perByte, Digits: 2}, report.Column{Metric: runner.CPU, Digits: 1, Ratio: true}, report.Column{Metric: runner.Allocs}, report.Column{Metric: loadedShare, Digits: 2})
 		err = runner.Interleave(b.count(5), len(rows), func(round, i int) error {
 			spec := runner.Spec{Row: rows[i].Name, Goroutines: 1, Keys: keys, Size: size, Round: round, For: b.length(700 * time.Millisecond)}
 			s, audit, err := b.measure(servers[rows[i].Name], spec)
