@@ -90,8 +90,9 @@ func TestAClosedLoopEndsWithTheFirstError(t *testing.T) {
 }
 
 func TestAKilledRedisIsJudgedByWhenRequestsWereDue(t *testing.T) {
-	s := runner.Sample{}
-	phases(s, []arrival{
+	s, plan := runner.Sample{}, ordealOf(10*time.Second)
+	killAt, restartAt := plan.killAt, plan.restartAt
+	plan.phases(s, []arrival{
 		{due: time.Second, took: time.Millisecond},
 		{due: killAt - time.Millisecond, took: 2 * time.Second}, // under way at the kill
 		{due: killAt + time.Millisecond, took: 100 * time.Millisecond},

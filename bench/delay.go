@@ -25,7 +25,7 @@ const oneWay = time.Millisecond
 
 func runDelay(b *bench) error {
 	rows := b.chosen(peers.Named(delayRows...))
-	servers, err := b.fillRows(rows, hitKeys, work.Nested)
+	servers, err := b.fillRows(rows, b.some(hitKeys), work.Nested)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func runDelay(b *bench) error {
 		err := runner.Interleave(b.count(5), len(rows), func(round, i int) error {
 			row := rows[i]
 			spec := runner.Spec{
-				Row: row.Name, Addr: proxies[row.Name].Addr(), Goroutines: callers, Keys: hitKeys, Size: work.Nested,
+				Row: row.Name, Addr: proxies[row.Name].Addr(), Goroutines: callers, Keys: b.some(hitKeys), Size: work.Nested,
 				Round: round, For: b.length(time.Second),
 			}
 			s, audit, err := b.measure(servers[row.Name], spec)

@@ -16,7 +16,7 @@ import (
 // kill: Redis dies, and comes back empty.
 var kill = scenario{
 	name:  "kill",
-	about: "Redis is killed 3 s into a run of 400 requests a second, whatever becomes of them, and started again, empty, at 6 s. The loader takes 20 ms. “dying” is from the kill until the breaker opens, for rows without one half a second; “dead” from then on. “back” is when the first 100 ms passed in which nine of ten were hits, after the restart.",
+	about: "Redis is killed 3 s into a run of 10 s with 400 requests a second, whatever becomes of them, and started again, empty, at 6 s. The loader takes 20 ms. “dying” is from the kill until the breaker opens, for rows without one half a second; “dead” from then on. “back” is when the first 100 ms passed in which nine of ten were hits, after the restart.",
 	run:   runKill,
 	job:   killJob,
 }
@@ -38,11 +38,11 @@ const (
 	openedAfter = "breaker open after ms"
 )
 
-var (
-	killAt    = 3 * time.Second
-	restartAt = 6 * time.Second
-	killFor   = 10 * time.Second
-)
+// ordeal is a run's timetable: d long, killed after three tenths, restarted after
+// six.
+type ordeal struct{ killAt, restartAt, end time.Duration }
+
+func ordealOf(d time.Duration) ordeal { return ordeal{d * 3 / 10, d * 6 / 10, d} }
 
 func runKill(b *bench) error {
 	rows := b.chosen(peers.Named(killRows...))
@@ -53,12 +53,12 @@ func runKill(b *bench) error {
 		t := report.NewTable(mode.title, "",
 			report.Column{Metric: failedShare, Digits: 2}, report.Column{Metric: aliveP99, Digits: 1}, report.Column{Metric: openedAfter},
 			report.Column{Metric: dyingP99, Digits: 1}, report.Column{Metric: deadP99, Digits: 1}, report.Column{Metric: deadWorst, Digits: 1}, report.Column{Metric: backAfter})
-		rounds := b.count(3)
+		d := 10 * time.Second
 		if b.quick {
-			rounds = 1
+			d = 3 * time.Second
 		}
-		err := runner.Interleave(rounds, len(rows), func(round, i int) error {
-			s, err := b.killed(runner.Spec{Row: rows[i].Name, Goroutines: 1, Keys: mode.keys, Size: work.Nested, Round: round, Mode: mode.title})
+		err := runner.Interleave(b.count(3), len(rows), func(round, i int) error {
+			s, err := b.killed(runner.Spec{Row: rows[i].Name, Goroutines: 1, Keys: mode.keys, Size: work.Nested, Round: round, Mode: mode.title, For: d})
 			t.Add(rows[i], s, runner.Audit{})
 			return err
 		})
@@ -78,12 +78,13 @@ func (b *bench) killed(spec runner.Spec) (runner.Sample, error) {
 		return nil, err
 	}
 	var at time.Duration
+	plan := ordealOf(spec.For)
 	samples, _, err := b.measureAll(server, 1, spec, func(began time.Time) error {
-		time.Sleep(time.Until(began.Add(killAt)))
+		time.Sleep(time.Until(began.Add(plan.killAt)))
 		if err := server.Kill(); err != nil {
 			return err
 		}
-		time.Sleep(time.Until(began.Add(restartAt)))
+		time.Sleep(time.Until(began.Add(plan.restartAt)))
 		err := server.Restart(context.Background())
 		at = time.Since(began)
 		return err
@@ -125,7 +126,7 @@ func killJob(c *runner.Child) (runner.Sample, error) {
 	if err := c.Ready(); err != nil {
 		return nil, err
 	}
-	arrivals := openLoop(c.Began(), killRate, killFor, func(n int) (bool, error) {
+	arrivals := openLoop(c.Began(), killRate, c.Spec.For, func(n int) (bool, error) {
 		var doc work.Doc
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -138,18 +139,18 @@ func killJob(c *runner.Child) (runner.Sample, error) {
 	s := c.Stop(int64(len(arrivals)))
 	mu.Lock()
 	defer mu.Unlock()
-	dying := 500 * time.Millisecond
+	plan, dying := ordealOf(c.Spec.For), 500*time.Millisecond
 	if !opened.IsZero() {
-		dying = max(opened.Sub(c.Began())-killAt, 0)
+		dying = max(opened.Sub(c.Began())-plan.killAt, 0)
 		s[openedAfter] = millis(dying)
 	}
-	phases(s, arrivals, dying)
+	plan.phases(s, arrivals, dying)
 	return s, nil
 }
 
 // phases adds what the requests of each phase took. A request belongs to the phase
 // in which it was due.
-func phases(s runner.Sample, arrivals []arrival, dying time.Duration) {
+func (o ordeal) phases(s runner.Sample, arrivals []arrival, dying time.Duration) {
 	var alive, during, dead stat.Histogram
 	failed := 0
 	for _, a := range arrivals {
@@ -157,29 +158,29 @@ func phases(s runner.Sample, arrivals []arrival, dying time.Duration) {
 			failed++
 		}
 		switch {
-		case a.due < killAt:
-			if a.due+a.took < killAt {
+		case a.due < o.killAt:
+			if a.due+a.took < o.killAt {
 				alive.Record(a.took)
 			} else {
 				during.Record(a.took) // it was under way at the kill
 			}
-		case a.due < killAt+dying:
+		case a.due < o.killAt+dying:
 			during.Record(a.took)
-		case a.due < restartAt:
+		case a.due < o.restartAt:
 			dead.Record(a.took)
 		}
 	}
 	s[failedShare] = 100 * float64(failed) / float64(len(arrivals))
 	s[aliveP99], s[dyingP99] = millis(alive.Quantile(0.99)), millis(during.Quantile(0.99))
 	s[deadP99], s[deadWorst] = millis(dead.Quantile(0.99)), millis(dead.Largest)
-	s[backAfter] = millis(hitsBack(arrivals))
+	s[backAfter] = millis(o.hitsBack(arrivals))
 }
 
 // hitsBack is the beginning of the first 100 ms after the restart in which nine of
 // ten requests were answered without a load: in half of its time.
-func hitsBack(arrivals []arrival) time.Duration {
+func (o ordeal) hitsBack(arrivals []arrival) time.Duration {
 	const window = 100 * time.Millisecond
-	for from := restartAt; from < killFor; from += window {
+	for from := o.restartAt; from < o.end; from += window {
 		hits, all := 0, 0
 		for _, a := range arrivals {
 			if a.due < from || a.due >= from+window {
@@ -194,5 +195,5 @@ func hitsBack(arrivals []arrival) time.Duration {
 			return from
 		}
 	}
-	return killFor
+	return o.end
 }

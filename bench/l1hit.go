@@ -39,7 +39,7 @@ func runL1Hit(b *bench) error {
 			if err := server.Admin.FlushAll(context.Background()).Err(); err != nil {
 				return err
 			}
-			spec := runner.Spec{Row: rows[i].Name, Goroutines: callers, Keys: hitKeys, Size: work.Nested, Round: round, For: b.length(500 * time.Millisecond)}
+			spec := runner.Spec{Row: rows[i].Name, Goroutines: callers, Keys: b.some(hitKeys), Size: work.Nested, Round: round, For: b.length(500 * time.Millisecond)}
 			s, audit, err := b.measure(server, spec)
 			t.Add(rows[i], s, audit)
 			return err

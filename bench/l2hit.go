@@ -42,7 +42,7 @@ var hitColumns = []report.Column{
 
 func runL2Hit(b *bench) error {
 	rows := b.chosen(peers.Named(l2Rows...))
-	servers, err := b.fillRows(rows, hitKeys, work.Nested)
+	servers, err := b.fillRows(rows, b.some(hitKeys), work.Nested)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func runL2Hit(b *bench) error {
 		t := report.NewTable(title(callers), peers.FloorRow, hitColumns...)
 		err := runner.Interleave(b.count(7), len(rows), func(round, i int) error {
 			row := rows[i]
-			spec := runner.Spec{Row: row.Name, Goroutines: callers, Keys: hitKeys, Size: work.Nested, Round: round, For: b.length(700 * time.Millisecond)}
+			spec := runner.Spec{Row: row.Name, Goroutines: callers, Keys: b.some(hitKeys), Size: work.Nested, Round: round, For: b.length(700 * time.Millisecond)}
 			s, audit, err := b.measure(servers[row.Name], spec)
 			t.Add(row, s, audit)
 			return err

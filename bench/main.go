@@ -5,6 +5,7 @@
 //	go run . all        every scenario, then the targets
 //	go run . list       what there is
 //	go run . targets    the targets, from the results that are there
+//	go run . readme     puts the results into README.md
 package main
 
 import (
@@ -65,6 +66,8 @@ func parent() error {
 		return nil
 	case "targets":
 		return targets(s.results)
+	case "readme":
+		return report.Include("README.md", s.results, names())
 	case "all":
 		return runAll(s)
 	}
@@ -77,7 +80,7 @@ func parent() error {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: go run . [flags] <scenario>… | all | targets | list")
+	fmt.Fprintln(os.Stderr, "usage: go run . [flags] <scenario>… | all | targets | readme | list")
 	for _, s := range scenarios {
 		fmt.Fprintf(os.Stderr, "  %-12s %s\n", s.name, s.about)
 	}

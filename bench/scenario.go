@@ -35,6 +35,13 @@ func find(name string) (scenario, bool) {
 	return scenarios[i], true
 }
 
+func names() (all []string) {
+	for _, s := range scenarios {
+		all = append(all, s.name)
+	}
+	return all
+}
+
 // jobs are what children can do: those of the scenarios, and to fill a Redis.
 func jobs() map[string]runner.Job {
 	all := map[string]runner.Job{fillJob: fill}
@@ -77,16 +84,24 @@ func (b *bench) close() {
 	b.servers = nil
 }
 
-// count is how many rounds: as told, or few when quick.
+// count is how many rounds: as told, or one when quick.
 func (b *bench) count(rounds int) int {
 	switch {
 	case b.rounds > 0:
 		return b.rounds
 	case b.quick:
-		return min(rounds, 2)
+		return 1
 	default:
 		return rounds
 	}
+}
+
+// some is a tenth of n when quick.
+func (b *bench) some(n int) int {
+	if b.quick {
+		return n / 10
+	}
+	return n
 }
 
 // length is how long a measurement takes: a fifth when quick.

@@ -38,7 +38,7 @@ func runTelemetry(b *bench) error {
 	if err != nil {
 		return err
 	}
-	fillSpec := runner.Spec{Job: fillJob, Row: peers.Default, Keys: hitKeys, Size: work.Nested, Goroutines: fillers}
+	fillSpec := runner.Spec{Job: fillJob, Row: peers.Default, Keys: b.some(hitKeys), Size: work.Nested, Goroutines: fillers}
 	if _, _, err := b.measure(server, fillSpec); err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func runTelemetry(b *bench) error {
 		t := report.NewTable(tier.title, unwatched,
 			report.Column{Metric: runner.PerOp, Ratio: true}, report.Column{Metric: runner.CPU, Digits: 2}, report.Column{Metric: runner.Allocs, Digits: 1})
 		err := runner.Interleave(b.count(7), len(telemetryRows), func(round, i int) error {
-			spec := runner.Spec{Row: tier.row, Mode: telemetryRows[i].Name, Goroutines: 1, Keys: hitKeys, Size: work.Nested, Round: round, For: b.length(600 * time.Millisecond)}
+			spec := runner.Spec{Row: tier.row, Mode: telemetryRows[i].Name, Goroutines: 1, Keys: b.some(hitKeys), Size: work.Nested, Round: round, For: b.length(600 * time.Millisecond)}
 			s, _, err := b.measure(server, spec)
 			t.Add(telemetryRows[i], s, runner.Audit{})
 			return err

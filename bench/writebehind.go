@@ -62,14 +62,6 @@ func runWriteBehind(b *bench) error {
 	return nil
 }
 
-// some is a tenth of n when quick.
-func (b *bench) some(n int) int {
-	if b.quick {
-		return n / 10
-	}
-	return n
-}
-
 func (b *bench) drain(server *runner.Server, disk string) error {
 	row := peers.Row{Name: rowDrain, About: "4 workers of one process, batches of 256", Kind: peers.Ours}
 	t := report.NewTable("drain, "+disk, "", report.Column{Metric: drained}, report.Column{Metric: runner.CPU, Digits: 1}, report.Column{Metric: runner.ServerCPU, Digits: 1})

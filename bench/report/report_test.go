@@ -1,6 +1,9 @@
 package report_test
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -102,4 +105,23 @@ func TestTargetsAreJudgedByTheRun(t *testing.T) {
 			assert.Contains(t, text, "| "+tt.met+" |")
 		})
 	}
+}
+
+func TestResultsReplaceTheOlderOnesOfAPage(t *testing.T) {
+	dir := t.TempDir()
+	page := filepath.Join(dir, "page.md")
+	require.NoError(t, sampled().Save(dir))
+	text := "before\n<!-- results: written by `go run . readme` -->\nold\n<!-- end of results -->\nafter\n"
+	require.NoError(t, os.WriteFile(page, []byte(text), 0o600))
+	for range 2 {
+		require.NoError(t, report.Include(page, dir, []string{"trial", "never run"}))
+		got, err := os.ReadFile(page)
+		require.NoError(t, err)
+		assert.True(t, strings.HasPrefix(string(got), "before\n<!-- results"))
+		assert.True(t, strings.HasSuffix(string(got), "<!-- end of results -->\nafter\n"))
+		assert.Equal(t, 1, strings.Count(string(got), "### trial\n"))
+		assert.NotContains(t, string(got), "old")
+	}
+	require.NoError(t, os.WriteFile(page, []byte("no marks"), 0o600))
+	require.Error(t, report.Include(page, dir, nil))
 }
