@@ -42,11 +42,11 @@ func runDelay(b *bench) error {
 	for _, callers := range []int{1, 4, 16} {
 		t := report.NewTable(title(callers), peers.FloorRow,
 			report.Column{Metric: runner.P50, Ratio: true}, report.Column{Metric: runner.P99, Ratio: true}, report.Column{Metric: runner.Rate}, report.Column{Metric: loadedShare, Digits: 2})
-		err := runner.Interleave(b.count(5), len(rows), func(round, i int) error {
+		err := runner.Interleave(b.count(7), len(rows), func(round, i int) error {
 			row := rows[i]
 			spec := runner.Spec{
 				Row: row.Name, Addr: proxies[row.Name].Addr(), Goroutines: callers, Keys: b.some(hitKeys), Size: work.Nested,
-				Round: round, For: b.length(time.Second),
+				Round: round, For: b.length(600 * time.Millisecond),
 			}
 			s, audit, err := b.measure(servers[row.Name], spec)
 			t.Add(row, s, audit)

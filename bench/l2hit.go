@@ -48,9 +48,9 @@ func runL2Hit(b *bench) error {
 	}
 	for _, callers := range []int{1, 16, 256, 1024} {
 		t := report.NewTable(title(callers), peers.FloorRow, hitColumns...)
-		err := runner.Interleave(b.count(7), len(rows), func(round, i int) error {
+		err := runner.Interleave(b.count(15), len(rows), func(round, i int) error {
 			row := rows[i]
-			spec := runner.Spec{Row: row.Name, Goroutines: callers, Keys: b.some(hitKeys), Size: work.Nested, Round: round, For: b.length(700 * time.Millisecond)}
+			spec := runner.Spec{Row: row.Name, Goroutines: callers, Keys: b.some(hitKeys), Size: work.Nested, Round: round, For: b.length(300 * time.Millisecond)}
 			s, audit, err := b.measure(servers[row.Name], spec)
 			t.Add(row, s, audit)
 			return err

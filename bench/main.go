@@ -67,6 +67,11 @@ func parent() error {
 	case "targets":
 		return targets(s.results)
 	case "readme":
+		for _, name := range names() {
+			if err := report.Render(s.results, name); err != nil {
+				return err
+			}
+		}
 		return report.Include("README.md", s.results, names())
 	case "all":
 		return runAll(s)

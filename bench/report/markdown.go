@@ -32,7 +32,7 @@ func (s *Section) markdown(b *strings.Builder) {
 	for _, c := range s.Columns {
 		head = append(head, c.Metric)
 		if c.Ratio && s.Floor != "" {
-			head = append(head, "× "+s.Floor)
+			head = append(head, "× "+s.Floor, "best × best")
 		}
 	}
 	asked := slices.ContainsFunc(s.Rows, func(r Row) bool { return r.Asked != "" })
@@ -60,7 +60,7 @@ func (r *Row) cells(s *Section, asked bool) []string {
 	for _, c := range s.Columns {
 		cells = append(cells, cell(r.Cells, c.Metric, c.Digits))
 		if c.Ratio && s.Floor != "" {
-			cells = append(cells, cell(r.Ratios, c.Metric, 2))
+			cells = append(cells, cell(r.Ratios, c.Metric, 2), fmt.Sprintf("%.2f", s.Best(r, c.Metric)))
 		}
 	}
 	if asked {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/larder-go/cache/bench/stat"
@@ -49,6 +50,24 @@ type Row struct {
 	Asked  string                  `json:"asked,omitempty"`  // what Redis was asked for each operation
 }
 
+// Best returns the ratio of the row's best round to the floor's best, whenever they
+// were, or zero. Where the machine is shared it says more than the median: in the best
+// rounds nobody else was there. Of rates the highest is best, of all else the lowest.
+func (s *Section) Best(row *Row, metric string) float64 {
+	floor := s.Find(s.Floor)
+	if floor == nil || floor.Cells[metric].N == 0 || row.Cells[metric].N == 0 {
+		return 0
+	}
+	mine, its := row.Cells[metric].Min, floor.Cells[metric].Min
+	if strings.HasSuffix(metric, "/s") {
+		mine, its = row.Cells[metric].Max, floor.Cells[metric].Max
+	}
+	if its == 0 {
+		return 0
+	}
+	return mine / its
+}
+
 // Find returns the section of a title.
 func (r *Report) Find(title string) *Section {
 	for i := range r.Sections {
@@ -85,6 +104,15 @@ func (r *Report) Save(dir string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, r.Scenario+".md"), []byte(r.Markdown()), 0o644)
+}
+
+// Render writes the text of a report that is there again.
+func Render(dir, scenario string) error {
+	r, err := Load(dir, scenario)
+	if err != nil || r == nil {
+		return err
+	}
+	return r.Save(dir)
 }
 
 // Load reads the report of a scenario from dir. One that is not there is nil.
