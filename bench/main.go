@@ -52,7 +52,7 @@ func parent() error {
 	flag.IntVar(&s.rounds, "rounds", 0, "rounds of each measurement; 0: as the scenario says")
 	flag.StringVar(&s.rows, "rows", "", "only these rows, separated by commas; the floor stays")
 	flag.StringVar(&s.results, "results", "results", "folder for tables and JSON; \"\" writes none")
-	flag.StringVar(&s.profiles, "cpuprofile", "", "folder for a CPU profile of each child")
+	flag.StringVar(&s.profiles, "cpuprofile", "", "folder for a CPU profile of each child; rounds take ten times as long")
 	flag.Usage = usage
 	flag.Parse()
 	if s.profiles != "" {

@@ -104,12 +104,17 @@ func (b *bench) some(n int) int {
 	return n
 }
 
-// length is how long a measurement takes: a fifth when quick.
+// length is how long a measurement takes: a fifth when quick, and long enough for a
+// profile if one is taken.
 func (b *bench) length(d time.Duration) time.Duration {
-	if b.quick {
+	switch {
+	case b.quick:
 		return d / 5
+	case b.profiles != "":
+		return 10 * d
+	default:
+		return d
 	}
-	return d
 }
 
 // chosen leaves out the rows that -rows does not name, but for floors.
