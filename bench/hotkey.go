@@ -56,7 +56,9 @@ func runHotKey(b *bench) error {
 		if err != nil {
 			return err
 		}
-		s[controlP99], s[p99Ratio] = control[p99Ms], s[p99Ms]/control[p99Ms]
+		if control[p99Ms] > 0 {
+			s[controlP99], s[p99Ratio] = control[p99Ms], s[p99Ms]/control[p99Ms]
+		}
 		t.Add(rows[i], s, audit)
 		return nil
 	})

@@ -89,8 +89,8 @@ func (b *bench) killed(spec runner.Spec) (runner.Sample, error) {
 		at = time.Since(began)
 		return err
 	})
-	if err != nil {
-		return nil, err
+	if err != nil || len(samples) == 0 {
+		return runner.Sample{}, err
 	}
 	s := samples[0]
 	s[backAfter] -= millis(at)

@@ -58,6 +58,7 @@ type bench struct {
 	report   report.Report
 	version  string // of the last Redis
 	servers  []*runner.Server
+	failures int
 }
 
 func newBench(s settings, sc scenario) (*bench, error) {
@@ -128,16 +129,36 @@ func (b *bench) chosen(rows []peers.Row) []peers.Row {
 	})
 }
 
+// tolerated is how many measurements may fail before the scenario does.
+const tolerated = 10
+
+// failed notes that a measurement failed: an unattended run goes on without it, and
+// its tables say so. Its sample is empty.
+func (b *bench) failed(spec runner.Spec, err error) error {
+	b.failures++
+	text := fmt.Sprintf("%s, round %d, %d goroutines %s: no figures: %v", spec.Row, spec.Round+1, spec.Goroutines, spec.Mode, err)
+	fmt.Fprintln(os.Stderr, "bench:", text)
+	if b.failures > tolerated {
+		return err
+	}
+	b.note(text + ".")
+	return nil
+}
+
 // measure runs one child on s. What is the same for all children of the scenario
-// is filled in.
+// is filled in. The sample of a child that failed is empty.
 func (b *bench) measure(s *runner.Server, spec runner.Spec) (runner.Sample, runner.Audit, error) {
 	began := time.Now()
 	sample, audit, err := runner.Measure(s, b.complete(s, spec))
 	b.say(spec, began)
-	return sample, audit, err
+	if err != nil {
+		return runner.Sample{}, runner.Audit{}, b.failed(spec, err)
+	}
+	return sample, audit, nil
 }
 
-// measureAll runs several children of one row that begin together.
+// measureAll runs several children of one row that begin together. There are no
+// samples if one of them failed.
 func (b *bench) measureAll(s *runner.Server, processes int, spec runner.Spec, during func(time.Time) error) ([]runner.Sample, runner.Audit, error) {
 	began := time.Now()
 	var specs []runner.Spec
@@ -147,7 +168,10 @@ func (b *bench) measureAll(s *runner.Server, processes int, spec runner.Spec, du
 	}
 	samples, audit, err := runner.MeasureAll(s, specs, during)
 	b.say(spec, began)
-	return samples, audit, err
+	if err != nil {
+		return nil, runner.Audit{}, b.failed(spec, err)
+	}
+	return samples, audit, nil
 }
 
 // say is the sign of life of a long run.

@@ -35,7 +35,7 @@ func NewTable(title, floor string, columns ...Column) *Table {
 }
 
 // Add adds a round of a row. Rounds of different rows are compared in the order in
-// which they are added.
+// which they are added; the empty sample of one that failed holds its place.
 func (t *Table) Add(row peers.Row, s runner.Sample, a runner.Audit) {
 	e := t.entry(row)
 	e.samples = append(e.samples, s)
@@ -89,11 +89,24 @@ func (e *entries) summary(columns []Column, floor *entries) Row {
 		}
 		row.Cells[c.Metric] = stat.Summarize(values)
 		if c.Ratio && floor != nil {
-			row.Ratios[c.Metric] = stat.Summarize(stat.Ratios(values, floor.values(c.Metric)))
+			row.Ratios[c.Metric] = stat.Summarize(e.ratios(floor, c.Metric))
 		}
 	}
 	row.Asked = perOperation(e.asked, e.ops)
 	return row
+}
+
+// ratios are those of the rounds in which both have the figure.
+func (e *entries) ratios(floor *entries, metric string) []float64 {
+	var mine, its []float64
+	for i := range min(len(e.samples), len(floor.samples)) {
+		a, ok := e.samples[i][metric]
+		b, also := floor.samples[i][metric]
+		if ok && also {
+			mine, its = append(mine, a), append(its, b)
+		}
+	}
+	return stat.Ratios(mine, its)
 }
 
 func (e *entries) values(metric string) (values []float64) {
