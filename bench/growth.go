@@ -74,7 +74,7 @@ func (b *bench) grow(t *report.Table, row peers.Row, keys, size int) error {
 		return err
 	}
 	if stored < int64(keys) {
-		return fmt.Errorf("%s: %d of %d keys are stored", row.Name, stored, keys)
+		return b.failed(spec, fmt.Errorf("%d of %d keys are stored", stored, keys))
 	}
 	each := runner.Sample{perKey: (server.Memory() - empty) / float64(keys), fillRate: filled[runner.Rate]}
 	if row.Kind == peers.Ours {
