@@ -1,0 +1,151 @@
+package runner
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The lines that a child writes. The parent writes one, with the time to begin in
+// microseconds, and closes.
+const (
+	sayReady  = "ready"
+	sayResult = "result "
+	sayError  = "error "
+)
+
+// EnvSpec holds a child's Spec as JSON. A program with it set is a child.
+const EnvSpec = "LARDER_BENCH_SPEC"
+
+// Child is the child's side of a measurement.
+type Child struct {
+	Spec Spec
+
+	in      *bufio.Reader
+	out     io.Writer
+	cleanup []func()
+	profile *os.File
+
+	began  time.Time
+	usage  time.Duration
+	allocs uint64
+	took   time.Duration
+	cpu    time.Duration
+	made   uint64
+}
+
+// Job prepares, calls [Child.Ready], measures and returns what it found.
+type Job func(c *Child) (Sample, error)
+
+// Serve runs the job of the Spec in the environment, talking over in and out. It
+// returns after the parent has let it go, so that nothing is closed while the parent
+// still looks at Redis.
+func Serve(jobs map[string]Job, spec string, in io.Reader, out io.Writer) error {
+	c := &Child{in: bufio.NewReader(in), out: out}
+	if err := json.Unmarshal([]byte(spec), &c.Spec); err != nil {
+		return fmt.Errorf("%s: %w", EnvSpec, err)
+	}
+	job, ok := jobs[c.Spec.Job]
+	if !ok {
+		return c.say(sayError + "no job " + c.Spec.Job)
+	}
+	defer c.clean()
+	sample, err := job(c)
+	if err != nil {
+		return c.say(fmt.Sprintf("%s%q", sayError, err))
+	}
+	data, err := json.Marshal(sample)
+	if err != nil {
+		return c.say(fmt.Sprintf("%s%q", sayError, err))
+	}
+	if err := c.say(sayResult + string(data)); err != nil {
+		return err
+	}
+	_, _ = c.in.ReadString('\n') // or the end of the input: the parent is gone
+	return nil
+}
+
+// Cleanup has f called when the measurement is over and the parent has looked at
+// Redis, the last one first.
+func (c *Child) Cleanup(f func()) { c.cleanup = append(c.cleanup, f) }
+
+func (c *Child) clean() {
+	for i := len(c.cleanup) - 1; i >= 0; i-- {
+		c.cleanup[i]()
+	}
+}
+
+// Ready says that all is prepared and waits for the parent's word. The meters of
+// [Child.Stop] run from then on. It collects the garbage of the preparation first.
+func (c *Child) Ready() error {
+	runtime.GC()
+	if err := c.say(sayReady); err != nil {
+		return err
+	}
+	word, err := c.in.ReadString('\n')
+	if err != nil {
+		return fmt.Errorf("the parent is gone: %w", err)
+	}
+	at, err := strconv.ParseInt(strings.TrimSpace(word), 10, 64)
+	if err != nil {
+		return fmt.Errorf("the parent's word: %w", err)
+	}
+	time.Sleep(time.Until(time.UnixMicro(at)))
+	if err := c.startProfile(); err != nil {
+		return err
+	}
+	c.Restart()
+	return nil
+}
+
+// Restart starts the meters again, for jobs that measure two things.
+func (c *Child) Restart() { c.allocs, c.usage, c.began = mallocs(), cpuTime(), time.Now() }
+
+func (c *Child) startProfile() (err error) {
+	if c.Spec.CPUProfile == "" {
+		return nil
+	}
+	if c.profile, err = os.Create(c.Spec.CPUProfile); err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(c.profile)
+}
+
+// Began is when the parent gave the word.
+func (c *Child) Began() time.Time { return c.began }
+
+// Stop stops the meters and returns the figures that all jobs share, for ops
+// operations.
+func (c *Child) Stop(ops int64) Sample {
+	c.took, c.cpu, c.made = time.Since(c.began), cpuTime()-c.usage, mallocs()-c.allocs
+	if c.profile != nil {
+		pprof.StopCPUProfile()
+		_ = c.profile.Close() // a profile that is cut short shows itself
+	}
+	n := float64(max(ops, 1))
+	return Sample{
+		Ops:    float64(ops),
+		Rate:   n / c.took.Seconds(),
+		CPU:    float64(c.cpu.Nanoseconds()) / 1e3 / n,
+		Allocs: float64(c.made) / n,
+		PerOp:  float64(c.took.Nanoseconds()) / n,
+	}
+}
+
+func (c *Child) say(line string) error {
+	_, err := fmt.Fprintln(c.out, line)
+	return err
+}
+
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
+}
