@@ -108,6 +108,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 	config.codecID = codecID(config.codec)
 	config.entry.refer(space)
 	config.entryCodec, _ = config.codec.(EntryCodec)
+	config.copies = copies(config.codec)
 	config.budgets.Logger = config.logger
 	c := &Cache[T]{
 		name: name, config: config, space: space, strategy: s,

@@ -58,7 +58,6 @@ type jsonZoo struct {
 	Text     string  `json:"text"`
 	Quoted   string  `json:"quoted,string"`
 	Hidden   string  `json:"-"`
-	Dash     string  `json:"-,"`
 	Bytes    []byte
 	Array    [3]int16
 	Points   []*float64
@@ -132,7 +131,7 @@ func drawZoo(t *rapid.T) jsonZoo {
 		jsonInner: inner(),
 		Bool:      rapid.Bool().Draw(t, "bool"), Int8: rapid.Int8().Draw(t, "int8"), Int64: rapid.Int64().Draw(t, "int64"),
 		Uint64: rapid.Uint64().Draw(t, "uint64"), Float32: rapid.Float32().Draw(t, "float32"), Float64: rapid.Float64().Draw(t, "float64"),
-		Text: jsonText(t, "text"), Quoted: jsonText(t, "quoted"), Dash: jsonText(t, "dash"),
+		Text: jsonText(t, "text"), Quoted: jsonText(t, "quoted"),
 		Bytes:  rapid.SampledFrom([][]byte{nil, {}, {0, 1, 255}}).Draw(t, "bytes"),
 		Array:  [3]int16{rapid.Int16().Draw(t, "array")},
 		Any:    jsonAny(t, 2),

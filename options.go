@@ -43,6 +43,7 @@ type config struct {
 	codec        Codec
 	codecID      uint8
 	entryCodec   EntryCodec // codec, if it is one
+	copies       bool       // codec is known to keep nothing of what it decodes
 	schema       uint16
 	beta         float64
 	lock         Lock

@@ -1,6 +1,9 @@
 package store
 
-import "io"
+import (
+	"io"
+	"time"
+)
 
 // ReadsOut is how many reads are on their way before others collect.
 const ReadsOut = readsOut
@@ -37,3 +40,19 @@ func NewReply() interface {
 
 // CollectingPeeks is Collecting for reads without PTTLs.
 func CollectingPeeks(s *Store) int { return s.peeks.collecting() }
+
+// Unreleased is the record without its hold on a buffer.
+func (r Record) Unreleased() Record {
+	r.reply = nil
+	return r
+}
+
+// Clock is the estimate of a server's clock.
+type Clock struct{ s Store }
+
+func NewClock() *Clock { return &Clock{} }
+
+func (c *Clock) Learn(redis int64, sent time.Time) { c.s.clock.learn(redis, sent) }
+func (c *Clock) Forget()                           { c.s.clock.forget() }
+func (c *Clock) Latest() int64                     { return c.s.Latest() }
+func (c *Clock) Earliest() int64                   { return c.s.Earliest() }

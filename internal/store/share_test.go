@@ -37,6 +37,12 @@ func patient(t *testing.T) (*store.Store, *redistest.Proxy, *redis.Client) {
 // readsHeld keeps as many reads on their way as go out alone.
 func readsHeld(t *testing.T, s *store.Store, p *redistest.Proxy) (release func()) {
 	t.Helper()
+	return keepOut(t, p, func(key string) error { _, err := s.Read(context.Background(), key); return err })
+}
+
+// keepOut keeps as many reads on their way as go out alone.
+func keepOut(t *testing.T, p *redistest.Proxy, read func(key string) error) (release func()) {
+	t.Helper()
 	var held []*redistest.Held
 	var out sync.WaitGroup
 	for i := range store.ReadsOut {
@@ -45,10 +51,7 @@ func readsHeld(t *testing.T, s *store.Store, p *redistest.Proxy) (release func()
 			return bytes.EqualFold(args[0], []byte("get")) && string(args[1]) == key
 		})
 		held = append(held, h)
-		out.Go(func() {
-			_, err := s.Read(context.Background(), key)
-			assert.NoError(t, err)
-		})
+		out.Go(func() { assert.NoError(t, read(key)) })
 		<-h.Reached()
 	}
 	return func() {

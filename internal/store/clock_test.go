@@ -1,0 +1,119 @@
+package store_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/store"
+)
+
+func TestTheClockOfRedisIsBetweenItsBounds(t *testing.T) {
+	server := redistest.Single(t)
+	c := server.Client(t)
+	s := open(t, c)
+	ctx := t.Context()
+	assert.Zero(t, s.Latest(), "nothing is known before a read")
+	_, err := s.ReadMany(ctx, keys(1))
+	require.NoError(t, err)
+	for range 100 {
+		earliest := s.Earliest()
+		now := c.Time(ctx).Val().UnixMicro()
+		latest := s.Latest()
+		if latest == 0 {
+			_, err := s.ReadMany(ctx, keys(1)) // the sample is too old by now
+			require.NoError(t, err)
+			continue
+		}
+		assert.LessOrEqual(t, earliest, now)
+		assert.GreaterOrEqual(t, latest, now)
+	}
+}
+
+// miniredis lets keys grow old without its clock (FastForward), so a clock is
+// believed only of what calls itself Redis.
+func TestTheClockOfAnImitationIsNotUsed(t *testing.T) {
+	c := dial(t, mini(t).Addr())
+	s := open(t, c)
+	for range 3 {
+		_, err := s.ReadMany(t.Context(), keys(2))
+		require.NoError(t, err)
+	}
+	assert.Zero(t, s.Latest())
+	assert.Zero(t, s.Earliest())
+}
+
+func TestAServerThatDoesNotTellItsTimeIsNotAskedAgain(t *testing.T) {
+	for _, refused := range []string{"-time", "-info"} {
+		t.Run(refused, func(t *testing.T) {
+			server := redistest.Single(t)
+			ctx := t.Context()
+			require.NoError(t, server.Client(t).Do(ctx, "acl", "setuser", "reader", "on", "nopass", "~*", "+@all", refused).Err())
+			p := redistest.NewProxy(t, server.Addr())
+			s := open(t, dial(t, p.Addr(), func(o *redis.Options) { o.Username, o.Password = "reader", "any" }))
+			for range 3 {
+				_, err := s.ReadMany(ctx, keys(2))
+				require.NoError(t, err)
+			}
+			assert.Zero(t, s.Latest())
+			assert.EqualValues(t, 1, p.CommandsNamed("info"))
+			assert.EqualValues(t, 1, p.CommandsNamed("time"))
+		})
+	}
+}
+
+func TestASampleOfTheClockIsUsedForASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := store.NewClock()
+		assert.Zero(t, c.Latest())
+		sent := time.Now()
+		time.Sleep(3 * time.Millisecond) // the way there and back
+		c.Learn(5_000_000, sent)
+		assert.EqualValues(t, 5_003_000, c.Latest(), "counted from when it was asked for")
+		assert.EqualValues(t, 5_000_000, c.Earliest(), "and from when it was here")
+		time.Sleep(990 * time.Millisecond)
+		assert.EqualValues(t, 5_993_000, c.Latest())
+		time.Sleep(10 * time.Millisecond)
+		assert.Zero(t, c.Latest())
+		assert.Zero(t, c.Earliest())
+	})
+}
+
+// After a server has failed, another may be there, whose clock is not this one's:
+//
+//  1. R1 asks server A for the time; the reply is late.
+//  2. Another operation fails; A is replaced by B.
+//  3. R1 has its reply: A's time must not be used for what B keeps.
+func TestASampleFromBeforeAFailureIsNotUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := store.NewClock()
+		c.Learn(1_000_000, time.Now())
+		time.Sleep(time.Millisecond)
+		late := time.Now()
+		time.Sleep(time.Millisecond)
+		c.Forget()
+		assert.Zero(t, c.Latest())
+		c.Learn(2_000_000, late)
+		assert.Zero(t, c.Latest())
+		time.Sleep(time.Millisecond)
+		c.Learn(3_000_000, time.Now())
+		assert.EqualValues(t, 3_000_000, c.Latest())
+	})
+}
+
+func TestAFailureForgetsTheClock(t *testing.T) {
+	server := redistest.Single(t)
+	s := open(t, server.Client(t, func(o *redis.Options) { o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1 }))
+	_, err := s.ReadMany(t.Context(), keys(1))
+	require.NoError(t, err)
+	require.NotZero(t, s.Latest())
+	server.Kill()
+	_, err = s.ReadMany(t.Context(), keys(1))
+	require.Error(t, err)
+	assert.Zero(t, s.Latest())
+}
