@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +30,7 @@ type skewed struct {
 	mini   *miniredis.Miniredis
 	epoch  time.Time // Redis time 0 of the test
 	claims bool      // to be Redis, whose clock is sampled
+	jump   atomic.Int64
 }
 
 func newSkewed(t *testing.T) *skewed {
@@ -48,7 +50,7 @@ func (s *skewed) process(t *testing.T, d, at time.Duration, f func(t *testing.T,
 			Addr: s.mini.Addr(), Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, MaxRetries: -1,
 			Dialer: func(_ context.Context, network, addr string) (net.Conn, error) {
 				conn, err := net.Dial(network, addr)
-				return &skewedConn{Conn: conn, mini: s.mini, skew: d}, err
+				return &skewedConn{Conn: conn, of: s, skew: d}, err
 			},
 		})
 		defer func() { _ = rdb.Close() }()
@@ -63,12 +65,12 @@ func (s *skewed) process(t *testing.T, d, at time.Duration, f func(t *testing.T,
 // Deadlines of sockets run in real time and are ignored.
 type skewedConn struct {
 	net.Conn
-	mini *miniredis.Miniredis
+	of   *skewed
 	skew time.Duration
 }
 
 func (c *skewedConn) Write(b []byte) (int, error) {
-	c.mini.SetTime(time.Now().Add(-c.skew))
+	c.of.mini.SetTime(time.Now().Add(time.Duration(c.of.jump.Load()) - c.skew))
 	return c.Conn.Write(b)
 }
 
@@ -127,6 +129,45 @@ func testClockSkew(t *testing.T, claims bool) {
 	t.Logf("soft expiry of %v as 3 readers of 3 writers see it: %v; moved by %v", fresh, ends, moved)
 	assert.Less(t, moved, 5*time.Millisecond)
 	assert.InDelta(t, fresh.Milliseconds(), ends[0].Milliseconds(), 5)
+}
+
+// After a failover, another server's clock decides: what Redis has left of a record
+// moves by the difference of the clocks, which is nothing that a cache could mend. A
+// cache that judges by the clock knows for at most a second only the old one; then an
+// entry ends when one of the two servers says so, and never later than both do.
+func TestFailoverToAServerWhoseClockIsOff(t *testing.T) {
+	const fresh, failover, sampled = time.Minute, time.Minute - 4*time.Second, time.Second
+	for name, claims := range map[string]bool{"by what is left of a record": false, "by the clock of Redis": true} {
+		for _, ahead := range []time.Duration{-3 * time.Second, 3 * time.Second} {
+			t.Run(fmt.Sprintf("%s, the clock is %v ahead", name, ahead), func(t *testing.T) {
+				s := newSkewed(t)
+				s.claims = claims
+				s.process(t, 0, 0, func(t *testing.T, rdb *redis.Client) {
+					c := newCache[int](t, rdb, class(unchanged))
+					_, err := c.GetOrLoad(t.Context(), "k", value(1))
+					require.NoError(t, err)
+				})
+				at := failover - 20*time.Millisecond
+				end := s.until(t, 0, at, func(t *testing.T, rdb *redis.Client) func() bool {
+					c := newCache[int](t, rdb, class(unchanged))
+					began := time.Now()
+					return func() bool {
+						if time.Since(began) >= 20*time.Millisecond {
+							s.jump.Store(int64(ahead))
+						}
+						_, err := c.Get(t.Context(), "k")
+						require.True(t, err == nil || errors.Is(err, cache.ErrMiss), "%v", err)
+						return err == nil
+					}
+				})
+				t.Logf("ends at %v", end)
+				old, next := fresh, fresh-ahead
+				assert.GreaterOrEqual(t, end, min(old, next)-5*time.Millisecond)
+				assert.LessOrEqual(t, end, max(old, next)+5*time.Millisecond)
+				assert.LessOrEqual(t, end, max(failover+sampled, next)+5*time.Millisecond, "for a second at most by the old clock")
+			})
+		}
+	}
 }
 
 // The same for MaxAge of an entry that slides: it is the only thing for which the
