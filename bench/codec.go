@@ -100,7 +100,7 @@ func (b *bench) oddAndHeavy(rows []peers.Row) error {
 	}
 	b.add(t, rows)
 	b.note("sonic " + codecs.SonicMode() + ".")
-	b.note("msgpack and cbor do not know json tags such as omitempty and MarshalJSON; what is lost there is a difference of formats, not a fault.")
+	b.note("msgpack does not know json tags, and neither it nor cbor calls MarshalJSON; cbor keeps times in seconds unless told otherwise.")
 	return nil
 }
 

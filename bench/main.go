@@ -110,7 +110,7 @@ func run(s settings, name string) error {
 		usage()
 		return fmt.Errorf("no scenario %q", name)
 	}
-	began := time.Now()
+	began, load := time.Now(), report.Load1()
 	b, err := newBench(s, scenario)
 	if err != nil {
 		return err
@@ -124,6 +124,7 @@ func run(s settings, name string) error {
 	r.Command = "go run . " + strings.Join(append(flags(s), name), " ")
 	r.Took = time.Since(began).Round(time.Second).String()
 	r.Machine = report.ThisMachine(b.version)
+	r.Machine.Load = load
 	fmt.Println(r.Markdown())
 	if s.results == "" {
 		return nil

@@ -16,6 +16,7 @@ type Machine struct {
 	Arch    string            `json:"arch"`
 	Go      string            `json:"go"`
 	Redis   string            `json:"redis"`
+	Load    string            `json:"load,omitempty"` // runnable processes over the minute before the run: others'
 	Modules map[string]string `json:"modules"`
 }
 
@@ -44,6 +45,17 @@ func ThisMachine(redis string) Machine {
 		}
 	}
 	return m
+}
+
+// Load1 is what others ask of the machine: Linux' load average of the last minute,
+// elsewhere "". Ask before a run: it adds its own.
+func Load1() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return ""
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
 }
 
 // cpuModel is what Linux says, elsewhere the architecture.

@@ -96,6 +96,10 @@ func (m Machine) String() string {
 	for _, name := range slices.Sorted(maps.Keys(m.Modules)) {
 		versions = append(versions, name+" "+m.Modules[name])
 	}
-	return fmt.Sprintf("%s, %d cores, %s/%s, %s, redis %s; client and server share the cores\n\n%s",
-		m.CPU, m.Cores, m.OS, m.Arch, m.Go, m.Redis, strings.Join(versions, ", "))
+	load := ""
+	if m.Load != "" {
+		load = ", load average before the run " + m.Load
+	}
+	return fmt.Sprintf("%s, %d cores, %s/%s, %s, redis %s; client and server share the cores%s\n\n%s",
+		m.CPU, m.Cores, m.OS, m.Arch, m.Go, m.Redis, load, strings.Join(versions, ", "))
 }
