@@ -47,10 +47,9 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got ans
 	return seen, got, err
 }
 
-// see reads and judges the record that seen is about. A record is read without what
-// Redis has left of it, if the time that its load began is proof enough that it is
-// fresh: the caches' clocks are not asked, but Redis's, which was sampled within the
-// last second. Whatever is not proved so is read again.
+// see reads and judges the record that seen is about. It is read without what Redis has
+// left of it, if Redis's clock, which was sampled within the last second, can tell that
+// from when the load began. A record that does not say so is read again.
 func (c *Cache[T]) see(ctx context.Context, seen *sight, e entry) (store.Record, []envelope.Token, error) {
 	rec, tokens, peeked, err := c.read(ctx, seen.redisKey, e.tags, c.peeks(e.class))
 	if err != nil {

@@ -1,17 +1,11 @@
 package cache
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"net"
-	"slices"
 	"strconv"
 	"sync"
-
-	"github.com/larder-go/cache/internal/envelope"
-	"github.com/larder-go/cache/internal/store"
 )
 
 // This file reads several keys at once: one look-up for all, then one haul
@@ -238,82 +232,6 @@ func (c *Cache[T]) nearMany(ctx context.Context, all []*lookup[T]) (far []*looku
 	return far
 }
 
-// lookMany is look for several keys: one pipeline, and one more for the tokens of
-// tags that only entries name.
-func (c *Cache[T]) lookMany(ctx context.Context, batch []*lookup[T]) {
-	var asked []*lookup[T]
-	var then []moment
-	for _, l := range batch {
-		l.got, l.seen = l.miss(), sight{redisKey: c.redisKey(l.key)}
-		if l.err = c.usable(ctx); l.err != nil {
-			continue
-		}
-		now := c.moment(l.key)
-		if !c.skips(l.key, &l.seen) {
-			l.got.asked = true
-			asked, then = append(asked, l), append(then, now)
-		}
-	}
-	if len(asked) == 0 {
-		return
-	}
-	keys := make([]string, len(asked))
-	for i, l := range asked {
-		keys[i] = l.seen.redisKey
-	}
-	tags := asked[0].entry.tags // the same for all
-	records, tokens, errs := c.readMany(ctx, keys, tags)
-	for i, l := range asked {
-		if errs[i] == nil {
-			l.seen.record = c.reader(l.entry.class).classify(l.seen.redisKey, records[i])
-		}
-	}
-	tags, tokens, failed := c.readUnread(ctx, asked, tags, tokens)
-	for i, l := range asked {
-		err := errs[i]
-		switch {
-		case err != nil:
-		case failed != nil && c.unsure(&l.seen.record, tags):
-			err = failed // Redis failed for one: the others must not wait for it one by one
-		default:
-			err = c.verify(ctx, &l.seen.record, tags, tokens)
-			failed = cmp.Or(failed, err)
-		}
-		l.err = c.consider(ctx, &l.call, &l.seen, &l.got, err)
-		c.keepRead(&l.call, &l.seen, &l.got, then[i], l.err)
-	}
-}
-
-// readUnread reads the tokens of tags that the entries of a batch have and the call
-// does not name, in one go.
-func (c *Cache[T]) readUnread(ctx context.Context, batch []*lookup[T], tags []tagRef, tokens []envelope.Token) ([]tagRef, []envelope.Token, error) {
-	all := slices.Clip(tags)
-	for _, l := range batch {
-		if l.seen.dependent() {
-			all = c.union(all, l.seen.body.Tags)
-		}
-	}
-	unread := all[len(tags):]
-	if len(unread) == 0 {
-		return tags, tokens, nil
-	}
-	found, err := c.store.ReadTokens(ctx, tagKeys(unread))
-	if err != nil {
-		return tags, tokens, err
-	}
-	return all, slices.Concat(tokens, found), nil
-}
-
-// unsure reports whether rec depends on a token that verify would ask Redis for:
-// those of tags were read.
-func (c *Cache[T]) unsure(rec *record, tags []tagRef) bool {
-	if !rec.dependent() {
-		return false
-	}
-	clear, held := c.clear.current()
-	return !held || bytes.Compare(rec.body.Clear[:], clear[:]) > 0 || len(c.union(tags, rec.body.Tags)) > len(tags)
-}
-
 // joinMany is join for several keys. It returns those that have to look again.
 func (c *Cache[T]) joinMany(ctx context.Context, batch []*lookup[T], load manyLoader[T]) (again []*lookup[T]) {
 	type seat struct {
@@ -363,31 +281,4 @@ func (c *Cache[T]) joinMany(ctx context.Context, batch []*lookup[T], load manyLo
 		}
 	}
 	return again
-}
-
-// readMany is read for several keys. The errors are aligned with the keys; the
-// tokens are those of tags.
-func (c *Cache[T]) readMany(ctx context.Context, redisKeys []string, tags []tagRef) ([]store.Record, []envelope.Token, []error) {
-	beside, sent := c.besides(tags)
-	keys := append(slices.Clip(redisKeys), beside.keys...)
-	n := len(redisKeys)
-	errs := make([]error, len(keys))
-	records, err := c.store.ReadMany(ctx, keys)
-	var each store.KeyErrors
-	switch {
-	case errors.As(err, &each):
-		errs = each
-	case err != nil:
-		for i := range errs {
-			errs[i] = err
-		}
-		records = make([]store.Record, len(keys))
-	}
-	tokens, err := c.learnBesides(beside, sent, records[n:], errs[n:])
-	for i := range errs[:n] {
-		if errs[i] == nil {
-			errs[i] = err
-		}
-	}
-	return records[:n], tokens, errs[:n]
 }

@@ -21,7 +21,7 @@ const (
 	stale                     // past its soft expiry, within StaleWhileRevalidate: served, refreshed
 	staleIfError              // within StaleIfError only: served when the load fails
 	expired                   // past every window: as a miss, but the record is there to refresh
-	unproved                  // not known to be fresh: read again, with what is left of it
+	unproved                  // read again, with what is left of it
 )
 
 // record is one Redis record as a reader sees it. Its body aliases the bytes
@@ -122,24 +122,18 @@ func (r reader) classify(key string, rec store.Record) record {
 	return out
 }
 
-// prove works out what is left of an entry from when its load began and the latest
-// that it can be now: at least so much is. That proves that an entry is fresh. It
-// proves nothing else: one that seems to be past its soft expiry may have slid, and
-// what Expire has shortened tells by what Redis has left of it alone.
+// prove is expire for a record that was read without its PTTL: that is worked out
+// from when the load began and the latest that it can be now for Redis, so at least so
+// much is left. It is not for an entry whose load time nobody knows, nor for one that
+// Expire has shortened, since what Redis has left of that is all that tells its age.
 func (r *record) prove(class *TTL, latest int64) {
 	r.state = unproved
-	if at := r.body.LoadedAt; at == 0 || at > latest/1000 || r.header.Kind != envelope.Value {
+	at := r.body.LoadedAt
+	if at == 0 || at > latest/1000 || r.header.Kind != envelope.Value {
 		return
 	}
-	left := time.Duration(r.body.LoadedAt*1000-latest)*time.Microsecond + r.body.Soft
-	if left <= 0 {
-		return
-	}
-	if r.left, r.timed = left, true; r.tooOld(class, 0) {
-		r.left, r.timed = 0, false
-		return
-	}
-	r.state = fresh
+	left := time.Duration(at*1000-latest)*time.Microsecond + r.body.Soft
+	r.expire(class, max(left+r.body.Grace, 0), 0)
 }
 
 // bodiless is the state of a record that holds no entry.

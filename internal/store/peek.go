@@ -35,6 +35,17 @@ func (s *Store) PeekTogether(ctx context.Context, keys ...string) ([]Record, err
 	return s.peeks.readTogether(ctx, keys)
 }
 
+// PeekMany is [Store.ReadMany] without what is left of the records: one MGET on the only
+// node of a deployment. It is not shared with other readers, and what it returns is not
+// to be released.
+func (s *Store) PeekMany(ctx context.Context, keys []string) ([]Record, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	records, _, err := s.peekMany(ctx, keys)
+	return records, err
+}
+
 // rawCall is one GET or MGET, whose reply stays in one piece.
 type rawCall struct {
 	args  []any
