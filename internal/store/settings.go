@@ -26,22 +26,23 @@ type settings struct {
 	read, write   time.Duration // below zero: no socket deadlines at all
 	reload        time.Duration
 	readsReplicas bool
+	pool          int // connections for each node
 }
 
 func settingsOf(client redis.UniversalClient) settings {
 	switch c := client.(type) {
 	case singleNode:
 		o := c.Options()
-		return settings{known: true, contexts: o.ContextTimeoutEnabled, read: o.ReadTimeout, write: o.WriteTimeout}
+		return settings{known: true, contexts: o.ContextTimeoutEnabled, read: o.ReadTimeout, write: o.WriteTimeout, pool: o.PoolSize}
 	case clusterNode:
 		o := c.Options()
 		return settings{
 			known: true, contexts: o.ContextTimeoutEnabled, read: o.ReadTimeout, write: o.WriteTimeout,
-			reload: o.ClusterStateReloadInterval, readsReplicas: o.ReadOnly,
+			reload: o.ClusterStateReloadInterval, readsReplicas: o.ReadOnly, pool: o.PoolSize,
 		}
 	case ringNode:
 		o := c.Options()
-		return settings{known: true, contexts: o.ContextTimeoutEnabled, read: o.ReadTimeout, write: o.WriteTimeout}
+		return settings{known: true, contexts: o.ContextTimeoutEnabled, read: o.ReadTimeout, write: o.WriteTimeout, pool: o.PoolSize}
 	}
 	return settings{}
 }

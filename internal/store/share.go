@@ -1,18 +1,27 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/larder-go/cache/internal/keyspace"
+	"github.com/larder-go/cache/internal/mono"
 )
 
 // readsOut is how many batches of reads may be on their way to one node at once.
 // As long as fewer are, a read leaves alone and at once; what comes while that
 // many are out collects into the next batch, which leaves when one is back.
+//
+// Four keep a server on the same machine or in the same rack busy; more would only
+// make the batches smaller. A server that is far away is idle while replies travel,
+// and a reader who waits for another's reply waits for long: see lane.most.
 const readsOut = 4
+
+// farAway is the round trip from which a server is far away.
+const farAway = int64(500 * time.Microsecond)
 
 // lanes share reads: readers who come while enough reads are out wait for the
 // next pipeline together. Equal keys of one batch that has not left yet are read
@@ -25,6 +34,7 @@ type lanes struct {
 	store *Store
 	alone func(ctx context.Context, key string) (Record, error)
 	many  func(ctx context.Context, keys []string) ([]Record, *reply, error)
+	far   int // how many batches may be out to a node that is far away
 
 	timers sync.Pool // stopped ones, of this store's readers only: a bubble of testing/synctest keeps its own
 
@@ -38,6 +48,7 @@ func (l *lanes) open(
 	many func(context.Context, []string) ([]Record, *reply, error),
 ) {
 	l.store, l.alone, l.many = s, alone, many
+	l.far = max(settingsOf(s.client).pool*3/4, readsOut) // the rest is for writes
 }
 
 // readMany is ReadMany, for lanes.
@@ -58,6 +69,28 @@ func (l *lanes) laneOf(key string) *lane {
 type lane struct {
 	out  int
 	next *batch // what collects; nil: nothing
+
+	began         int64 // of the second whose shortest round trip is least
+	least, before int64 // before is that of the second before; 0: none
+}
+
+// took hears of a round trip. The shortest of a second or two is the way there and
+// back: the others have waited for a processor, here or there.
+func (w *lane) took(began, now int64) {
+	if now-w.began > int64(time.Second) {
+		w.began, w.before, w.least = now, w.least, 0
+	}
+	if trip := now - began; w.least == 0 || trip < w.least {
+		w.least = trip
+	}
+}
+
+// most is how many batches may be out: readsOut, or far if the node is far away.
+func (w *lane) most(far int) int {
+	if trip := min(cmp.Or(w.before, w.least), w.least); trip > farAway {
+		return far
+	}
+	return readsOut
 }
 
 // batch is reads that leave together. It is added to until it leaves.
@@ -77,10 +110,10 @@ type batch struct {
 func (l *lanes) read(ctx context.Context, key string) (Record, error) {
 	way := l.laneOf(key)
 	l.mu.Lock()
-	if way.out < readsOut {
+	if way.out < way.most(l.far) {
 		way.out++
 		l.mu.Unlock()
-		defer l.back(way)
+		defer l.back(way, mono.Now())
 		return l.alone(ctx, key)
 	}
 	b := way.nextLocked()
@@ -99,10 +132,10 @@ func (l *lanes) read(ctx context.Context, key string) (Record, error) {
 func (l *lanes) readTogether(ctx context.Context, keys []string) ([]Record, error) {
 	way := l.laneOf(keys[0])
 	l.mu.Lock()
-	if way.out < readsOut {
+	if way.out < way.most(l.far) {
 		way.out++
 		l.mu.Unlock()
-		defer l.back(way)
+		defer l.back(way, mono.Now())
 		records, _, err := l.many(ctx, keys)
 		if all, ok := err.(KeyErrors); ok { //nolint:errorlint // bare, from ReadMany
 			err = all.Unwrap()[0]
@@ -182,8 +215,10 @@ func (l *lanes) timer() *time.Timer {
 }
 
 // back gives the place of reads that are back to the batch that has collected.
-func (l *lanes) back(way *lane) {
+func (l *lanes) back(way *lane, began int64) {
+	now := mono.Now()
 	l.mu.Lock()
+	way.took(began, now)
 	b := way.next
 	way.next = nil
 	if b == nil || !l.store.detached.enter() {
@@ -203,7 +238,7 @@ func (l *lanes) back(way *lane) {
 // each of whom leaves in time.
 func (l *lanes) send(way *lane, b *batch) {
 	defer l.store.detached.leave()
-	defer l.back(way)
+	defer l.back(way, mono.Now())
 	b.records, b.reply, b.err = l.many(context.Background(), b.keys)
 	if b.reply != nil {
 		b.reply.readers.Store(int32(b.readers))

@@ -173,3 +173,31 @@ func TestReadersInABatchLeaveWithinTheirBudget(t *testing.T) {
 	server.Resume()
 	assert.NoError(t, s.Close())
 }
+
+// While replies travel for long, a reader who waits for another's waits for long.
+func TestReadersOfAServerFarAwayDoNotWaitForEachOther(t *testing.T) {
+	s, p, _ := patient(t)
+	ctx := t.Context()
+	p.Delay(2 * time.Millisecond)
+	for range 3 {
+		_, err := s.Peek(ctx, "k")
+		require.NoError(t, err)
+	}
+	p.Delay(0)
+	var held []*redistest.Held
+	var out sync.WaitGroup
+	for i := range 2 * store.ReadsOut { // the pool has ten connections for each processor
+		key := fmt.Sprintf("far %d", i)
+		h := p.Hold(func(args [][]byte) bool { return bytes.EqualFold(args[0], []byte("get")) && string(args[1]) == key })
+		held = append(held, h)
+		out.Go(func() {
+			_, err := s.Peek(ctx, key)
+			assert.NoError(t, err)
+		})
+		<-h.Reached()
+	}
+	for _, h := range held {
+		h.Release()
+	}
+	out.Wait()
+}
