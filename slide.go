@@ -9,7 +9,7 @@ import (
 // slideIfDue prolongs a sliding entry that is in use, in the background: when
 // less than half of its soft TTL is left it gets all of it again, counted from
 // now, though never beyond MaxAge after its load, in Redis time. An entry whose
-// load time is unknown, since Set wrote it, is left alone.
+// load time is unknown is left alone.
 func (c *Cache[T]) slideIfDue(ctx context.Context, call *call[T], seen *sight, age time.Duration) {
 	soft, class := seen.body.Soft, call.entry.class
 	if seen.body.LoadedAt == 0 || seen.left >= soft/2 {

@@ -23,6 +23,10 @@ const (
 // Server can be used wherever a redis.UniversalClient is asked for, and its field
 // Client where a *redis.Client is.
 //
+// Its clock stands still until Advance moves it. Whatever waits by Redis's clock
+// waits for that: leases of others, back-offs, and the retries of a write-behind
+// sink that has failed.
+//
 // All methods are safe for concurrent use.
 type Server struct {
 	*redis.Client
