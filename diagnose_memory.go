@@ -62,10 +62,11 @@ func (d *doctor) keys() (all, expiring float64) {
 		}
 		facts := map[string]string{}
 		for field := range strings.SplitSeq(value, ",") {
-			key, n, _ := strings.Cut(field, "=")
-			facts[key] = n
+			if at := strings.IndexByte(field, '=') + 1; at > 0 {
+				facts[field[:at]] = field[at:]
+			}
 		}
-		k, e := numberIn(facts, "keys"), numberIn(facts, "expires")
+		k, e := numberIn(facts, "keys="), numberIn(facts, "expires=")
 		if k >= e { // false if one of them is not told
 			all, expiring = all+k, expiring+e
 		}
