@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	apimetric "go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/trace"
 	apitrace "go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -29,8 +31,7 @@ var telemetryRows = []peers.Row{
 	{Name: "noop provider", About: "WithTracerProvider(noop)", Kind: peers.Ours},
 	{Name: "SDK, never", About: "sampler NeverSample", Kind: peers.Ours},
 	{Name: "SDK, always", About: "sampler AlwaysSample, batches to nowhere", Kind: peers.Ours},
-	// METRICS: a row with WithMeterProvider belongs here as soon as the option exists;
-	// its provider goes into watch below.
+	{Name: "metrics", About: "SDK meter provider with a reader, no spans", Kind: peers.Ours},
 }
 
 func runTelemetry(b *bench) error {
@@ -73,6 +74,14 @@ func watch(mode string) apitrace.TracerProvider {
 	}
 }
 
+// meters is the meter provider of a row.
+func meters(mode string) apimetric.MeterProvider {
+	if mode != "metrics" {
+		return nil
+	}
+	return metric.NewMeterProvider(metric.WithReader(metric.NewManualReader()))
+}
+
 // nowhere is an exporter that throws spans away.
 type nowhere struct{}
 
@@ -81,7 +90,7 @@ func (nowhere) Shutdown(context.Context) error                          { return
 
 func telemetryJob(c *runner.Child) (runner.Sample, error) {
 	source := newSource(c.Spec.Size)
-	p, err := open(c, peers.Env{Fresh: 10 * time.Hour, Load: source.get, Tracers: watch(c.Spec.Mode)})
+	p, err := open(c, peers.Env{Fresh: 10 * time.Hour, Load: source.get, Tracers: watch(c.Spec.Mode), Meters: meters(c.Spec.Mode)})
 	if err != nil {
 		return nil, err
 	}

@@ -60,6 +60,9 @@ func openLarder[T any](env Env, near bool, load cache.Loader[T], copy func(T, *w
 	if env.Tracers != nil {
 		opts = append(opts, cache.WithTracerProvider(env.Tracers))
 	}
+	if env.Meters != nil {
+		opts = append(opts, cache.WithMeterProvider(env.Meters))
+	}
 	if env.Breaker != nil {
 		opts = append(opts, cache.WithHooks(cache.Hooks{Breaker: env.Breaker}))
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/larder-go/cache/bench/work"
@@ -38,6 +39,7 @@ type Env struct {
 	// Redis fails; the others run on go-redis' defaults.
 	Tuned   bool
 	Tracers trace.TracerProvider // for our own rows only; nil: none
+	Meters  metric.MeterProvider // nil: none
 	Breaker func(open bool)      // the same: told when it changes
 }
 
