@@ -4,6 +4,7 @@ FUZZTIME ?= 60s
 STRESSTIME ?= 60s
 CHAOSTIME ?= 3m
 EXAMPLES := $(dir $(wildcard examples/*/go.mod))
+MODULES := $(EXAMPLES) internal/oteltest/
 
 .PHONY: help check fmt vet lint test race fuzz model xfetch stress chaos orders dashboards tidy
 
@@ -17,7 +18,7 @@ fmt: ## fails if gofumpt would change a file
 
 vet: ## go vet, all modules
 	$(GO) vet ./...
-	@for dir in $(EXAMPLES); do echo "$(GO) -C $$dir vet ./..."; $(GO) -C $$dir vet ./... || exit 1; done
+	@for dir in $(MODULES); do echo "$(GO) -C $$dir vet ./..."; $(GO) -C $$dir vet ./... || exit 1; done
 
 lint: ## staticcheck; .golangci.yml is for editors and reviews
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...
@@ -53,4 +54,4 @@ dashboards: ## Grafana's dashboard, Prometheus's rules and their tables, from in
 	$(GO) run ./internal/dash/gen
 
 tidy: ## go mod tidy, all modules
-	@for dir in . tools $(EXAMPLES); do $(GO) -C $$dir mod tidy || exit 1; done
+	@for dir in . tools $(MODULES); do $(GO) -C $$dir mod tidy || exit 1; done

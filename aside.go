@@ -106,6 +106,7 @@ type answer[T any] struct {
 	ttl     time.Duration // until the soft expiry; of a miss, the class's Fresh
 	asked   bool          // Redis was
 	refused bool          // it was not, since the breaker is open
+	loaded  bool          // the value is a load's
 	kept    bool          // of a load: what it returned is in Redis
 	problem error         // Redis's, why it is not
 }
@@ -187,6 +188,7 @@ func (c *Cache[T]) take(ctx context.Context, call *call[T], seen *sight, got *an
 	switch {
 	case result.grants(ticket, call.began):
 		got.value, got.size, got.kept, got.problem = result.value, result.size, result.kept, result.problem
+		got.loaded = true
 		return false, c.orStale(ctx, call, seen, got, result.err)
 	case result.backoff > 0:
 		return c.sitOut(ctx, call, seen, got, result.backoff)

@@ -178,7 +178,7 @@ func (c *Cache[T]) InvalidateAll(ctx context.Context) error {
 	}
 	ctx, span := c.tel.start(ctx, opFlush)
 	err := c.invalidateAll(ctx)
-	c.tel.end(span, err)
+	c.endRemove(ctx, span, c.space.Clear(), err)
 	return err
 }
 

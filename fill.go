@@ -172,7 +172,7 @@ func (t *trip[T]) commit(ctx context.Context, entry *stored, proof int, result l
 		clear = tokens[len(t.tags)]
 		c.clear.learn(clear, sent)
 	}
-	c.endPut(ctx, span, t.key, t.redisKey, entry, err)
+	c.endFill(ctx, span, t.key, t.redisKey, entry, err)
 	confirmed := clear == entry.stamp.clear && (tokens != nil || len(reread) == 0) && entry.stamp.valid(tokens)
 	t.conclude(entry, verdict, confirmed, err, proof, result)
 }

@@ -207,7 +207,7 @@ func (h *haul[T]) commit(ctx context.Context, cargo []freight[T]) {
 		clear = tokens[len(tags)]
 		c.clear.learn(clear, sent)
 	}
-	c.endPutMany(ctx, span, names, entries, errors.Join(errs...))
+	c.endPutMany(ctx, span, names, entries, errs, nil)
 	for i, f := range cargo {
 		confirmed := known && clear == f.entry.stamp.clear && f.entry.stamp.valid(pick(f.trip.tags, tags, tokens))
 		f.trip.conclude(f.entry, verdicts[i], confirmed, errs[i], f.proof, f.result)

@@ -173,6 +173,9 @@ func appendOnce(errs []error, err error) []error {
 // serveMany finds an outcome for each of keys, in batches. Without a loader it only
 // looks.
 func (c *Cache[T]) serveMany(ctx context.Context, keys []string, load manyLoader[T], kept entry) []*lookup[T] {
+	if len(keys) == 0 {
+		return nil
+	}
 	began := c.tel.metrics.begin(ctx)
 	ctx, span := c.tel.start(ctx, opGet)
 	all := c.lookups(keys, load, kept)

@@ -243,7 +243,10 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // WithTracerProvider sets where spans go. The default is OpenTelemetry's global
-// provider as it stands at each call.
+// provider as it stands at each call. Which spans there are, and what they say, is in
+// ARCHITECTURE.md: never a value, and keys as [WithKeyAttribute] shows them. Where
+// nobody records them none is started: below a parent that does not, or without one
+// and without a provider.
 func WithTracerProvider(p trace.TracerProvider) Option {
 	return optionFunc(func(c *config) {
 		if p == nil {

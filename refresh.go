@@ -37,6 +37,9 @@ func (c *Cache[T]) refresh(ctx context.Context, r request[T], seen *sight) {
 		defer c.background.end()
 		defer c.refreshes.end()
 		ctx, span := c.tel.startRoot(context.WithoutCancel(ctx), opRefresh)
+		if span != nil {
+			c.tel.describeKey(span, r.key) // its spans may tell no other: a load that fails
+		}
 		defer c.tel.end(span, nil)
 		t.run(ctx, false)
 	}()

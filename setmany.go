@@ -69,14 +69,14 @@ func (c *Cache[T]) setEntries(ctx context.Context, values map[string]T, kept ent
 	}
 	inBatches(all, func(batch []setting[T]) { c.setBatch(ctx, batch) })
 	c.changed(keys...)
-	var errs []error
-	for _, s := range all {
-		if s.err != nil {
+	errs, problems := []error(nil), make([]error, len(all))
+	for i, s := range all {
+		if problems[i] = s.err; s.err != nil {
 			errs = append(errs, &OpError{Op: "set", Key: s.key, Err: s.err})
 		}
 	}
 	err := errors.Join(errs...)
-	c.endPutMany(ctx, span, keys, entries, err)
+	c.endPutMany(ctx, span, keys, entries, problems, err)
 	return err
 }
 

@@ -8,14 +8,12 @@ import (
 	"reflect"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/larder-go/cache/internal/meter"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -173,75 +171,6 @@ func home(provider trace.TracerProvider) string {
 	return t.PkgPath()
 }
 
-// describeGet adds what a look-up found. Never a value.
-func (s *spans) describeGet(span trace.Span, key string, o outcome, size int, ttl time.Duration) {
-	s.describeKey(span, key)
-	span.SetAttributes(
-		attribute.Bool("cache.hit", o != outcomeMiss),
-		attribute.String("cache.outcome", outcomeNames[o]),
-		attribute.Int64("cache.ttl", int64(ttl/time.Second)),
-	)
-	if size >= 0 {
-		span.SetAttributes(attribute.Int("cache.item_size", size))
-	}
-}
-
-// describeGetMany adds what a batch found: a hit, if each of its keys was one, and
-// the bytes of all.
-func (s *spans) describeGetMany(span trace.Span, keys []string, hit bool, size int, ttl time.Duration) {
-	s.describeKey(span, keys...)
-	span.SetAttributes(
-		attribute.Bool("cache.hit", hit),
-		attribute.String("cache.outcome", outcomeNames[outcomeOfAll(hit)]),
-		attribute.Int64("cache.ttl", int64(ttl/time.Second)),
-		attribute.Int("cache.item_size", size),
-	)
-}
-
-// describeBreaker says that Redis was not asked.
-func (s *spans) describeBreaker(span trace.Span) {
-	span.SetAttributes(attribute.String("cache.breaker", "open"))
-}
-
-// describePut adds what was written.
-func (s *spans) describePut(span trace.Span, size int, ttl time.Duration, keys ...string) {
-	s.describeKey(span, keys...)
-	span.SetAttributes(attribute.Int64("cache.ttl", int64(ttl/time.Second)))
-	if size >= 0 {
-		span.SetAttributes(attribute.Int("cache.item_size", size))
-	}
-}
-
-// describeKey adds the keys that an operation is about, as WithKeyAttribute
-// shows them, and the group of the first.
-func (s *spans) describeKey(span trace.Span, keys ...string) {
-	shown := keys
-	if s.keyAttribute != nil {
-		shown = make([]string, 0, len(keys))
-		for _, key := range keys {
-			if k := s.keyAttribute(key); k != "" {
-				shown = append(shown, k)
-			}
-		}
-	}
-	if len(shown) > 0 {
-		span.SetAttributes(attribute.StringSlice("cache.key", shown))
-	}
-	if len(keys) == 0 {
-		return
-	}
-	if g := s.groups.find(keys[0]); g.name != "" {
-		span.SetAttributes(attribute.String(meter.Group, g.name))
-	}
-}
-
-func (s *spans) describePeer(span trace.Span, host string, port int) {
-	span.SetAttributes(
-		attribute.String("network.peer.address", host),
-		attribute.Int("network.peer.port", port),
-	)
-}
-
 // end ends a span. Its status is an error only for what the caller gets as a
 // failure (of a load: the caller of the loader): a miss and an absence are
 // answers.
@@ -264,7 +193,7 @@ func (s *spans) describeError(span trace.Span, err error) {
 // tellable are the errors whose text is known.
 var tellable = []error{
 	context.Canceled, context.DeadlineExceeded, ErrClosed, ErrOverloaded, ErrBackoff,
-	store.ErrBudget, errors.ErrUnsupported,
+	ErrBackpressure, store.ErrBudget, errors.ErrUnsupported,
 }
 
 // failure describes an error in a span without quoting what may hold a key or a

@@ -144,7 +144,7 @@ func TestARefreshIsARootThatIsLinkedToItsCause(t *testing.T) {
 		assert.Equal(t, get.SpanContext.SpanID(), refresh.Links[0].SpanContext.SpanID())
 		assert.Equal(t, get.SpanContext.TraceID(), refresh.Links[0].SpanContext.TraceID())
 		assert.Equal(t, map[string]any{
-			"sentry.op": "cache.refresh", "cache.operation": "refresh", "cache.name": "test",
+			"sentry.op": "cache.refresh", "cache.operation": "refresh", "cache.name": "test", "cache.key": []string{rawKey},
 		}, attributes(&refresh))
 	})
 }

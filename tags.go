@@ -264,7 +264,7 @@ func (c *Cache[T]) InvalidateTags(ctx context.Context, tags ...string) error {
 	}
 	ctx, span := c.tel.start(ctx, opRemove)
 	err := c.invalidateTags(ctx, refs)
-	c.tel.end(span, err)
+	c.endRemove(ctx, span, refs[0].key, err)
 	return err
 }
 

@@ -41,7 +41,7 @@ const (
 // removed. If Redis fails, the write is made all the same, and its invalidation
 // is queued: the error then is an [*OpError] that Is [ErrPending], which means
 // that the write succeeded and must not be repeated. It costs two round trips.
-func (c *Cache[T]) Update(ctx context.Context, key string, write func(ctx context.Context) error) error {
+func (c *Cache[T]) Update(ctx context.Context, key string, write func(ctx context.Context) error) (err error) {
 	if write == nil {
 		return argError("update", key, "write is nil")
 	}
@@ -51,6 +51,17 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(ctx contex
 	if err := c.agree(ctx, "update", key); err != nil {
 		return err
 	}
+	ctx, span := c.tel.start(ctx, opRemove)
+	err = errWriteLeft // until it returns
+	defer func() { c.endRemove(ctx, span, c.redisKey(key), err, key) }()
+	err = c.update(ctx, key, write)
+	return err
+}
+
+// errWriteLeft is what the span of a write says that panics or calls Goexit.
+var errWriteLeft = errors.New("the write did not return")
+
+func (c *Cache[T]) update(ctx context.Context, key string, write func(ctx context.Context) error) error {
 	if s, ok := c.strategy.(*writeBehind[T]); ok {
 		if err := s.settleKey(ctx, key); err != nil {
 			return s.translate(ctx, "update", key, err)
@@ -69,8 +80,9 @@ type guard[T any] struct {
 	op, key  string
 	redisKey string
 	token    envelope.Token
-	stamp    stamp // captured with the intent, if the write is to be stored
-	failed   bool  // the intent may not be there: nothing may be stored with it
+	stamp    stamp   // captured with the intent, if the write is to be stored
+	entry    *stored // what was sent to be stored; nil: nothing
+	failed   bool    // the intent may not be there: nothing may be stored with it
 }
 
 // guard opens a write intent. What the write returns may be stored if kept says
@@ -153,12 +165,10 @@ func (g *guard[T]) run(ctx context.Context, write func(context.Context) (*stored
 // same: that removes whatever the key holds, as an invalidation does.
 func (g *guard[T]) close(ctx context.Context, entry *stored) error {
 	c := g.cache
-	ctx, span := c.tel.start(context.WithoutCancel(ctx), opPut)
+	ctx = context.WithoutCancel(ctx)
 	end := store.EndWrite{Token: g.token, Notice: c.notice(g.key)}
-	if entry != nil {
+	if g.entry = entry; entry != nil {
 		end.TTL, end.Version, end.Body = entry.life(entry.began), entry.version, entry.body
-	} else {
-		entry = &stored{size: -1}
 	}
 	var err error
 	if c.config.replicas.N > 0 {
@@ -171,6 +181,5 @@ func (g *guard[T]) close(ctx context.Context, entry *stored) error {
 		err = c.queue(g.op, keyTarget(g.key), err, g.token)
 	}
 	c.changed(g.key)
-	c.endPut(ctx, span, g.key, g.redisKey, entry, err)
 	return err
 }

@@ -203,7 +203,8 @@ func (w *warming[T]) look(ctx context.Context, chunk []string) (seen warmed) {
 			}
 		}
 	}
-	c.endGetMany(ctx, span, 0, done)
+	c.countMany(done) // the others count where they are loaded
+	c.endSpanOfMany(ctx, span, all)
 	seen = w.judge(ctx, done)
 	seen.Skipped += len(chunk) - len(all)
 	return seen

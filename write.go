@@ -69,6 +69,9 @@ func (c *Cache[T]) setEntry(ctx context.Context, key string, v T, kept entry) er
 	entry := stored{class: kept.class}
 	err := c.setStamped(ctx, key, redisKey, v, kept, &entry)
 	c.changed(key)
+	if entry.body == nil {
+		redisKey = "" // it cannot be encoded, and was not sent
+	}
 	c.endPut(ctx, span, key, redisKey, &entry, err)
 	return err
 }
@@ -157,11 +160,7 @@ func (c *Cache[T]) remove(ctx context.Context, op string, keys []string, send fu
 	failed := send(ctx, keys)
 	err := c.queueFailed(op, keyTargets(keys), failed)
 	c.changed(keys...)
-	if span != nil {
-		c.tel.describeKey(span, keys...)
-		c.peer(ctx, span, c.redisKey(keys[0]))
-		c.tel.end(span, err)
-	}
+	c.endRemoveMany(ctx, span, keys, failed, err)
 	return err
 }
 

@@ -231,22 +231,29 @@ func (s *writeBehind[T]) remove(ctx context.Context, c *Cache[T], op string, key
 // put captures the tokens that the value will depend on once it is flushed.
 func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, kept entry, entry stored) error {
 	c := s.cache
-	stamp, err := c.capture(ctx, kept)
-	if err != nil {
+	ctx, span := c.tel.start(ctx, spanOf(op))
+	redisKey := c.redisKey(key)
+	entry.size = -1
+	err := s.send(ctx, op, key, redisKey, v, kept, &entry)
+	if entry.body == nil {
+		redisKey = "" // nothing was sent
+	}
+	c.endWrite(ctx, span, op, key, redisKey, &entry, err)
+	return err
+}
+
+func (s *writeBehind[T]) send(ctx context.Context, op, key, redisKey string, v T, kept entry, entry *stored) (err error) {
+	c := s.cache
+	if entry.stamp, err = c.capture(ctx, kept); err != nil {
 		return s.translate(ctx, op, key, err)
 	}
-	entry.stamp = stamp
-	redisKey := c.redisKey(key)
-	if err := c.encode(&entry, key, redisKey, v); err != nil {
+	if err := c.encode(entry, key, redisKey, v); err != nil {
 		c.tel.unencodable(err)
 		return &OpError{Op: op, Key: key, Err: err}
 	}
-	ctx, span := c.tel.start(ctx, opPut)
 	_, err = s.engine.Put(ctx, key, entry.body)
 	c.changed(key)
-	err = s.translate(ctx, op, key, err)
-	c.endPut(ctx, span, key, redisKey, &entry, err)
-	return err
+	return s.translate(ctx, op, key, err)
 }
 
 // translate turns the engine's errors into the cache's.

@@ -87,7 +87,7 @@ func TestWriteBehindSpans(t *testing.T) {
 
 	recorded.memory.Reset()
 	require.NoError(t, c.Delete(t.Context(), key))
-	recorded.named(t, "cache.put")
+	recorded.named(t, "cache.remove")
 
 	recorded.memory.Reset()
 	worker := newBehind(t, rdb, newLedger(), cache.WriteBehindOptions{}, cache.WithTracerProvider(recorded))

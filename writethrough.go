@@ -129,12 +129,22 @@ func (s *writeThrough[T]) remove(ctx context.Context, c *Cache[T], op string, ke
 
 // writeGuarded makes a write under an intent and then stores what write
 // returned. After errDeleted the absence is stored, if the class remembers it.
-func (c *Cache[T]) writeGuarded(ctx context.Context, op, key string, kept entry, write func(context.Context) (T, error)) error {
+func (c *Cache[T]) writeGuarded(ctx context.Context, op, key string, kept entry, write func(context.Context) (T, error)) (err error) {
+	ctx, span := c.tel.start(ctx, spanOf(op))
+	var sent *stored
+	err = errWriteLeft // until it returns
+	defer func() { c.endWrite(ctx, span, op, key, c.redisKey(key), sent, err) }()
+	sent, err = c.guarded(ctx, op, key, kept, write)
+	return err
+}
+
+// guarded returns what was sent to be stored, too.
+func (c *Cache[T]) guarded(ctx context.Context, op, key string, kept entry, write func(context.Context) (T, error)) (*stored, error) {
 	g, err := c.guard(ctx, op, key, &kept)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return g.run(ctx, func(ctx context.Context) (entry *stored, err error) {
+	err = g.run(ctx, func(ctx context.Context) (entry *stored, err error) {
 		err = contain(func() error {
 			v, err := write(ctx)
 			if err == nil || err == errDeleted { //nolint:errorlint // ours, and never wrapped
@@ -144,6 +154,7 @@ func (c *Cache[T]) writeGuarded(ctx context.Context, op, key string, kept entry,
 		})
 		return entry, err
 	})
+	return g.entry, err
 }
 
 // errDeleted is what a write returns in place of a value that it deleted.
@@ -165,7 +176,17 @@ func (c *Cache[T]) entryOf(kept entry, stamp stamp, key, redisKey string, v T, a
 
 // writeVersioned makes a write without an intent and lets its version decide
 // what the cache holds.
-func (c *Cache[T]) writeVersioned(ctx context.Context, key string, kept entry, write func(context.Context) (T, error)) error {
+func (c *Cache[T]) writeVersioned(ctx context.Context, key string, kept entry, write func(context.Context) (T, error)) (err error) {
+	ctx, span := c.tel.start(ctx, opPut)
+	var sent *stored
+	err = errWriteLeft // until it returns
+	defer func() { c.endWrite(ctx, span, "set", key, c.redisKey(key), sent, err) }()
+	sent, err = c.versioned(ctx, key, kept, write)
+	return err
+}
+
+// versioned returns what was sent to be stored, too.
+func (c *Cache[T]) versioned(ctx context.Context, key string, kept entry, write func(context.Context) (T, error)) (*stored, error) {
 	stamp, captured := c.capture(ctx, kept) // before the write is committed (model variant 54a)
 	if captured != nil {
 		c.tel.redisFailed(opPut, captured)
@@ -179,20 +200,18 @@ func (c *Cache[T]) writeVersioned(ctx context.Context, key string, kept entry, w
 		// It may have been committed all the same. What could not be removed is
 		// queued; the caller hears of its own error only.
 		_ = c.invalidate(after, "set", []string{key})
-		return err
+		return nil, err
 	}
 	entry := c.entryOf(kept, stamp, key, c.redisKey(key), v, false)
 	if captured != nil || entry == nil || entry.version == 0 {
-		return c.invalidate(after, "set", []string{key})
+		return nil, c.invalidate(after, "set", []string{key})
 	}
-	return c.putVersioned(after, key, entry)
+	return entry, c.putVersioned(after, key, entry)
 }
 
 // putVersioned stores an entry over an older version of itself.
 func (c *Cache[T]) putVersioned(ctx context.Context, key string, entry *stored) error {
-	redisKey := c.redisKey(key)
-	ctx, span := c.tel.start(ctx, opPut)
-	_, err := c.store.SetVersioned(ctx, redisKey, store.Entry{
+	_, err := c.store.SetVersioned(ctx, c.redisKey(key), store.Entry{
 		Version: entry.version, TTL: entry.life(entry.began), CID: envelope.NewToken(), Body: entry.body,
 		Notice: c.notice(key),
 	})
@@ -201,6 +220,5 @@ func (c *Cache[T]) putVersioned(ctx context.Context, key string, entry *stored) 
 		err = c.queue("set", keyTarget(key), err)
 	}
 	c.changed(key)
-	c.endPut(ctx, span, key, redisKey, entry, err)
 	return err
 }
