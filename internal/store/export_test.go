@@ -2,6 +2,7 @@ package store
 
 import (
 	"io"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,7 +29,9 @@ func IdleHands(s *Store) int {
 }
 
 // ParseReply is what an MGET of n keys makes of a reply.
-func ParseReply(data []byte, n int) ([]Record, error) { return (&reply{data: data}).records(n) }
+func ParseReply(data []byte, n int) ([]Record, error) {
+	return (&reply{data: data, usual: new(atomic.Int64)}).records(n)
+}
 
 // NewReply returns an empty reply, as go-redis fills it.
 func NewReply() interface {

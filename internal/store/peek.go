@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -50,7 +51,8 @@ func (s *Store) PeekMany(ctx context.Context, keys []string) ([]Record, error) {
 type rawCall struct {
 	args  []any
 	reply *reply
-	one   [2]any // args of a single key
+	usual *atomic.Int64 // how large such replies are of late
+	one   [2]any        // args of a single key
 }
 
 func (*rawCall) name() string { return "read" }
@@ -60,7 +62,7 @@ func (*rawCall) own() {}
 func (c *rawCall) keyOf() string { return c.args[1].(string) }
 
 func (c *rawCall) run(ctx context.Context, client redis.UniversalClient) error {
-	c.reply = replies.Get().(*reply)
+	c.reply = newReply(c.usual)
 	return client.Process(ctx, redis.NewRawWriteToCmd(ctx, c.reply, c.args...))
 }
 
@@ -69,7 +71,7 @@ func (s *Store) peekAlone(ctx context.Context, key string) (Record, error) {
 	if !s.locate.single() {
 		return s.readAlone(ctx, key)
 	}
-	c := &rawCall{one: [2]any{"get", key}}
+	c := &rawCall{one: [2]any{"get", key}, usual: &s.usualOne}
 	c.args = c.one[:]
 	err := s.send(ctx, s.reads, c)
 	if err == nil {
@@ -89,7 +91,7 @@ func (s *Store) peekMany(ctx context.Context, keys []string) ([]Record, *reply, 
 	if !s.locate.single() || s.noMGet.Load() {
 		return s.readMany(ctx, keys)
 	}
-	c := &rawCall{args: make([]any, 1+len(keys))}
+	c := &rawCall{args: make([]any, 1+len(keys)), usual: &s.usualMany}
 	c.args[0] = "mget"
 	for i, key := range keys {
 		c.args[1+i] = key

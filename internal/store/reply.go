@@ -15,12 +15,24 @@ import (
 type reply struct {
 	data    []byte
 	readers atomic.Int32
+	usual   *atomic.Int64 // hears how large it was
 }
 
 // keptReply is how large a buffer is kept.
 const keptReply = 1 << 20
 
-var replies = sync.Pool{New: func() any { return &reply{data: make([]byte, 0, 4096)} }}
+var replies sync.Pool
+
+// newReply is an empty reply with room for usual bytes, where it has to make one:
+// codecs that are not the library's give none back.
+func newReply(usual *atomic.Int64) *reply {
+	if r, ok := replies.Get().(*reply); ok {
+		r.usual = usual
+		return r
+	}
+	room := min(usual.Load()*9/8, keptReply) + 64
+	return &reply{data: make([]byte, 0, room), usual: usual}
+}
 
 // Write appends p, for go-redis.
 func (r *reply) Write(p []byte) (int, error) {
@@ -95,6 +107,7 @@ func (r *reply) records(n int) ([]Record, error) {
 
 // record is that of a GET. It has the reply, which records have not.
 func (r *reply) record() (Record, error) {
+	r.usual.Store(int64(len(r.data)))
 	if err := r.refusal(); wrongType(err) {
 		return Record{PTTL: unasked, Foreign: true}, nil
 	} else if err != nil {
@@ -110,6 +123,7 @@ func (r *reply) record() (Record, error) {
 
 // values is what follows the head of an array of n strings.
 func (r *reply) values(n int) ([]byte, error) {
+	r.usual.Store(int64(len(r.data)))
 	if err := r.refusal(); err != nil {
 		return nil, err
 	}

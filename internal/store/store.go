@@ -49,7 +49,10 @@ type Store struct {
 	peeks    lanes // of reads without
 	clock    clock
 	noMGet   atomic.Bool // the server refuses it
-	guards   *guards
+
+	usualOne, usualMany atomic.Int64 // bytes of the last replies to GET and MGET
+
+	guards *guards
 
 	readEnds, scriptEnds deadlines
 
