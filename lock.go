@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/store"
 )
@@ -52,6 +54,7 @@ type trip[T any] struct {
 	asked   time.Duration  // the acquire's round trip, part of the load's cost
 	problem error          // Redis's, why what is loaded is not stored
 	waited  bool           // it has waited for another process
+	waiting trace.Span     // of that wait, while it lasts; nil: none
 	landed  bool
 
 	loadSeq   uint64 // the loader's call on the flights' clock
@@ -236,6 +239,7 @@ func (t *trip[T]) receive(ctx context.Context, rec store.Record, tags []tagRef, 
 	if t.seen.state != fresh {
 		return false
 	}
+	t.waitIsOver()
 	t.land(landing[T]{value: got.value, size: got.size, kept: true, err: absent, proof: proof})
 	return true
 }
@@ -267,8 +271,8 @@ func (t *trip[T]) waitFor(ctx context.Context, left time.Duration) {
 // poll reads the record until it is one to serve, with which the flight lands, or
 // the lease has ended. It reports false when the wait is over before that.
 func (t *trip[T]) poll(ctx context.Context, left time.Duration, hurry <-chan struct{}) bool {
-	ctx, span := t.cache.tel.start(ctx, opLockWait)
-	defer t.cache.tel.end(span, nil)
+	ctx, t.waiting = t.cache.tel.start(ctx, opLockWait)
+	defer t.waitIsOver()
 	w := wait{began: time.Now(), hurry: hurry, limit: t.cache.config.lockWait()}
 	w.runsOut = w.began.Add(left)
 	for w.pause(ctx) {
@@ -284,6 +288,13 @@ func (t *trip[T]) poll(ctx context.Context, left time.Duration, hurry <-chan str
 		}
 	}
 	return false
+}
+
+// waitIsOver ends the span of a wait: before the flight lands, or that of a caller
+// might end first.
+func (t *trip[T]) waitIsOver() {
+	t.cache.tel.end(t.waiting, nil)
+	t.waiting = nil
 }
 
 // goAlone loads without a lease because another process's load takes too long.
