@@ -201,6 +201,9 @@ func TestMetricsAgreeWithStats(t *testing.T) {
 		agree(t, m, name, caches[name].Stats)
 	})
 	eventually(t, func() bool { return len(m.collect(t)["cache.write_behind.dirty"]) > 0 }, "a first sample")
+	// The workload may have had no time for one, and has left the breaker open.
+	eventually(t, func() bool { return caches["behind"].Set(t.Context(), "c:1", unsinkable) == nil }, "a put")
+	eventually(t, func() bool { return caches["behind"].Stats().FlushErrors > 0 }, "a sink that refuses")
 	seen := map[string]bool{}
 	for name, c := range caches {
 		fields := reflect.ValueOf(agree(t, m, name, c.Stats))

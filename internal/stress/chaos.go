@@ -98,7 +98,8 @@ func (c chaosRun) plan(to target, addr string) plan {
 }
 
 // rage makes fault after fault, each of a kind as often as the others, until too
-// little time is left for another one and the calm after it.
+// little time is left for another one and the calm after it. The first is an outage:
+// a short round shall have one.
 func (c chaosRun) rage(h *havoc, faults []fault) (events []event) {
 	end := time.Now().Add(startIn + c.length)
 	_ = sleep(h.ctx, startIn+c.calm/2)
@@ -107,6 +108,10 @@ func (c chaosRun) rage(h *havoc, faults []fault) (events []event) {
 		if len(bag) == 0 {
 			bag = slices.Clone(faults)
 			h.random.Shuffle(len(bag), func(i, j int) { bag[i], bag[j] = bag[j], bag[i] })
+			if len(events) == 0 {
+				first := slices.IndexFunc(bag, func(f fault) bool { return f.out })
+				bag[0], bag[first] = bag[first], bag[0]
+			}
 		}
 		// What the others take is known to the millisecond.
 		if left := time.Until(end); left < c.worst+c.calm || bag[0].slow && left < 3*c.calm+c.worst {

@@ -25,26 +25,27 @@ type havoc struct {
 type fault struct {
 	name string
 	slow bool // it takes longer than the longest fault: others have to agree that it is over
+	out  bool // nothing is answered meanwhile
 	make func(h *havoc)
 }
 
 var singleFaults = []fault{
-	{name: "frozen", make: func(h *havoc) { h.server.Pause(); h.last(); h.server.Resume() }},
-	{name: "killed, empty again", make: func(h *havoc) { h.server.Kill(); h.last(); h.server.Restart() }},
+	{name: "frozen", out: true, make: func(h *havoc) { h.server.Pause(); h.last(); h.server.Resume() }},
+	{name: "killed, empty again", out: true, make: func(h *havoc) { h.server.Kill(); h.last(); h.server.Restart() }},
 	{name: "restarted at once", make: func(h *havoc) { h.server.Restart() }},
 	{name: "flushed", make: func(h *havoc) { h.must(h.flush(h.ctx)) }},
-	{name: "link cut", make: func(h *havoc) { h.link.Cut(); h.last(); h.must(h.link.Heal()) }},
-	{name: "black hole", make: func(h *havoc) { h.link.Swallow(); h.last(); h.must(h.link.Heal()) }},
-	{name: "replies lost", make: func(h *havoc) { h.link.SwallowReplies(); h.last(); h.must(h.link.Heal()) }},
+	{name: "link cut", out: true, make: func(h *havoc) { h.link.Cut(); h.last(); h.must(h.link.Heal()) }},
+	{name: "black hole", out: true, make: func(h *havoc) { h.link.Swallow(); h.last(); h.must(h.link.Heal()) }},
+	{name: "replies lost", out: true, make: func(h *havoc) { h.link.SwallowReplies(); h.last(); h.must(h.link.Heal()) }},
 	{name: "each 20th reply lost", make: func(h *havoc) { h.link.DropReply(20); h.last(); h.link.DropReply(0) }},
 	{name: "slow link", make: (*havoc).slowLink},
 	{name: "evicting", make: (*havoc).evict},
 }
 
 var clusterFaults = []fault{
-	{name: "primary killed", slow: true, make: (*havoc).killPrimary},
+	{name: "primary killed", out: true, slow: true, make: (*havoc).killPrimary},
 	{name: "slots moved", slow: true, make: (*havoc).moveSlots},
-	{name: "primary frozen", slow: true, make: (*havoc).freezePrimary},
+	{name: "primary frozen", out: true, slow: true, make: (*havoc).freezePrimary},
 	{name: "take-over", slow: true, make: func(h *havoc) { h.nodes.Failover(h.nodes.Owner(h.someKey())); h.nodes.Await() }},
 }
 
