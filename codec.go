@@ -26,6 +26,13 @@ type Codec interface {
 // is 1; codecs without an id count as 0; ids below 16 are the library's.
 type CodecID interface{ CodecID() uint8 }
 
+// CodecCopies is optional on a [Codec]: CopiesData reports that nothing of what it
+// decodes refers to the data, so that the cache may use the buffer again for the next
+// reply, which spares the collector a value's size on each hit. Decode must not keep
+// its data in any case; but encoders that make strings of it without a copy are
+// common, so without this promise a buffer is used once. The library's codecs copy.
+type CodecCopies interface{ CopiesData() bool }
+
 // EntryCodec is optional on a [Codec] whose bytes depend on the entry that they
 // are for: [Encrypted] is one, so that a value cannot be moved to another key.
 // The cache calls AppendEntry and DecodeEntry then. Append and Decode are the
@@ -66,18 +73,13 @@ func (jsonCodec) Decode(data []byte, v any) error {
 	return json.Unmarshal(data, v)
 }
 
-// copies reports whether what c decodes is known to keep no part of the data. It must
-// not with any codec; of those that are not the library's nobody knows.
+// CopiesData reports true.
+func (jsonCodec) CopiesData() bool { return true }
+
+// copies reports whether what c decodes is known to keep no part of the data.
 func copies(c Codec) bool {
-	switch c := c.(type) {
-	case jsonCodec, *encrypted:
-		return true
-	case *compressed:
-		return copies(c.inner)
-	case *entryCompressed:
-		return copies(c.inner)
-	}
-	return false
+	promise, ok := c.(CodecCopies)
+	return ok && promise.CopiesData()
 }
 
 // codecID is the id that entries of c carry.

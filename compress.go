@@ -92,6 +92,10 @@ func (c *compressed) problem() string { return c.refused }
 
 func (c *compressed) CodecID() uint8 { return layerCompressed.over(c.inner) }
 
+// CopiesData reports what the inner codec does: it is given the data itself where
+// that is not packed.
+func (c *compressed) CopiesData() bool { return copies(c.inner) }
+
 func (c *compressed) Append(dst []byte, v any) ([]byte, error) { return c.pack(dst, "", v) }
 
 func (c *compressed) Decode(data []byte, v any) error { return c.unpack(data, "", v) }
@@ -179,6 +183,8 @@ func (c *compressed) expand(block []byte, entry string, v any) error {
 		return err
 	}
 	err = decodeEntry(c.inner, value, entry, v)
-	returnScratch(scratch, value)
+	if copies(c.inner) {
+		returnScratch(scratch, value)
+	}
 	return err
 }

@@ -24,6 +24,8 @@ type verbatim struct{}
 
 func (verbatim) CodecID() uint8 { return 20 }
 
+func (verbatim) CopiesData() bool { return true }
+
 func (verbatim) Append(dst []byte, v any) ([]byte, error) { return append(dst, v.([]byte)...), nil }
 
 func (verbatim) Decode(data []byte, v any) error {

@@ -117,6 +117,9 @@ func (e *encrypted) problem() string { return e.refused }
 
 func (e *encrypted) CodecID() uint8 { return layerEncrypted.over(e.inner) }
 
+// CopiesData reports true: the inner codec is given what was decrypted, not the data.
+func (e *encrypted) CopiesData() bool { return true }
+
 func (e *encrypted) Append(dst []byte, v any) ([]byte, error) { return e.AppendEntry(dst, "", v) }
 
 func (e *encrypted) Decode(data []byte, v any) error { return e.DecodeEntry(data, "", v) }
@@ -167,7 +170,9 @@ func (e *encrypted) DecodeEntry(data []byte, entry string, v any) error {
 		return errDecryption
 	}
 	err = decodeEntry(e.inner, buf[len(bound):], entry, v)
-	returnScratch(scratch, buf)
+	if copies(e.inner) {
+		returnScratch(scratch, buf)
+	}
 	return err
 }
 

@@ -43,7 +43,7 @@ type config struct {
 	codec        Codec
 	codecID      uint8
 	entryCodec   EntryCodec // codec, if it is one
-	copies       bool       // codec is known to keep nothing of what it decodes
+	copies       bool       // nothing that the codec decodes refers to the data
 	schema       uint16
 	beta         float64
 	lock         Lock

@@ -57,8 +57,11 @@ type order struct {
 // get orders the string under key: its reply is nil where there is none.
 func get(key string) order { return order{args: []any{"get", key}} }
 
-// key is what the order is about.
+// key is what the order is about; "" if that is the node itself.
 func (o *order) key() string {
+	if o.script == nil && len(o.args) == 1 {
+		return ""
+	}
 	if o.script == nil {
 		return o.args[1].(string)
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -45,27 +46,80 @@ func (s *Store) asks(now time.Time) asked {
 	return asked{time: true, kind: s.clock.kind.Load() == unknownKind}
 }
 
+// told is what a server answered to what it was asked beside keys.
+type told struct {
+	text       string // of INFO
+	now        time.Time
+	kind, time error // why there is none
+}
+
 // hear takes the answers. A server that refuses one of these commands is not asked
 // again.
-func (s *Store) hear(c *readManyCall, sent time.Time) {
-	if c.info != nil {
-		switch text, err := c.info.Result(); {
-		case err == nil && strings.Contains(text, "redis_version:"):
+func (s *Store) hear(a asked, t told, sent time.Time) {
+	if a.kind {
+		switch {
+		case t.kind == nil && strings.Contains(t.text, "redis_version:"):
 			s.clock.kind.CompareAndSwap(unknownKind, redisKind)
-		case err == nil || replied(err) && !Infrastructure(err):
+		case t.kind == nil || refuses(t.kind):
 			s.clock.kind.Store(otherKind)
 		}
 	}
-	if c.time == nil {
+	if !a.time {
 		return
 	}
-	switch now, err := c.time.Result(); {
-	case err == nil && s.clock.kind.Load() == redisKind:
-		s.clock.learn(now.UnixMicro(), sent)
-	case err != nil && replied(err) && !Infrastructure(err):
+	switch {
+	case t.time == nil && s.clock.kind.Load() == redisKind:
+		s.clock.learn(t.now.UnixMicro(), sent)
+	case t.time != nil && refuses(t.time):
 		s.clock.kind.Store(otherKind)
 	}
 }
+
+// behind appends what is asked for to orders.
+func (a asked) behind(orders []order) []order {
+	if a.time {
+		orders = append(orders, order{args: []any{"time"}})
+	}
+	if a.kind {
+		orders = append(orders, order{args: []any{"info", "server"}})
+	}
+	return orders
+}
+
+// told is what was answered to those orders.
+func (a asked) told(replies []any, errs []error) (t told) {
+	if a.time {
+		if t.time = errs[0]; t.time == nil {
+			t.now, t.time = timeIn(replies[0])
+		}
+		replies, errs = replies[1:], errs[1:]
+	}
+	if a.kind {
+		t.text, _ = replies[0].(string)
+		t.kind = errs[0]
+	}
+	return t
+}
+
+// timeIn reads {seconds, microseconds}.
+func timeIn(reply any) (time.Time, error) {
+	list, _ := reply.([]any)
+	var part [2]int64
+	for i := range part {
+		text, ok := "", len(list) == len(part)
+		if ok {
+			text, ok = list[i].(string)
+		}
+		var err error
+		if part[i], err = strconv.ParseInt(text, 10, 64); !ok || err != nil {
+			return time.Time{}, &AnswerError{Script: "time", Answer: reply}
+		}
+	}
+	return time.Unix(part[0], part[1]*1000), nil
+}
+
+// refuses reports whether err is a server's answer to the command.
+func refuses(err error) bool { return replied(err) && !Infrastructure(err) }
 
 // sample is the server's time in microseconds, zero for none, and when it was asked
 // for and was here.

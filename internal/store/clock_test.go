@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,23 +49,57 @@ func TestTheClockOfAnImitationIsNotUsed(t *testing.T) {
 	assert.Zero(t, s.Earliest())
 }
 
-func TestAServerThatDoesNotTellItsTimeIsNotAskedAgain(t *testing.T) {
-	for _, refused := range []string{"-time", "-info"} {
-		t.Run(refused, func(t *testing.T) {
-			server := redistest.Single(t)
-			ctx := t.Context()
-			require.NoError(t, server.Client(t).Do(ctx, "acl", "setuser", "reader", "on", "nopass", "~*", "+@all", refused).Err())
-			p := redistest.NewProxy(t, server.Addr())
-			s := open(t, dial(t, p.Addr(), func(o *redis.Options) { o.Username, o.Password = "reader", "any" }))
-			for range 3 {
-				_, err := s.ReadMany(ctx, keys(2))
-				require.NoError(t, err)
-			}
-			assert.Zero(t, s.Latest())
+// timeAskers are what asks for the time on its way.
+var timeAskers = map[string]func(*store.Store, context.Context) error{
+	"reads": func(s *store.Store, ctx context.Context) error {
+		_, err := s.ReadMany(ctx, keys(2))
+		return err
+	},
+	"captures": func(s *store.Store, ctx context.Context) error {
+		_, err := s.Capture(ctx, []store.TokenKey{tagKey})
+		return err
+	},
+}
+
+func TestReadsAndCapturesTellTheTime(t *testing.T) {
+	for name, ask := range timeAskers {
+		t.Run(name, func(t *testing.T) {
+			p := redistest.NewProxy(t, redistest.Single(t).Addr())
+			s := open(t, dial(t, p.Addr()))
+			require.NoError(t, ask(s, t.Context()))
+			assert.NotZero(t, s.Latest())
 			assert.EqualValues(t, 1, p.CommandsNamed("info"))
 			assert.EqualValues(t, 1, p.CommandsNamed("time"))
 		})
 	}
+}
+
+func TestAServerThatDoesNotTellItsTimeIsNotAskedAgain(t *testing.T) {
+	for _, test := range []struct{ asker, refused string }{
+		{"reads", "-time"},
+		{"reads", "-info"},
+		{"captures", "-info"}, // the script that makes tokens needs TIME
+	} {
+		t.Run(test.asker+" "+test.refused, func(t *testing.T) {
+			refusesItsTime(t, test.refused, timeAskers[test.asker])
+		})
+	}
+}
+
+// refusesItsTime checks that ask does not repeat what the server refuses it.
+func refusesItsTime(t *testing.T, refused string, ask func(*store.Store, context.Context) error) {
+	t.Helper()
+	server := redistest.Single(t)
+	ctx := t.Context()
+	require.NoError(t, server.Client(t).Do(ctx, "acl", "setuser", "reader", "on", "nopass", "~*", "+@all", refused).Err())
+	p := redistest.NewProxy(t, server.Addr())
+	s := open(t, dial(t, p.Addr(), func(o *redis.Options) { o.Username, o.Password = "reader", "any" }))
+	for range 3 {
+		require.NoError(t, ask(s, ctx))
+	}
+	assert.Zero(t, s.Latest())
+	assert.EqualValues(t, 1, p.CommandsNamed("info"))
+	assert.EqualValues(t, 1, p.CommandsNamed("time"))
 }
 
 func TestASampleOfTheClockIsUsedForASecond(t *testing.T) {

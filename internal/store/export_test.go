@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// ReadsOut is how many reads are on their way before others collect.
+// ReadsOut is how many reads and batches may be on their way before others wait.
 const ReadsOut = readsOut
 
 // Collecting is the number of readers of the batch that collects.

@@ -42,7 +42,7 @@ func (s *Store) BeginWrite(
 	if len(capture) == 0 {
 		reply, err = s.evalOrder(ctx, o)
 	} else {
-		reply, tokens, err = s.withTokens(ctx, wbeginScript.name, []order{o}, capture)
+		reply, tokens, err = s.withTokens(ctx, wbeginScript.name, o, capture)
 	}
 	if err != nil {
 		return 0, nil, err

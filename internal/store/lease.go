@@ -95,7 +95,7 @@ func (s *Store) Acquire(ctx context.Context, key string, a Acquire) (Grant, erro
 		}
 		return grantOf(reply)
 	}
-	reply, tokens, err := s.withTokens(ctx, acquireScript.name, []order{o}, a.Capture)
+	reply, tokens, err := s.withTokens(ctx, acquireScript.name, o, a.Capture)
 	if err != nil {
 		return Grant{}, err
 	}

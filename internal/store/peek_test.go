@@ -66,7 +66,7 @@ func TestAPeekIsOnePlainCommand(t *testing.T) {
 // peeksHeld is readsHeld for peeks.
 func peeksHeld(t *testing.T, s *store.Store, p *redistest.Proxy) (release func()) {
 	t.Helper()
-	return keepOut(t, p, func(key string) error { _, err := s.Peek(context.Background(), key); return err })
+	return keepOut(t, p, store.ReadsOut, func(key string) error { _, err := s.Peek(context.Background(), key); return err })
 }
 
 // Readers of a batch share one MGET, and each has its own record, also when its
@@ -131,30 +131,6 @@ func TestReleasedBuffersAreNotSeenByOtherReaders(t *testing.T) {
 		})
 	}
 	readers.Wait()
-}
-
-// A peek that is on its way may be answered with what was there before the reader
-// came, so it is not joined, as no read is: see TestAReadOnItsWayIsNeverJoined.
-func TestAPeekOnItsWayIsNeverJoined(t *testing.T) {
-	s, p, beside := patient(t)
-	ctx := t.Context()
-	require.NoError(t, beside.Set(ctx, "k", "v1", 0).Err())
-	h := p.Hold(func(args [][]byte) bool {
-		return bytes.EqualFold(args[0], []byte("get")) && string(args[1]) == "k"
-	})
-	var first sync.WaitGroup
-	first.Go(func() {
-		rec, err := s.Peek(ctx, "k")
-		assert.NoError(t, err)
-		assert.Equal(t, "v1", string(rec.Data))
-	})
-	<-h.Reached()
-	require.NoError(t, beside.Set(ctx, "k", "v2", 0).Err())
-	rec, err := s.Peek(ctx, "k")
-	require.NoError(t, err)
-	assert.Equal(t, "v2", string(rec.Data))
-	h.Release()
-	first.Wait()
 }
 
 func TestPeeksGoOnWhereTheServerRefusesMGET(t *testing.T) {

@@ -214,6 +214,17 @@ func (c *readManyCall) run(ctx context.Context, client redis.UniversalClient) er
 	return c.sort(err)
 }
 
+// told is what was answered beside the keys.
+func (c *readManyCall) told() (t told) {
+	if c.time != nil {
+		t.now, t.time = c.time.Result()
+	}
+	if c.info != nil {
+		t.text, t.kind = c.info.Result()
+	}
+	return t
+}
+
 // sort gives each key its error, and returns one that concerns them all.
 func (c *readManyCall) sort(err error) error {
 	failed, silent := 0, (c.time == nil || c.time.Err() == nil) && (c.info == nil || c.info.Err() == nil)
@@ -258,7 +269,7 @@ func (s *Store) ReadMany(ctx context.Context, keys []string) ([]Record, error) {
 		return nil, err
 	}
 	explainAll(ctx, start, s.reads, c.name(), c.errs)
-	s.hear(c, start)
+	s.hear(c.ask, c.told(), start)
 	records := make([]Record, len(keys))
 	for i := range c.calls {
 		if c.errs == nil || c.errs[i] == nil {

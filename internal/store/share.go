@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -11,9 +12,10 @@ import (
 	"github.com/larder-go/cache/internal/mono"
 )
 
-// readsOut is how many batches of reads may be on their way to one node at once.
-// As long as fewer are, a read leaves alone and at once; what comes while that
-// many are out collects into the next batch, which leaves when one is back.
+// readsOut is how many reads and batches of reads may be on their way to one node at
+// once. A read that finds none on its way leaves alone and at once. One that finds
+// some collects into the next batch, which leaves as soon as fewer than that many
+// are out and the readers who are ready to run have had their turn to join it.
 //
 // Four keep a server on the same machine or in the same rack busy; more would only
 // make the batches smaller. A server that is far away is idle while replies travel,
@@ -23,9 +25,8 @@ const readsOut = 4
 // farAway is the round trip from which a server is far away.
 const farAway = int64(500 * time.Microsecond)
 
-// lanes share reads: readers who come while enough reads are out wait for the
-// next pipeline together. Equal keys of one batch that has not left yet are read
-// once. A batch that has left is never joined, because its reply may be older
+// lanes share reads: readers who come while others' reads are out leave together
+// with the next batch. Equal keys of one batch that has not left yet are read once. A batch that has left is never joined, because its reply may be older
 // than the reader who comes now (internal/model, variant 27).
 //
 // On a cluster there is a lane for each of sixteen ranges of slots, so that readers
@@ -35,8 +36,6 @@ type lanes struct {
 	alone func(ctx context.Context, key string) (Record, error)
 	many  func(ctx context.Context, keys []string) ([]Record, *reply, error)
 	far   int // how many batches may be out to a node that is far away
-
-	timers sync.Pool // stopped ones, of this store's readers only: a bubble of testing/synctest keeps its own
 
 	mu  sync.Mutex // protects following
 	all [16]lane
@@ -67,8 +66,10 @@ func (l *lanes) laneOf(key string) *lane {
 
 // lane is the way to one node. The mutex of lanes guards it.
 type lane struct {
-	out  int
+	out  int    // what is on its way, and the batch that is about to leave
 	next *batch // what collects; nil: nothing
+	due  bool   // next is about to leave: a goroutine is on its way to take it
+	size int    // of the last batch, for the room of the next
 
 	began         int64 // of the second whose shortest round trip is least
 	least, before int64 // before is that of the second before; 0: none
@@ -98,6 +99,9 @@ type batch struct {
 	keys    []string
 	index   map[string]int
 	readers int
+	late    *time.Timer   // calls turn when the budget of the first reader is spent
+	turned  chan struct{} // closed then, or when the batch is done
+	once    sync.Once     // for turned
 	done    chan struct{}
 	records []Record // these four are written once, before done is closed
 	reply   *reply
@@ -105,18 +109,38 @@ type batch struct {
 	err     error
 }
 
+// newBatch is one for about size readers, the first of whom has budget from now on.
+func newBatch(size int, budget time.Duration) *batch {
+	b := &batch{
+		keys: make([]string, 0, size), index: make(map[string]int, size),
+		turned: make(chan struct{}), done: make(chan struct{}),
+	}
+	b.late = time.AfterFunc(budget, b.turn)
+	return b
+}
+
+// turn wakes the readers: the batch is done, or the time of the first of them over.
+func (b *batch) turn() { b.once.Do(func() { close(b.turned) }) }
+
+// finish says that the batch is done.
+func (b *batch) finish() {
+	b.late.Stop()
+	close(b.done)
+	b.turn()
+}
+
 // read reads key, alone or in a batch. The time that the reader may take is
 // counted from here.
 func (l *lanes) read(ctx context.Context, key string) (Record, error) {
 	way := l.laneOf(key)
 	l.mu.Lock()
-	if way.out < way.most(l.far) {
+	if way.out == 0 {
 		way.out++
 		l.mu.Unlock()
 		defer l.back(way, mono.Now())
 		return l.alone(ctx, key)
 	}
-	b := way.nextLocked()
+	b := l.nextLocked(way)
 	at := b.addLocked(key)
 	l.mu.Unlock()
 	if err := l.await(ctx, b, at); err != nil {
@@ -132,7 +156,7 @@ func (l *lanes) read(ctx context.Context, key string) (Record, error) {
 func (l *lanes) readTogether(ctx context.Context, keys []string) ([]Record, error) {
 	way := l.laneOf(keys[0])
 	l.mu.Lock()
-	if way.out < way.most(l.far) {
+	if way.out == 0 {
 		way.out++
 		l.mu.Unlock()
 		defer l.back(way, mono.Now())
@@ -142,7 +166,7 @@ func (l *lanes) readTogether(ctx context.Context, keys []string) ([]Record, erro
 		}
 		return records, err
 	}
-	b := way.nextLocked()
+	b := l.nextLocked(way)
 	at := make([]int, len(keys))
 	for i, key := range keys {
 		at[i] = b.addLocked(key)
@@ -159,12 +183,29 @@ func (l *lanes) readTogether(ctx context.Context, keys []string) ([]Record, erro
 }
 
 // nextLocked is the batch that collects, with one reader more.
-func (w *lane) nextLocked() *batch {
-	if w.next == nil {
-		w.next = &batch{index: map[string]int{}, done: make(chan struct{})}
+func (l *lanes) nextLocked(way *lane) *batch {
+	if way.next == nil {
+		way.next = newBatch(way.size, l.store.reads)
 	}
-	w.next.readers++
-	return w.next
+	way.next.readers++
+	l.dispatchLocked(way)
+	return way.next
+}
+
+// dispatchLocked lets the batch that collects leave, if one may. It leaves on a
+// goroutine of its own: it belongs to all its readers, each of whom leaves in time.
+// It reports false once the store is closed.
+func (l *lanes) dispatchLocked(way *lane) bool {
+	if way.due || way.out >= way.most(l.far) {
+		return true
+	}
+	if !l.store.detached.enter() {
+		return false
+	}
+	way.out++
+	way.due = true
+	go l.dispatch(way)
+	return true
 }
 
 // addLocked adds key, and says where its record will be.
@@ -180,18 +221,22 @@ func (b *batch) addLocked(key string) (at int) {
 
 // await waits for a batch, for ctx, or until the reader's budget is spent. It
 // returns nil once the records at at are there.
+//
+// A timer for each reader would cost more than the rest of the wait: a batch has one,
+// and only when that goes off before the batch is done the others take theirs.
 func (l *lanes) await(ctx context.Context, b *batch, at ...int) error {
-	budget := l.timer()
-	defer func() {
-		budget.Stop()
-		l.timers.Put(budget)
-	}()
+	began := mono.Now()
 	select {
-	case <-b.done:
+	case <-b.turned:
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-budget.C:
-		return fmt.Errorf("read: %w of %v", ErrBudget, l.store.reads)
+	}
+	select {
+	case <-b.done:
+	default:
+		if err := l.overtime(ctx, b, began); err != nil {
+			return err
+		}
 	}
 	if b.err != nil || b.errs == nil {
 		return b.err
@@ -204,14 +249,19 @@ func (l *lanes) await(ctx context.Context, b *batch, at ...int) error {
 	return nil
 }
 
-// timer is one that goes off after the budget of a read.
-func (l *lanes) timer() *time.Timer {
-	t, ok := l.timers.Get().(*time.Timer)
-	if !ok {
-		return time.NewTimer(l.store.reads)
+// overtime waits for a batch whose first reader's budget is spent, until that of one
+// who began at began is.
+func (l *lanes) overtime(ctx context.Context, b *batch, began int64) error {
+	budget := time.NewTimer(l.store.reads - time.Duration(mono.Now()-began))
+	defer budget.Stop()
+	select {
+	case <-b.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-budget.C:
+		return fmt.Errorf("read: %w of %v", ErrBudget, l.store.reads)
 	}
-	t.Reset(l.store.reads)
-	return t
 }
 
 // back gives the place of reads that are back to the batch that has collected.
@@ -219,26 +269,35 @@ func (l *lanes) back(way *lane, began int64) {
 	now := mono.Now()
 	l.mu.Lock()
 	way.took(began, now)
+	way.out--
 	b := way.next
-	way.next = nil
-	if b == nil || !l.store.detached.enter() {
-		way.out--
+	if b == nil || l.dispatchLocked(way) {
 		l.mu.Unlock()
-		if b != nil {
-			b.err = ErrClosed
-			close(b.done)
-		}
 		return
 	}
+	way.next = nil
 	l.mu.Unlock()
-	go l.send(way, b)
+	b.err = ErrClosed
+	b.finish()
 }
 
-// send sends a batch, on a goroutine of its own: it belongs to all its readers,
-// each of whom leaves in time.
-func (l *lanes) send(way *lane, b *batch) {
+// dispatch sends the batch that has collected, once the goroutines that are ready to
+// run have run: on a busy processor that is where the other readers are. It costs a
+// batch what it costs any goroutine to be scheduled, and one that is idle nothing.
+func (l *lanes) dispatch(way *lane) {
 	defer l.store.detached.leave()
-	defer l.back(way, mono.Now())
+	runtime.Gosched()
+	began := mono.Now()
+	defer l.back(way, began)
+	l.mu.Lock()
+	b := way.next
+	way.next, way.due, way.size = nil, false, len(way.next.keys)
+	l.mu.Unlock()
+	l.send(b)
+}
+
+// send reads what b asks for.
+func (l *lanes) send(b *batch) {
 	b.records, b.reply, b.err = l.many(context.Background(), b.keys)
 	if b.reply != nil {
 		b.reply.readers.Store(int32(b.readers))
@@ -246,5 +305,5 @@ func (l *lanes) send(way *lane, b *batch) {
 	if keys, ok := b.err.(KeyErrors); ok { //nolint:errorlint // bare, from ReadMany
 		b.errs, b.err = keys, nil
 	}
-	close(b.done)
+	b.finish()
 }

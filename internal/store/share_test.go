@@ -34,22 +34,27 @@ func patient(t *testing.T) (*store.Store, *redistest.Proxy, *redis.Client) {
 	return s, proxy, server.Client(t)
 }
 
-// readsHeld keeps as many reads on their way as go out alone.
+// readsHeld keeps as many reads on their way as may be.
 func readsHeld(t *testing.T, s *store.Store, p *redistest.Proxy) (release func()) {
 	t.Helper()
-	return keepOut(t, p, func(key string) error { _, err := s.Read(context.Background(), key); return err })
+	return keepOut(t, p, store.ReadsOut, func(key string) error { _, err := s.Read(context.Background(), key); return err })
 }
 
-// keepOut keeps as many reads on their way as go out alone.
-func keepOut(t *testing.T, p *redistest.Proxy, read func(key string) error) (release func()) {
+// readOf says whether args read key, alone or as the first of several.
+func readOf(key string) func(args [][]byte) bool {
+	return func(args [][]byte) bool {
+		return (bytes.EqualFold(args[0], []byte("get")) || bytes.EqualFold(args[0], []byte("mget"))) && string(args[1]) == key
+	}
+}
+
+// keepOut keeps n reads on their way.
+func keepOut(t *testing.T, p *redistest.Proxy, n int, read func(key string) error) (release func()) {
 	t.Helper()
 	var held []*redistest.Held
 	var out sync.WaitGroup
-	for i := range store.ReadsOut {
+	for i := range n {
 		key := fmt.Sprintf("held %d", i)
-		h := p.Hold(func(args [][]byte) bool {
-			return bytes.EqualFold(args[0], []byte("get")) && string(args[1]) == key
-		})
+		h := p.Hold(readOf(key))
 		held = append(held, h)
 		out.Go(func() { assert.NoError(t, read(key)) })
 		<-h.Reached()
@@ -100,29 +105,38 @@ func TestReadersWhoComeWhileOthersAreOutShareOnePipeline(t *testing.T) {
 // A read that is on its way may be answered with what was there before the
 // reader came. So it is not joined:
 //
-//  1. R1's read of v1 has reached Redis; its reply is held.
+//  1. R1's read of v1 has reached Redis, alone or in a batch; its reply is held.
 //  2. W writes v2.
 //  3. R2 reads the same key. It must get v2.
 func TestAReadOnItsWayIsNeverJoined(t *testing.T) {
-	s, p, beside := patient(t)
-	ctx := t.Context()
-	require.NoError(t, beside.Set(ctx, "k", "v1", 0).Err())
-	h := p.Hold(func(args [][]byte) bool {
-		return bytes.EqualFold(args[0], []byte("get")) && string(args[1]) == "k"
-	})
-	var first sync.WaitGroup
-	first.Go(func() {
-		rec, err := s.Read(ctx, "k")
-		assert.NoError(t, err)
-		assert.Equal(t, "v1", string(rec.Data))
-	})
-	<-h.Reached()
-	require.NoError(t, beside.Set(ctx, "k", "v2", 0).Err())
-	rec, err := s.Read(ctx, "k")
-	require.NoError(t, err)
-	assert.Equal(t, "v2", string(rec.Data))
-	h.Release()
-	first.Wait()
+	reads := map[string]func(*store.Store, context.Context, string) (store.Record, error){
+		"read": (*store.Store).Read, "peek": (*store.Store).Peek,
+	}
+	for name, read := range reads {
+		for way, out := range map[string]int{"alone": 0, "in a batch": 1} {
+			t.Run(name+" "+way, func(t *testing.T) {
+				s, p, beside := patient(t)
+				ctx := t.Context()
+				require.NoError(t, beside.Set(ctx, "k", "v1", 0).Err())
+				release := keepOut(t, p, out, func(key string) error { _, err := read(s, ctx, key); return err })
+				h := p.Hold(readOf("k"))
+				var first sync.WaitGroup
+				first.Go(func() {
+					rec, err := read(s, ctx, "k")
+					assert.NoError(t, err)
+					assert.Equal(t, "v1", string(rec.Data))
+				})
+				<-h.Reached()
+				require.NoError(t, beside.Set(ctx, "k", "v2", 0).Err())
+				rec, err := read(s, ctx, "k")
+				require.NoError(t, err)
+				assert.Equal(t, "v2", string(rec.Data))
+				h.Release()
+				first.Wait()
+				release()
+			})
+		}
+	}
 }
 
 func TestAReaderLeavesItsBatchOnItsOwnContext(t *testing.T) {
@@ -184,20 +198,9 @@ func TestReadersOfAServerFarAwayDoNotWaitForEachOther(t *testing.T) {
 		require.NoError(t, err)
 	}
 	p.Delay(0)
-	var held []*redistest.Held
-	var out sync.WaitGroup
-	for i := range 2 * store.ReadsOut { // the pool has ten connections for each processor
-		key := fmt.Sprintf("far %d", i)
-		h := p.Hold(func(args [][]byte) bool { return bytes.EqualFold(args[0], []byte("get")) && string(args[1]) == key })
-		held = append(held, h)
-		out.Go(func() {
-			_, err := s.Peek(ctx, key)
-			assert.NoError(t, err)
-		})
-		<-h.Reached()
-	}
-	for _, h := range held {
-		h.Release()
-	}
-	out.Wait()
+	release := keepOut(t, p, 2*store.ReadsOut, func(key string) error { // the pool has ten connections for each processor
+		_, err := s.Peek(ctx, key)
+		return err
+	})
+	release()
 }

@@ -105,20 +105,45 @@ func (s *Store) ReplaceConfirmed(ctx context.Context, keys []TokenKey, n Notice,
 
 // Capture returns the tokens under keys, in their order, and lets them live for
 // their TTL from now on. Missing ones are made by the script. One round trip per
-// node; without keys none.
+// node; without keys none. As [Store.ReadMany] does, it asks for the time now and
+// then: a process that only stores shall know it, too.
 func (s *Store) Capture(ctx context.Context, keys []TokenKey) ([]envelope.Token, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	_, tokens, err := s.withTokens(ctx, mintScript.name, nil, keys)
-	return tokens, err
+	start := time.Now()
+	ask := s.asks(start)
+	orders := make([]order, 0, len(keys)+2)
+	for _, k := range keys {
+		orders = append(orders, mintOrder(k, false, Notice{}))
+	}
+	replies, errs, err := s.together(ctx, mintScript.name, ask.behind(orders))
+	if err != nil {
+		return nil, err
+	}
+	s.hear(ask, ask.told(replies[len(keys):], errs[len(keys):]), start)
+	return mintedAll(replies[:len(keys)], errs[:len(keys)])
+}
+
+// mintedAll are the answers to orders of tokens. The error is that of one of them.
+func mintedAll(replies []any, errs []error) ([]envelope.Token, error) {
+	tokens := make([]envelope.Token, len(replies))
+	for i := range replies {
+		err := errs[i]
+		if err == nil {
+			tokens[i], err = minted(replies[i])
+		}
+		if err != nil {
+			return nil, besideError{err}
+		}
+	}
+	return tokens, nil
 }
 
 // withTokens runs first, a script whose reply is returned, and captures the tokens
 // under keys, in one pipeline. An error says nothing about what the script did.
-func (s *Store) withTokens(ctx context.Context, label string, first []order, keys []TokenKey) (any, []envelope.Token, error) {
-	orders := make([]order, 0, len(first)+len(keys))
-	orders = append(orders, first...)
+func (s *Store) withTokens(ctx context.Context, label string, first order, keys []TokenKey) (any, []envelope.Token, error) {
+	orders := append(make([]order, 0, 1+len(keys)), first)
 	for _, k := range keys {
 		orders = append(orders, mintOrder(k, false, Notice{}))
 	}
@@ -126,25 +151,11 @@ func (s *Store) withTokens(ctx context.Context, label string, first []order, key
 	if err != nil {
 		return nil, nil, err
 	}
-	for i, err := range errs {
-		switch {
-		case err == nil:
-		case i < len(first):
-			return nil, nil, err
-		default:
-			return nil, nil, besideError{err}
-		}
+	if errs[0] != nil {
+		return nil, nil, errs[0]
 	}
-	tokens := make([]envelope.Token, len(keys))
-	for i := range keys {
-		if tokens[i], err = minted(replies[len(first)+i]); err != nil {
-			return nil, nil, err
-		}
-	}
-	if len(first) == 0 {
-		return nil, tokens, nil
-	}
-	return replies[0], tokens, nil
+	tokens, err := mintedAll(replies[1:], errs[1:])
+	return replies[0], tokens, err
 }
 
 // ReadTokens returns the tokens under keys, in their order; zero where there is
