@@ -9,6 +9,7 @@ import (
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/keyspace"
+	"github.com/larder-go/cache/internal/near"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -33,9 +34,10 @@ func (x *exam[T]) lookNear() {
 	hit, now, why := x.cache.findNear(x.key, x.class)
 	l1.On = true
 	l1.Alive = n.heeds.Load() && n.member.Up() && time.Duration(now-n.l1.bus.Proven()) <= l1Silence
-	e := hit.Entry
+	var e *near.Entry
 	if why == nearServes {
-		x.near, x.ending, x.asked = hit, n.ending(e, now), hit.held.asked.Load()
+		e = &hit.Entry
+		x.near, x.ending, x.asked = hit, n.ending(e, now), hit.asked.Load()
 	} else {
 		l1.Refused = nearRefusals[why]
 		if e, _ = n.space.Get(x.key); e == nil {

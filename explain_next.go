@@ -72,7 +72,7 @@ func (x *exam[T]) does(a Action, format string, args ...any) {
 // Redis: for certain, when it is the one who reads an ending entry again.
 func (x *exam[T]) nearServes() bool {
 	hit := x.near
-	if hit.Entry == nil || x.ending && !x.asked {
+	if hit.held == nil || x.ending && !x.asked {
 		return false
 	}
 	what, chance := "is served from this process's memory", ""

@@ -24,10 +24,12 @@ type nearby[T any] struct {
 	used  atomic.Bool // there was a hit since the last tick
 }
 
-// held is a value in the memory.
+// held is a value in the memory, with its entry in front of it: what a hit reads lies
+// together.
 type held[T any] struct {
-	value T
+	near.Entry
 	asked atomic.Bool // somebody reads it again, for it is about to expire
+	value T
 }
 
 // openNearby joins the L1, if the cache has one.
@@ -98,8 +100,7 @@ func (n *nearby[T]) tick() {
 
 // nearHit is what the L1 has of a key.
 type nearHit[T any] struct {
-	*near.Entry
-	held  *held[T]
+	*held[T]
 	left  time.Duration // until the soft expiry
 	early bool          // not to be served: this caller is to refresh it
 }
@@ -115,8 +116,8 @@ func (c *Cache[T]) lookNear(key string, class *TTL) (hit nearHit[T], ok bool) {
 	if why != nearServes {
 		return hit, false
 	}
-	ending := n.ending(hit.Entry, now)
-	if hit.early = c.drawsNear(&hit, class); (hit.early || ending) && hit.held.asked.CompareAndSwap(false, true) {
+	ending := n.ending(&hit.Entry, now)
+	if hit.early = c.drawsNear(&hit, class); (hit.early || ending) && hit.asked.CompareAndSwap(false, true) {
 		return hit, false
 	}
 	hit.early = false
@@ -152,7 +153,7 @@ func (c *Cache[T]) findNear(key string, class *TTL) (hit nearHit[T], now int64, 
 	if clear, ok := c.clear.currentAt(now); !ok || clear != e.Clear {
 		return hit, now, nearUncleared
 	}
-	hit = nearHit[T]{Entry: e, held: e.Value.(*held[T]), left: time.Duration(e.FreshUntil - now)}
+	hit = nearHit[T]{held: e.Value.(*held[T]), left: time.Duration(e.FreshUntil - now)}
 	if class.MaxAge > 0 && !class.Sliding && e.Soft-hit.left > class.MaxAge {
 		return hit, now, nearTooOld
 	}
@@ -189,7 +190,7 @@ func (c *Cache[T]) serveNear(ctx context.Context, key string, class *TTL) (got a
 		got.outcome, got.size = outcomeAbsent, -1
 		return got, true, false, ErrNotFound
 	}
-	got.value, ok = c.near.clone(hit.held.value)
+	got.value, ok = c.near.clone(hit.value)
 	return got, ok, false, nil
 }
 
@@ -237,13 +238,14 @@ func (c *Cache[T]) keepNear(key string, v T, e near.Entry, class *TTL, left time
 	if !ok {
 		return
 	}
-	e.Value = &held[T]{value: v}
-	e.FreshUntil = then.at + int64(left)
-	if class.Sliding && left > e.Soft/2 {
-		left -= e.Soft / 2
+	h := &held[T]{Entry: e, value: v}
+	h.Value = h
+	h.FreshUntil = then.at + int64(left)
+	if class.Sliding && left > h.Soft/2 {
+		left -= h.Soft / 2
 	}
-	e.Deadline = n.deadline(then.at, left)
-	n.space.Put(key, e, then.Epoch)
+	h.Deadline = n.deadline(then.at, left)
+	n.space.Put(key, &h.Entry, then.Epoch)
 }
 
 // keepRead is keepNear of a record that was read, if the look-up ended with it: err

@@ -26,7 +26,7 @@ func TestTheBudgetHolds(t *testing.T) {
 			s = b
 		}
 		name := fmt.Sprintf("%016d", i)
-		require.True(t, s.Put(name, near.Entry{Value: i, Size: size, Deadline: hour()}, s.Epoch(name)))
+		require.True(t, s.Put(name, &near.Entry{Value: i, Size: size, Deadline: hour()}, s.Epoch(name)))
 	}
 	require.Eventually(t, func() bool {
 		s := m.Stats()
@@ -43,9 +43,9 @@ func TestWhatIsLargerThanTheBudgetIsNotStored(t *testing.T) {
 	s := serving(m)
 	require.True(t, put(s, "small", 1))
 	large := near.Entry{Value: 2, Size: 10_000, Deadline: hour()}
-	assert.False(t, s.Put("large", large, s.Epoch("large")))
+	assert.False(t, s.Put("large", &large, s.Epoch("large")))
 	large.Size = -1
-	assert.False(t, s.Put(strings.Repeat("k", 10_000), large, s.Epoch("large")))
+	assert.False(t, s.Put(strings.Repeat("k", 10_000), &large, s.Epoch("large")))
 	assert.Equal(t, 1, get(s, "small"))
 	assert.Zero(t, m.Stats().Evictions)
 
@@ -64,7 +64,7 @@ func TestRoomComesBackAtTheDeadline(t *testing.T) {
 		for i := range 100 {
 			name := fmt.Sprint(i)
 			e := near.Entry{Value: i, Deadline: mono.Now() + int64(2*time.Second)}
-			require.True(t, s.Put(name, e, s.Epoch(name)))
+			require.True(t, s.Put(name, &e, s.Epoch(name)))
 		}
 		s.DropAll()
 		synctest.Wait()
@@ -72,7 +72,7 @@ func TestRoomComesBackAtTheDeadline(t *testing.T) {
 		time.Sleep(4 * time.Second)
 		synctest.Wait()
 		assert.Equal(t, near.Stats{}, m.Stats(), "no evictions: nothing had to make room")
-		require.True(t, s.Put("k", near.Entry{Value: 1, Deadline: mono.Now() + int64(time.Second)}, s.Epoch("k")))
+		require.True(t, s.Put("k", &near.Entry{Value: 1, Deadline: mono.Now() + int64(time.Second)}, s.Epoch("k")))
 		time.Sleep(time.Second - 1)
 		assert.Equal(t, 1, get(s, "k"))
 		time.Sleep(time.Nanosecond)

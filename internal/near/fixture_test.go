@@ -28,7 +28,7 @@ func serving(m *near.Memory) *near.Space {
 
 // put stores a value as a fill does that nothing interferes with.
 func put(s *near.Space, name string, value any) bool {
-	return s.Put(name, near.Entry{Value: value, Deadline: hour()}, s.Epoch(name))
+	return s.Put(name, &near.Entry{Value: value, Deadline: hour()}, s.Epoch(name))
 }
 
 // get returns the value that is fresh, nil if there is none.

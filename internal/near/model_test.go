@@ -79,7 +79,7 @@ func (m *model) put(t *rapid.T) {
 	f := rapid.SampledFrom(m.fills).Draw(t, "fill")
 	m.values++
 	e := modelEntry{m.values, m.clock.now() + int64(rapid.IntRange(0, 5).Draw(t, "seconds"))*int64(time.Second)}
-	stored := f.space.real.Put(f.name, near.Entry{Value: e.value, Deadline: e.deadline}, f.began)
+	stored := f.space.real.Put(f.name, &near.Entry{Value: e.value, Deadline: e.deadline}, f.began)
 	may := !f.dead && e.deadline > m.clock.now()
 	switch {
 	case stored && !may:

@@ -131,7 +131,7 @@ func (r *race) read(i int) {
 		began = r.space.Epoch(r.names[i])
 	}
 	r.fills.Add(1)
-	if !r.space.Put(r.names[i], near.Entry{Value: v, Deadline: hour()}, began) {
+	if !r.space.Put(r.names[i], &near.Entry{Value: v, Deadline: hour()}, began) {
 		r.refused.Add(1)
 	}
 }

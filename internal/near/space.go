@@ -65,10 +65,12 @@ func (m *Memory) look(k key) (*Entry, int64) {
 	return found.Value, found.SnapshotAtNano
 }
 
-// Put stores a copy of e and reports whether it did. It does not if anything was
-// dropped since began was taken that may concern the key, if the space is or was
-// suspect, if e's deadline is over or e is larger than the budget, or after Close.
-func (s *Space) Put(name string, e Entry, began Epoch) bool {
+// Put stores e, which is the memory's from then on, and reports whether it did. It
+// does not if anything was dropped since began was taken that may concern the key, if
+// the space is or was suspect, if e's deadline is over or e is larger than the budget,
+// or after Close. An e that lies in front of its value in one allocation costs a hit
+// one wait for the machine's memory less.
+func (s *Space) Put(name string, e *Entry, began Epoch) bool {
 	if began.state&suspect != 0 || e.Deadline <= s.m.now() || uint64(e.weight(name)) > s.m.budget {
 		return false
 	}
@@ -83,7 +85,7 @@ func (s *Space) Put(name string, e Entry, began Epoch) bool {
 	e.space = s
 	s.entries.Add(1) // before it can go
 	s.bytes.Add(int64(e.weight(name)))
-	s.m.cache.Set(key{began.state, name}, &e)
+	s.m.cache.Set(key{began.state, name}, e)
 	return true
 }
 

@@ -44,14 +44,14 @@ func TestAFillIsRefusedIf(t *testing.T) {
 			began := s.Epoch("k")
 			happens(s)
 			held := get(s, "k")
-			assert.False(t, s.Put("k", near.Entry{Value: "old", Deadline: hour()}, began))
+			assert.False(t, s.Put("k", &near.Entry{Value: "old", Deadline: hour()}, began))
 			assert.Equal(t, held, get(s, "k"))
 			assert.Nil(t, suspected(s, "k"))
 		})
 	}
 	t.Run("it took no epoch", func(t *testing.T) {
 		_, s := open(t)
-		assert.False(t, s.Put("k", near.Entry{Value: "v", Deadline: hour()}, near.Epoch{}))
+		assert.False(t, s.Put("k", &near.Entry{Value: "v", Deadline: hour()}, near.Epoch{}))
 	})
 	t.Run("the space never served", func(t *testing.T) {
 		m, _ := open(t)
@@ -63,7 +63,7 @@ func TestAFillIsRefusedIf(t *testing.T) {
 		require.True(t, put(s, "other", "v"))
 		m.Close()
 		m.Close()
-		assert.False(t, s.Put("k", near.Entry{Value: "old", Deadline: hour()}, began))
+		assert.False(t, s.Put("k", &near.Entry{Value: "old", Deadline: hour()}, began))
 		assert.Nil(t, get(s, "other"))
 	})
 }
@@ -100,7 +100,7 @@ func TestNothingIsReturnedFromItsDeadlineOn(t *testing.T) {
 	m := near.New(near.Options{MaxBytes: 1 << 20, Now: clock.now})
 	t.Cleanup(m.Close)
 	s := serving(m)
-	until := func(d time.Duration) near.Entry { return near.Entry{Value: d, Deadline: clock.now() + int64(d)} }
+	until := func(d time.Duration) *near.Entry { return &near.Entry{Value: d, Deadline: clock.now() + int64(d)} }
 	require.False(t, s.Put("k", until(0), s.Epoch("k")))
 	require.True(t, s.Put("k", until(time.Second), s.Epoch("k")))
 	require.True(t, s.Put("k", until(time.Minute), s.Epoch("k")), "a later deadline replaces")

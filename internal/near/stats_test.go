@@ -29,7 +29,7 @@ func TestTheSpacesAddUpToTheMemory(t *testing.T) {
 	t.Cleanup(m.Close)
 	a, b := serving(m), serving(m)
 	for i := range 2000 {
-		require.True(t, a.Put(fmt.Sprint(i%1500), near.Entry{Size: 100, Deadline: hour()}, a.Epoch(fmt.Sprint(i%1500))))
+		require.True(t, a.Put(fmt.Sprint(i%1500), &near.Entry{Size: 100, Deadline: hour()}, a.Epoch(fmt.Sprint(i%1500))))
 		if i%4 == 0 {
 			require.True(t, put(b, fmt.Sprint(i), i))
 			b.Drop(fmt.Sprint(i - 4))
@@ -54,9 +54,9 @@ func TestAnEntryThatIsReplacedOrExpiresIsNotCountedAnyMore(t *testing.T) {
 		defer m.Close()
 		s := serving(m)
 		e := near.Entry{Size: 10, Deadline: mono.Now() + int64(time.Second)}
-		require.True(t, s.Put("k", e, s.Epoch("k")))
-		one := s.Stats()
-		require.True(t, s.Put("k", e, s.Epoch("k")))
+		require.True(t, s.Put("k", &e, s.Epoch("k")))
+		one, again := s.Stats(), e
+		require.True(t, s.Put("k", &again, s.Epoch("k")))
 		assert.Equal(t, one, s.Stats())
 		assert.Equal(t, 1, one.Entries)
 		time.Sleep(4 * time.Second)
