@@ -32,7 +32,8 @@ func (c *Cache[T]) launchMany(ctx context.Context, load manyLoader[T], trips []*
 func (h *haul[T]) run(ctx context.Context) {
 	defer func() { h.tidy(ctx, h.trips) }()
 	h.trips = h.start(ctx)
-	var leased, unleased []*trip[T]
+	var unleased []*trip[T]
+	leased := make([]*trip[T], 0, len(h.trips))
 	for _, t := range h.trips {
 		if t.alone || !t.entry.store || t.seen.untouchable() || !t.dependable() {
 			unleased = append(unleased, t)

@@ -1,0 +1,18 @@
+-- each (a script on one key as the function one)  KEYS: any number ; ARGV: the arguments
+-- of one for the first key, for the second, ...
+-- {answers, failures}: failures are number and text of the errors of one; the answer is then false.
+-- They are no error replies: go-redis 9.23 loses its place in a list that has a known one (OOM).
+-- An error that all keys have is the script's: a client acts on some (READONLY).
+local n,answers,failures,all=#ARGV/#KEYS,{},{},nil
+for i,k in ipairs(KEYS) do
+  local ok,answer=pcall(one,{k},{unpack(ARGV,(i-1)*n+1,i*n)})
+  if ok then
+    answers[i],all=answer,false
+  else
+    if type(answer)=='table' then answer=answer.err else answer='ERR '..answer end -- before Redis 7 a text
+    answers[i],failures[#failures+1],failures[#failures+2]=false,i,answer
+    if i==1 then all=answer elseif all~=answer then all=false end
+  end
+end
+if all then return {err=all} end
+return {answers,failures}
