@@ -163,6 +163,7 @@ func TestKeysThatFailForLackOfMemoryLeaveTheOthersTheirAnswers(t *testing.T) {
 			assert.Equal(t, store.Foreign, grants[i].Answer)
 			continue
 		}
+		require.ErrorContains(t, errs[i], ": OOM ")
 		assert.True(t, redis.HasErrorPrefix(errs[i], "OOM"), errs[i])
 		assert.False(t, store.Infrastructure(errs[i]))
 		assert.False(t, store.NotSent(errs[i]))
@@ -200,10 +201,11 @@ func TestKeysThatAllFailHaveTheErrorOfOne(t *testing.T) {
 			}
 			_, _, errs := s.CommitMany(ctx, keys(70), commits, nil)
 			for i, err := range errs {
+				require.ErrorContains(t, err, ": "+test.prefix+" ", "%d", i)
 				require.True(t, redis.HasErrorPrefix(err, test.prefix), "%d: %v", i, err)
 				assert.Equal(t, test.down, store.Infrastructure(err))
 			}
-			assert.Equal(t, test.down, c.PoolStats().TotalConns == 0, "the client leaves a server that is a replica")
+			assert.Equal(t, test.down, c.PoolStats().PipelineStats.TotalConns == 0, "the client leaves a server that is a replica")
 		})
 	}
 }
