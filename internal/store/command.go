@@ -7,8 +7,9 @@ import (
 )
 
 // A script on many keys keeps the server from everything else until it is through
-// with them, and holds their bodies in memory a second time. So it has no more keys
-// than this, and no more bytes of bodies unless it has one key.
+// with them, holds their bodies in memory a second time, and may, once it has written,
+// go on writing without memory. So it has no more keys than this, and no more bytes of
+// bodies unless it has one key.
 const (
 	chunkKeys  = 64
 	chunkBytes = 256 << 10
