@@ -236,10 +236,16 @@ func TestAnswersOfAScriptOnManyKeysThatCannotBe(t *testing.T) {
 	require.NoError(t, errs[0])
 	assert.True(t, redis.HasErrorPrefix(errs[1], "OOM"))
 	for _, reply := range []any{
-		nil, int64(1), "OK", []any{}, []any{int64(1), int64(1)}, []any{[]any{int64(1), int64(1)}},
-		[]any{[]any{int64(1)}, []any{}}, []any{[]any{int64(1), int64(1), int64(1)}, []any{}},
-		[]any{[]any{int64(1), int64(1)}, []any{int64(1)}}, []any{[]any{int64(1), int64(1)}, []any{int64(0), "ERR"}},
-		[]any{[]any{int64(1), int64(1)}, []any{int64(3), "ERR"}}, []any{[]any{int64(1), int64(1)}, []any{"1", "ERR"}},
+		nil, int64(1), "OK",
+		[]any{},
+		[]any{int64(1), int64(1)},
+		[]any{[]any{int64(1), int64(1)}},
+		[]any{[]any{int64(1)}, []any{}},
+		[]any{[]any{int64(1), int64(1), int64(1)}, []any{}},
+		[]any{[]any{int64(1), int64(1)}, []any{int64(1)}},
+		[]any{[]any{int64(1), int64(1)}, []any{int64(0), "ERR"}},
+		[]any{[]any{int64(1), int64(1)}, []any{int64(3), "ERR"}},
+		[]any{[]any{int64(1), int64(1)}, []any{"1", "ERR"}},
 		[]any{[]any{int64(1), int64(1)}, []any{int64(1), int64(1)}},
 	} {
 		_, _, good := store.EachIn(reply, 2)
