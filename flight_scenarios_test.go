@@ -188,6 +188,7 @@ func TestRoundTrips(t *testing.T) {
 	noWrite := func(context.Context) error { return nil }
 	require.NoError(t, c.Update(ctx, "k", noWrite), "loads the scripts")
 	update := trips(func() error { return c.Update(ctx, "k", noWrite) })
+	require.NoError(t, c.Invalidate(ctx, "a", "b"), "loads the script on several")
 	several := trips(func() error { return c.Invalidate(ctx, "a", "b", "c") })
 	uncached := trips(func() error {
 		_, err := c.GetOrLoad(ctx, "page 900", value("v"), cache.StoreIf(false))

@@ -32,7 +32,8 @@ func (c *Cache[T]) launchMany(ctx context.Context, load manyLoader[T], trips []*
 func (h *haul[T]) run(ctx context.Context) {
 	defer func() { h.tidy(ctx, h.trips) }()
 	h.trips = h.start(ctx)
-	var leased, unleased []*trip[T]
+	var unleased []*trip[T]
+	leased := make([]*trip[T], 0, len(h.trips))
 	for _, t := range h.trips {
 		if t.alone || !t.entry.store || t.seen.untouchable() || !t.dependable() {
 			unleased = append(unleased, t)
@@ -58,8 +59,9 @@ func (h *haul[T]) run(ctx context.Context) {
 // waits for.
 func (h *haul[T]) start(ctx context.Context) (wanted []*trip[T]) {
 	for _, t := range h.trips {
-		var leave context.CancelFunc
-		t.ctx, leave = context.WithCancel(ctx)
+		var cancel context.CancelFunc
+		t.ctx, cancel = context.WithCancel(ctx)
+		leave := func() { cancel(); t.desert() }
 		if h.cache.flights.start(t.flight, leave) {
 			wanted = append(wanted, t)
 			continue
@@ -76,21 +78,42 @@ func (h *haul[T]) start(ctx context.Context) (wanted []*trip[T]) {
 // that nobody wants.
 func whileWanted[T any](ctx context.Context, trips []*trip[T]) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	var left atomic.Int64
-	left.Store(int64(len(trips)))
-	stops := make([]func() bool, len(trips))
-	for i, t := range trips {
-		stops[i] = context.AfterFunc(t.ctx, func() {
-			if left.Add(-1) == 0 {
-				cancel()
-			}
-		})
+	w := &wanting{cancel: cancel}
+	w.left.Store(int64(len(trips)))
+	for _, t := range trips {
+		if t.wanting.Store(w); t.deserted.Load() {
+			w.lose(&t.wanting)
+		}
 	}
 	return ctx, func() {
-		for _, stop := range stops {
-			stop()
+		for _, t := range trips {
+			t.wanting.CompareAndSwap(w, nil)
 		}
 		cancel()
+	}
+}
+
+// wanting counts the flights of a step that somebody waits for. A flight is lost to it
+// once, by whoever takes it out of its place: the one who deserts the flight sets the
+// mark and then looks whether there is a step, the step is there before it looks for
+// the mark.
+type wanting struct {
+	left   atomic.Int64
+	cancel context.CancelFunc
+}
+
+// lose takes the flight with that place off.
+func (w *wanting) lose(place *atomic.Pointer[wanting]) {
+	if place.CompareAndSwap(w, nil) && w.left.Add(-1) == 0 {
+		w.cancel()
+	}
+}
+
+// desert is called when nobody waits for the flight any more.
+func (t *trip[T]) desert() {
+	t.deserted.Store(true)
+	if w := t.wanting.Load(); w != nil {
+		w.lose(&t.wanting)
 	}
 }
 

@@ -192,10 +192,11 @@ func TestSetManyOvertakesLoads(t *testing.T) {
 func TestSetManyOfMoreThanOneBatch(t *testing.T) {
 	p := redistest.NewProxy(t, cachetest.Redis(t).Addr())
 	c := newCache[int](t, clientThrough(t, p))
-	require.NoError(t, c.Set(t.Context(), "x", 1)) // teaches the script and the clear token
+	require.NoError(t, c.SetMany(t.Context(), numbered("x", "y"))) // teaches the script and the clear token
 	p.Reset()
 	require.NoError(t, c.SetMany(t.Context(), numbered(numbers(1000)...)))
-	assert.EqualValues(t, 1000, p.CommandsNamed("evalsha"))
+	assert.EqualValues(t, 5*4, p.CommandsNamed("evalsha"), "of 64 keys at most")
+	assert.EqualValues(t, 5, p.Exchanges())
 	assert.Equal(t, numbered(numbers(1000)...), must(c.GetMany(t.Context(), numbers(1000))))
 }
 

@@ -18,6 +18,7 @@ func (h *haul[T]) acquire(ctx context.Context, trips []*trip[T]) (won, lost []*t
 	ctx, stop := whileWanted(ctx, trips)
 	defer stop()
 	grants, proofs, captured, errs := h.ask(ctx, trips)
+	now := int64(0)
 	for i, t := range trips {
 		grant, err := grants[i], errs[i]
 		t.held = err != nil && !store.NotSent(err) || grant.Answer == store.Granted || grant.Answer == store.GrantedOver
@@ -26,7 +27,10 @@ func (h *haul[T]) acquire(ctx context.Context, trips []*trip[T]) (won, lost []*t
 			lost = append(lost, t)
 			continue
 		}
-		c.clock.sample(grant.Now)
+		if grant.Now != now { // which the keys of one script share
+			now = grant.Now
+			c.clock.sample(now)
+		}
 		tokens := pick(t.tags, captured.tags, captured.tokens)
 		t.granted, t.stamp = grant.Now, stampOf(captured.clear, t.tags, tokens)
 		switch grant.Answer {

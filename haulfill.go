@@ -51,14 +51,13 @@ func (h *haul[T]) loadLeased(ctx context.Context, trips []*trip[T]) {
 	defer leave()
 	got := h.callLoader(wanted, trips, true)
 	var failed []*trip[T]
-	var cargo []freight[T]
+	cargo := make([]freight[T], 0, len(trips))
 	for i, t := range trips {
-		v, err := got[i].value, got[i].err
-		if err != nil && !isAbsent(err) {
+		if err := got[i].err; err != nil && !isAbsent(err) {
 			failed = append(failed, t)
 			continue
 		}
-		cargo = append(cargo, freight[T]{trip: t, value: v, err: err})
+		cargo = append(cargo, freight[T]{trip: t, found: &got[i]})
 	}
 	cancelled := errors.Is(wanted.Err(), context.Canceled)
 	h.release(ctx, failed, func(t *trip[T]) time.Duration {
@@ -151,8 +150,7 @@ func (c *Cache[T]) fetch(ctx context.Context, load manyLoader[T], keys []string)
 // freight is what a load found for one trip, on its way into Redis.
 type freight[T any] struct {
 	trip   *trip[T]
-	value  T
-	err    error // an absence
+	found  *found[T] // its error is an absence
 	entry  *stored
 	result landing[T]
 	proof  int
@@ -160,10 +158,10 @@ type freight[T any] struct {
 
 // fill is trip.fill for several keys: one pipeline.
 func (h *haul[T]) fill(ctx context.Context, cargo []freight[T]) {
-	var ready []freight[T]
+	ready := cargo[:0]
 	unstored := map[*trip[T]]time.Duration{} // and the backoff of its key
 	for _, f := range cargo {
-		entry, result, err := f.trip.prepare(f.value, f.err)
+		entry, result, err := f.trip.prepare(f.found.value, f.found.err)
 		f.entry, f.result = entry, result
 		ok := false
 		if err != nil {

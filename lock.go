@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -42,6 +43,8 @@ type trip[T any] struct {
 	refresh  bool            // in the background: gives way to whoever is loading
 	alone    bool            // of a haul: loads without a lease
 	ctx      context.Context //nolint:containedctx // of a haul: ends when nobody waits for this flight
+	deserted atomic.Bool     // of a haul: nobody does
+	wanting  atomic.Pointer[wanting]
 
 	seen    record         // as last read: what acquire compares the record with
 	token   envelope.Token // the lease's, unique per acquire

@@ -16,8 +16,7 @@ import (
 // lookMany is look for several keys: one pipeline, and one more for the tokens of
 // tags that only entries name.
 func (c *Cache[T]) lookMany(ctx context.Context, batch []*lookup[T]) {
-	var asked []*lookup[T]
-	var then []moment
+	asked, then := make([]*lookup[T], 0, len(batch)), make([]moment, 0, len(batch))
 	for _, l := range batch {
 		l.got, l.seen = l.miss(), sight{redisKey: c.redisKey(l.key)}
 		if l.err = c.usable(ctx); l.err != nil {

@@ -136,8 +136,9 @@ func (c *Cache[T]) getOrLoadMany(ctx context.Context, keys []string, load manyLo
 	if err := c.usable(ctx); err != nil {
 		return nil, err
 	}
-	values, errs := map[string]T{}, []error(nil)
-	for _, l := range c.serveMany(ctx, keys, load, kept) {
+	all := c.serveMany(ctx, keys, load, kept)
+	values, errs := make(map[string]T, len(all)), []error(nil)
+	for _, l := range all {
 		switch {
 		case l.err == nil:
 			values[l.key] = l.got.value
@@ -190,18 +191,21 @@ func (c *Cache[T]) serveMany(ctx context.Context, keys []string, load manyLoader
 
 // lookups are those of keys, each once.
 func (c *Cache[T]) lookups(keys []string, load manyLoader[T], kept entry) []*lookup[T] {
-	all := make([]*lookup[T], 0, len(keys))
+	room, all := make([]lookup[T], len(keys)), make([]*lookup[T], 0, len(keys))
 	known := make(map[string]bool, len(keys))
 	began := c.flights.now()
+	var one Loader[T]
+	if load != nil {
+		one = load.one
+	}
 	for _, key := range keys {
 		if known[key] {
 			continue
 		}
 		known[key] = true
-		l := &lookup[T]{call: call[T]{request: request[T]{key: key, entry: kept}, began: began}}
-		if load != nil {
-			l.load = load.one
-		}
+		l := &room[len(all)]
+		l.request, l.began = request[T]{key: key, entry: kept}, began
+		l.load = one
 		all = append(all, l)
 	}
 	return all
@@ -243,7 +247,7 @@ func (c *Cache[T]) joinMany(ctx context.Context, batch []*lookup[T], load manyLo
 		ticket int
 		as     role
 	}
-	var seats []seat
+	seats := make([]seat, 0, len(batch))
 	var led []*trip[T]
 	for _, l := range batch {
 		f, ticket, as, err := c.flights.join(l.key, l.began, l.waited)

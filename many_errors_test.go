@@ -318,3 +318,38 @@ func TestAPanicOfTheCodecInABatchIsTheCallers(t *testing.T) {
 		assert.PanicsWithValue(t, "mine", func() { _, _ = c.GetMany(t.Context(), numbers(n)) })
 	}
 }
+
+// Everybody leaves while the leases are asked for. The load, which would begin after
+// that, is for nobody: if it begins at all it is cancelled.
+func TestABatchThatNobodyWaitsForAnyMoreIsCancelledBeforeItIsLoaded(t *testing.T) {
+	for name, outcome := range map[string]error{"leases are granted": nil, "Redis fails": errOutage} {
+		t.Run(name, func(t *testing.T) {
+			server := cachetest.Redis(t)
+			c := newCache[int](t, server)
+			_, err := c.GetOrLoadMany(t.Context(), []string{"x", "y"}, newWarehouse().load)
+			require.NoError(t, err)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			left := make(chan struct{})
+			var asked atomic.Bool
+			server.AddHook(refusal{func(cmds []redis.Cmder) error {
+				if !strings.EqualFold(cmds[0].Name(), "evalsha") || asked.Swap(true) {
+					return nil
+				}
+				cancel()
+				<-left
+				return outcome
+			}})
+			var live atomic.Bool
+			_, err = c.GetOrLoadMany(ctx, numbers(3), func(ctx context.Context, _ []string) (map[string]int, error) {
+				live.Store(ctx.Err() == nil)
+				return nil, ctx.Err()
+			})
+			close(left)
+			require.ErrorIs(t, err, context.Canceled)
+			eventually(t, func() bool { return cache.Flights(c) == 0 }, "the flights to end")
+			assert.True(t, asked.Load())
+			assert.False(t, live.Load())
+		})
+	}
+}

@@ -52,7 +52,7 @@ func TestWarmSurvivesALoaderThatPanics(t *testing.T) {
 func TestWarmExchanges(t *testing.T) {
 	p := redistest.NewProxy(t, cachetest.Redis(t).Addr())
 	c := newCache[int](t, clientThrough(t, p))
-	_, err := c.Warm(t.Context(), slices.Values([]string{"x"}), newWarehouse().load, fast)
+	_, err := c.Warm(t.Context(), slices.Values([]string{"x", "y"}), newWarehouse().load, fast)
 	require.NoError(t, err) // teaches the server the scripts
 	for _, test := range []struct {
 		name string

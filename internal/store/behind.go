@@ -129,7 +129,7 @@ func (s *Store) evalBatch(ctx context.Context, sc *script, args [][]any) ([]any,
 	for i := range args {
 		orders[i] = order{script: sc, args: args[i]}
 	}
-	c := &batchCall{label: sc.name, owner: s.locate.owner, orders: orders}
+	c := &batchCall{label: sc.name, store: s, orders: orders}
 	if err := s.send(ctx, WorkBudget, c); err != nil {
 		errs := make([]error, len(args))
 		for i := range errs {

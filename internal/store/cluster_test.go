@@ -3,6 +3,8 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +27,7 @@ func TestCluster(t *testing.T) {
 	cluster := redistest.StartCluster(t)
 	t.Run("keys of all nodes are served", func(t *testing.T) { clusterServes(t, cluster) })
 	t.Run("scripts lost by one node are sent to it once", func(t *testing.T) { clusterForgets(t, cluster) })
+	t.Run("a client of one node is refused scripts on several slots once", func(t *testing.T) { clusterRefusesMany(t, cluster) })
 	t.Run("peer is the primary of the key", func(t *testing.T) { clusterPeer(t, cluster) })
 	t.Run("a frozen node costs the budget", func(t *testing.T) { clusterFrozen(t, cluster) })
 	t.Run("a promoted replica is taught the scripts", func(t *testing.T) { clusterFailover(t, cluster) })
@@ -97,6 +100,32 @@ func clusterForgets(t *testing.T, cluster *redistest.Cluster) {
 	assert.Contains(t, node.Info(ctx, "commandstats").Val(), "cmdstat_eval:calls=1,")
 	_, err := s.Invalidate(ctx, all[0], store.Notice{})
 	require.NoError(t, err)
+}
+
+// To a plain client there is one node, so a batch is one script. The node knows better.
+func clusterRefusesMany(t *testing.T, cluster *redistest.Cluster) {
+	ctx := t.Context()
+	node := cluster.Owner("key0")
+	its := slices.DeleteFunc(keys(60), func(key string) bool { return cluster.Owner(key) != node })
+	require.Greater(t, len(its), 2)
+	require.NotEqual(t, cluster.Slot(its[0]), cluster.Slot(its[1]))
+	beside, s := node.Client(t), open(t, node.Client(t))
+	require.NoError(t, beside.FlushAll(ctx).Err())
+	_, err := s.ReadMany(ctx, its[:1]) // asks whether it is Redis
+	require.NoError(t, err)
+	_, err = s.Acquire(ctx, its[0], lead(bob, envelope.Token{})) // teaches the script
+	require.NoError(t, err)
+	for _, refused := range []string{"rejected_calls=1,", "rejected_calls=0,"} { // key by key from then on
+		require.NoError(t, beside.FlushAll(ctx).Err())
+		require.NoError(t, beside.ConfigResetStat(ctx).Err())
+		acquireAll(t, s, its)
+		stats := beside.Info(ctx, "commandstats").Val()
+		at := strings.Index(stats, "cmdstat_evalsha:")
+		require.GreaterOrEqual(t, at, 0)
+		line, _, _ := strings.Cut(stats[at:], "\n")
+		assert.Contains(t, line, fmt.Sprintf("calls=%d,", len(its)))
+		assert.Contains(t, line, refused)
+	}
 }
 
 func clusterPeer(t *testing.T, cluster *redistest.Cluster) {

@@ -14,7 +14,7 @@ var (
 	//go:embed lua/slide.lua
 	slideLua string
 
-	expireScript = newScript("expire", publishLua, expireLua)
+	expireScript = newKeyScript("expire", publishLua, expireLua)
 	slideScript  = newScript("slide", nowLua, slideLua)
 )
 

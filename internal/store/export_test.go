@@ -59,3 +59,13 @@ func (c *Clock) Learn(redis int64, sent time.Time) { c.s.clock.learn(redis, sent
 func (c *Clock) Forget()                           { c.s.clock.forget() }
 func (c *Clock) Latest() int64                     { return c.s.Latest() }
 func (c *Clock) Earliest() int64                   { return c.s.Earliest() }
+
+// EachIn is what a reply of a script on n keys says of each.
+func EachIn(reply any, n int) (replies []any, errs []error, ok bool) {
+	replies, errs = make([]any, n), make([]error, n)
+	return replies, errs, eachIn(reply, replies, errs)
+}
+
+// TakeForRedis has the store believe that a miniredis is Redis, whose scripts have many
+// keys. It does not believe its clock without asking for it.
+func TakeForRedis(s *Store) { s.clock.kind.Store(redisKind) }

@@ -19,10 +19,10 @@ var (
 	//go:embed lua/release.lua
 	releaseLua string
 
-	acquireScript = sentOnce(newScript("acquire", nowLua, acquireLua))
-	commitScript  = newScript("commit", publishLua, commitLua)
-	renewScript   = newScript("renew", nowLua, renewLua)
-	releaseScript = newScript("release", nowLua, releaseLua)
+	acquireScript = sentOnce(newKeyScript("acquire", nowLua, acquireLua))
+	commitScript  = newKeyScript("commit", publishLua, commitLua)
+	renewScript   = newKeyScript("renew", nowLua, renewLua)
+	releaseScript = newKeyScript("release", nowLua, releaseLua)
 )
 
 // Notice is a message that a script publishes after its change, for the L1 of

@@ -8,8 +8,10 @@ import (
 )
 
 // This file has the operations of a load for several keys at once: each is one
-// pipeline, which a cluster client splits into one round trip per node; a node that
-// does not know a script costs one more. Errors are aligned with the keys.
+// pipeline, on the only node of a deployment of one script for each 64 keys, which a
+// cluster client splits into one round trip per node; a node that does not know a
+// script costs one more. Errors are aligned with the keys. A key that is there twice
+// is done twice, in their order.
 
 // AcquireMany is [Store.Acquire] for several keys; attempts[i] is about keys[i],
 // and what they capture is ignored: capture is shared by all, and tokens are those

@@ -179,18 +179,22 @@ func cell(ctx context.Context, t *testing.T, c *redis.Client, s *store.Store, st
 	before := dump(ctx, t, c, key)
 	answer, err := col.do(ctx, s, key, store.Notice{Channel: "notices", Message: key})
 	require.NoError(t, err, key)
+	return described(answer, before, dump(ctx, t, c, key))
+}
+
+// described is a cell of the matrix, without its notice.
+func described(answer any, before, after string) string {
 	text := fmt.Sprint(answer)
 	if b, ok := answer.(bool); ok {
 		text = map[bool]string{true: "1", false: "0"}[b]
 	}
-	switch after := dump(ctx, t, c, key); {
-	case after == before:
+	switch after {
+	case before:
 		return text + "="
-	case after == "":
+	case "":
 		return text + "-"
-	default:
-		return text + "~"
 	}
+	return text + "~"
 }
 
 // dump is everything about a key that may change, "" if there is none. The time

@@ -6,6 +6,7 @@ import (
 	"crypto/sha1" //nolint:gosec // the digest that EVALSHA asks for
 	_ "embed"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,12 +23,16 @@ var (
 	publishLua string
 )
 
+//go:embed lua/each.lua
+var eachLua string
+
 // script is a Lua text and the digest under which Redis knows it.
 type script struct {
 	name   string
 	src    string
 	digest string
-	once   bool // must not be repeated by the client after a lost reply
+	once   bool    // must not be repeated by the client after a lost reply
+	many   *script // the same for any number of keys of one node; nil: there is none
 }
 
 func newScript(name string, parts ...string) *script {
@@ -37,6 +42,14 @@ func newScript(name string, parts ...string) *script {
 	}
 	sum := sha1.Sum([]byte(s.src)) //nolint:gosec // see the import
 	s.digest = hex.EncodeToString(sum[:])
+	return s
+}
+
+// newKeyScript is a script on one key, the last of parts, which one command can run
+// on many keys, too: there that very part is a function.
+func newKeyScript(name string, parts ...string) *script {
+	s, last := newScript(name, parts...), len(parts)-1
+	s.many = newScript(name, slices.Concat(parts[:last], []string{"local function one(KEYS,ARGV)\n", parts[last], "end\n", eachLua})...)
 	return s
 }
 

@@ -14,7 +14,7 @@ var (
 	//go:embed lua/setv.lua
 	setvLua string
 
-	setScript  = sentOnce(newScript("set", nowLua, publishLua, setLua))
+	setScript  = sentOnce(newKeyScript("set", nowLua, publishLua, setLua))
 	setvScript = newScript("setv", publishLua, setvLua)
 )
 

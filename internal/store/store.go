@@ -49,6 +49,7 @@ type Store struct {
 	peeks    lanes // of reads without
 	clock    clock
 	noMGet   atomic.Bool // the server refuses it
+	apart    atomic.Bool // the server refuses scripts on many keys
 
 	usualOne, usualMany atomic.Int64 // bytes of the last replies to GET and MGET
 
