@@ -49,6 +49,7 @@ type Store struct {
 	peeks    lanes // of reads without
 	clock    clock
 	noMGet   atomic.Bool // the server refuses it
+	noClaim  atomic.Bool // it refuses SET
 
 	usualOne, usualMany atomic.Int64 // bytes of the last replies to GET and MGET
 
