@@ -107,6 +107,9 @@ func tagKeys(tags []tagRef) []string {
 
 // captureKeys are what a capture of tags asks for, for entries of class.
 func captureKeys(tags []tagRef, class *TTL) []store.TokenKey {
+	if len(tags) == 0 {
+		return nil
+	}
 	life := max(tagLife, 2*class.longest())
 	keys := make([]store.TokenKey, len(tags), len(tags)+1)
 	for i, t := range tags {

@@ -60,7 +60,7 @@ func (s *Store) hear(a asked, t told, sent time.Time) {
 		switch {
 		case t.kind == nil && strings.Contains(t.text, "redis_version:"):
 			s.clock.kind.CompareAndSwap(unknownKind, redisKind)
-		case t.kind == nil || refuses(t.kind):
+		case t.kind == nil || declines(t.kind):
 			s.clock.kind.Store(otherKind)
 		}
 	}
@@ -70,7 +70,7 @@ func (s *Store) hear(a asked, t told, sent time.Time) {
 	switch {
 	case t.time == nil && s.clock.kind.Load() == redisKind:
 		s.clock.learn(t.now.UnixMicro(), sent)
-	case t.time != nil && refuses(t.time):
+	case t.time != nil && declines(t.time):
 		s.clock.kind.Store(otherKind)
 	}
 }
@@ -118,8 +118,8 @@ func timeIn(reply any) (time.Time, error) {
 	return time.Unix(part[0], part[1]*1000), nil
 }
 
-// refuses reports whether err is a server's answer to the command.
-func refuses(err error) bool { return replied(err) && !Infrastructure(err) }
+// declines reports whether err is a server's answer to the command.
+func declines(err error) bool { return replied(err) && !Infrastructure(err) }
 
 // sample is the server's time in microseconds, zero for none, and when it was asked
 // for and was here.

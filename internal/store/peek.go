@@ -115,7 +115,7 @@ func (s *Store) mget(ctx context.Context, c *rawCall) error {
 		return err
 	}
 	err := c.reply.refusal()
-	if err != nil && (redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "unknown command")) {
+	if err != nil && refuses(err) {
 		s.noMGet.Store(true)
 	}
 	return err

@@ -108,9 +108,10 @@ func (r *reply) records(n int) ([]Record, error) {
 // record is that of a GET. It has the reply, which records have not.
 func (r *reply) record() (Record, error) {
 	r.usual.Store(int64(len(r.data)))
-	if err := r.refusal(); wrongType(err) {
-		return Record{PTTL: unasked, Foreign: true}, nil
-	} else if err != nil {
+	if err := r.refusal(); err != nil {
+		if wrongType(err) {
+			return Record{PTTL: unasked, Foreign: true}, nil
+		}
 		return Record{}, err
 	}
 	data, rest, err := bulk(r.data)
