@@ -170,17 +170,24 @@ func inOneBubble(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient
 // clock and keys have one time.
 type claims struct{}
 
+const redisInfo = "redis_version:7.0.0"
+
 func (claims) DialHook(next redis.DialHook) redis.DialHook          { return next }
 func (claims) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 func (claims) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		sent := make([]redis.Cmder, 0, len(cmds))
 		for _, cmd := range cmds {
-			if info, ok := cmd.(*redis.StringCmd); ok && info.Name() == "info" {
-				info.SetVal("redis_version:7.0.0")
+			if cmd.Name() != "info" {
+				sent = append(sent, cmd)
 				continue
 			}
-			sent = append(sent, cmd)
+			switch info := cmd.(type) {
+			case *redis.StringCmd:
+				info.SetVal(redisInfo)
+			case *redis.Cmd:
+				info.SetVal(redisInfo)
+			}
 		}
 		return next(ctx, sent)
 	}

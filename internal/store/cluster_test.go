@@ -113,7 +113,7 @@ func clusterRefusesMany(t *testing.T, cluster *redistest.Cluster) {
 	require.NoError(t, beside.FlushAll(ctx).Err())
 	_, err := s.ReadMany(ctx, its[:1]) // asks whether it is Redis
 	require.NoError(t, err)
-	_, err = s.Acquire(ctx, its[0], lead(bob, envelope.Token{})) // teaches the script
+	_, err = s.Acquire(ctx, its[0], lead(bob, alice)) // by the script, which is taught so
 	require.NoError(t, err)
 	for _, refused := range []string{"rejected_calls=1,", "rejected_calls=0,"} { // key by key from then on
 		require.NoError(t, beside.FlushAll(ctx).Err())
