@@ -23,7 +23,7 @@ var l1hit = scenario{
 }
 
 var l1Rows = []string{
-	peers.OtterRow, peers.NearRow, "larder L1 *T", "ristretto", "sturdyc", "go-redis/cache L1", "rueidis CSC", "go-redis CSC",
+	peers.OtterRow, peers.NearRow, peers.NearPointerRow, "ristretto", "sturdyc", "go-redis/cache L1", "rueidis CSC", "go-redis CSC",
 }
 
 func runL1Hit(b *bench) error {

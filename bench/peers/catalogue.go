@@ -9,12 +9,13 @@ import (
 
 // Names of rows that scenarios and targets refer to.
 const (
-	FloorRow  = "go-redis"
-	OtterRow  = "otter"
-	SameCodec = "larder json"
-	Default   = "larder"
-	NearRow   = "larder L1"
-	NoLock    = "larder nolock"
+	FloorRow       = "go-redis"
+	OtterRow       = "otter"
+	SameCodec      = "larder json"
+	Default        = "larder"
+	NearRow        = "larder L1"
+	NearPointerRow = "larder L1 *T"
+	NoLock         = "larder nolock"
 )
 
 var catalogue = []Row{
@@ -31,7 +32,7 @@ var catalogue = []Row{
 	{"sturdyc", "memory over encoding/json", Other, openSturdyc},
 	{OtterRow, "GetIfPresent, our L1's key, entry, expiry, clock", Floor, openOtter},
 	{NearRow, "T = Doc, a copy a hit", Ours, larderOf(true)},
-	{"larder L1 *T", "T = *Doc", Ours, larderPointers(true)},
+	{NearPointerRow, "T = *Doc", Ours, larderPointers(true)},
 	{"ristretto", "memory alone", Other, openRistretto},
 	{"rueidis CSC", "client-side cache + encoding/json", Other, openRueidisCSC},
 	{"go-redis CSC", "client-side cache + encoding/json", Other, openGoRedisCSC},

@@ -6,11 +6,11 @@ import (
 )
 
 const (
-	subBits = 5 // 32 buckets for each power of two: values are exact to 3 %
+	subBits = 7 // 128 buckets for each power of two: values are exact to 1 %
 	buckets = 64 << subBits
 )
 
-// Histogram counts durations in buckets that are at most 3 % wide. The zero value
+// Histogram counts durations in buckets that are at most 1 % wide. The zero value
 // is ready for use; it is not safe for concurrent use: each worker has its own.
 type Histogram struct {
 	Counts  [buckets]uint32
@@ -59,8 +59,8 @@ func (h *Histogram) Above(d time.Duration) (n uint64) {
 	return n
 }
 
-// bucketOf: values below 64 have a bucket each; above, the leading bit and the
-// five behind it are the bucket.
+// bucketOf: values below 256 have a bucket each; above, the leading bit and the
+// seven behind it are the bucket.
 func bucketOf(v uint64) int {
 	if v < 2<<subBits {
 		return int(v)
