@@ -154,7 +154,7 @@ func bulk(data []byte) (value, rest []byte, err error) {
 		return nil, nil, fmt.Errorf("%w: %.20q", errReply, head)
 	}
 	n, ok := number(head[1:])
-	if !ok || len(rest) < n+2 {
+	if !ok || len(rest) < n+2 || rest[n] != '\r' || rest[n+1] != '\n' {
 		return nil, nil, fmt.Errorf("%w: %.20q and %d bytes", errReply, head, len(rest))
 	}
 	if n == 0 {
@@ -166,15 +166,15 @@ func bulk(data []byte) (value, rest []byte, err error) {
 // line takes one line off data. It is not empty.
 func line(data []byte) (head, rest []byte, err error) {
 	end := bytes.IndexByte(data, '\n')
-	if end < 2 {
+	if end < 2 || data[end-1] != '\r' {
 		return nil, nil, errReply
 	}
 	return data[:end-1], data[end+1:], nil
 }
 
-// number is a length.
+// number is a length, in the one way in which a server writes it.
 func number(digits []byte) (n int, ok bool) {
-	if len(digits) == 0 || len(digits) > 10 {
+	if len(digits) == 0 || len(digits) > 10 || digits[0] == '0' && len(digits) > 1 {
 		return 0, false
 	}
 	for _, d := range digits {
