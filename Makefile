@@ -29,7 +29,7 @@ test: ## the README's command
 race: ## with the race detector; real servers required
 	CACHE_REQUIRE_REDIS=1 $(GO) test -race ./...
 
-fuzz: ## each fuzz target for FUZZTIME
+fuzz: ## each fuzz target for FUZZTIME, a time or a count such as 10000x
 	@grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
 		for target in $$(grep -o '^func Fuzz[A-Za-z0-9_]*' "$$file" | cut -c6-); do \
 			echo "$$target in $$(dirname "$$file")"; \
