@@ -47,18 +47,23 @@ func TestLeaseOfAMissAndWhatOthersDoMeanwhile(t *testing.T) {
 		return start(func() (int, error) { return s.c.GetOrLoad(t.Context(), "k", s.load) })
 	}
 
+	// overtaken lets W write and invalidate while what is held of R's acquire is.
+	overtaken := func(t *testing.T, s *claim, held *redistest.Held) {
+		t.Helper()
+		reader := get(t, s)
+		soon(t, held.Reached(), "R's acquire")
+		s.row.Store(2)
+		require.NoError(t, s.other.Invalidate(t.Context(), "k"))
+		held.Release()
+		assert.Equal(t, 2, soon(t, reader, "the reader").v)
+	}
+
 	//  1. R reads nothing, and asks for the lease.
 	//  2. W writes, and invalidates what is not there.
 	//  3. Redis grants: R loads what W wrote, and stores it.
 	t.Run("a write before Redis is asked", func(t *testing.T) {
 		s := open(t)
-		held := s.proxy.HoldRequest(asksForLease)
-		reader := get(t, s)
-		soon(t, held.Reached(), "the request")
-		s.row.Store(2)
-		require.NoError(t, s.other.Invalidate(t.Context(), "k"))
-		held.Release()
-		assert.Equal(t, 2, soon(t, reader, "the reader").v)
+		overtaken(t, s, s.proxy.HoldRequest(asksForLease))
 		v, err := s.other.Get(t.Context(), "k")
 		require.NoError(t, err)
 		assert.Equal(t, 2, v)
@@ -69,13 +74,7 @@ func TestLeaseOfAMissAndWhatOthersDoMeanwhile(t *testing.T) {
 	//  3. R loads what W wrote; nothing is stored, for the load may have been older.
 	t.Run("a write before R hears of it", func(t *testing.T) {
 		s := open(t)
-		held := s.proxy.Hold(asksForLease)
-		reader := get(t, s)
-		soon(t, held.Reached(), "the reply")
-		s.row.Store(2)
-		require.NoError(t, s.other.Invalidate(t.Context(), "k"))
-		held.Release()
-		assert.Equal(t, 2, soon(t, reader, "the reader").v)
+		overtaken(t, s, s.proxy.Hold(asksForLease))
 		_, err := s.other.Get(t.Context(), "k")
 		require.ErrorIs(t, err, cache.ErrMiss)
 		assert.EqualValues(t, 1, s.c.Stats().RefusedFills)
