@@ -214,7 +214,7 @@ func (t *trip[T]) ask(ctx context.Context) (store.Grant, int, error) {
 		c.tel.redisFailed(opLoad, err)
 		return grant, proof, err
 	}
-	c.clock.sample(grant.Now) // by Redis, or from its TIME: never from an earlier sample of c.clock
+	c.clock.sample(grant.Now)
 	if !held {
 		clear = grant.Tokens[len(t.tags)]
 		c.clear.learn(clear, began)

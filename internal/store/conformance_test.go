@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -25,7 +24,6 @@ type machine struct {
 	store  *store.Store
 	mini   *miniredis.Miniredis // nil: a real server, where nothing expires
 	model  model
-	claims bool // its clock is known, so misses are claimed
 	steps  *int
 	spans  *rapid.Generator[time.Duration]
 }
@@ -234,25 +232,10 @@ func (m *machine) wait(t *rapid.T) {
 	m.mini.SetTime(time.UnixMilli(m.model.now))
 }
 
-// read also has the clock asked for, if it shall be known.
-func (m *machine) read() (store.Record, error) {
-	if !m.claims {
-		return m.store.Read(m.ctx, conformKey)
-	}
-	records, err := m.store.ReadMany(m.ctx, []string{conformKey})
-	if err == nil && m.store.Earliest() == 0 {
-		err = errors.New("the clock is not known")
-	}
-	if err != nil {
-		return store.Record{}, err
-	}
-	return records[0], nil
-}
-
 // agree compares all that is under the key.
 func (m *machine) agree(t *rapid.T) {
 	*m.steps++
-	got, err := m.read()
+	got, err := m.store.Read(m.ctx, conformKey)
 	require.NoError(t, err)
 	want := m.model.rec
 	if want == nil || want.hash {
@@ -274,7 +257,7 @@ func (m *machine) agree(t *rapid.T) {
 }
 
 // conform runs the machine. Messages are counted in the end.
-func conform(t *testing.T, c *redis.Client, m *miniredis.Miniredis, claims bool, spans ...time.Duration) {
+func conform(t *testing.T, c *redis.Client, m *miniredis.Miniredis, spans ...time.Duration) {
 	ctx := t.Context()
 	s := open(t, c)
 	steps := 0
@@ -285,7 +268,7 @@ func conform(t *testing.T, c *redis.Client, m *miniredis.Miniredis, claims bool,
 	rapid.Check(t, func(t *rapid.T) {
 		require.NoError(t, c.Del(ctx, conformKey).Err())
 		r := &machine{
-			ctx: ctx, client: c, store: s, mini: m, claims: claims, steps: &steps,
+			ctx: ctx, client: c, store: s, mini: m, steps: &steps,
 			spans: rapid.SampledFrom(spans), model: model{now: time.Now().UnixMilli()},
 		}
 		if m != nil {
@@ -317,13 +300,9 @@ func conform(t *testing.T, c *redis.Client, m *miniredis.Miniredis, claims bool,
 
 func TestScriptsConformOnMiniredisWithItsClockInHand(t *testing.T) {
 	m := mini(t)
-	conform(t, dial(t, m.Addr()), m, false, 10*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond)
+	conform(t, dial(t, m.Addr()), m, 10*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond)
 }
 
 func TestScriptsConformOnRedisWhileNothingExpires(t *testing.T) {
-	conform(t, redistest.Single(t).Client(t), nil, false, 10*time.Minute, 12*time.Minute)
-}
-
-func TestScriptsAndClaimsConformOnRedisWhileNothingExpires(t *testing.T) {
-	conform(t, redistest.Single(t).Client(t), nil, true, 10*time.Minute, 12*time.Minute)
+	conform(t, redistest.Single(t).Client(t), nil, 10*time.Minute, 12*time.Minute)
 }

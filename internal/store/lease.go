@@ -76,22 +76,16 @@ type Acquire struct {
 // Grant is the reply of [Store.Acquire].
 type Grant struct {
 	Answer Answer
-	Now    int64            // Redis time in ms when it was decided, or a round trip earlier; never later
+	Now    int64            // Redis time in ms when it was decided
 	Left   time.Duration    // with Busy, Writing and BackingOff: when to come back
 	Record Record           // with Held
 	Tokens []envelope.Token // those captured, in the order asked for
 }
 
 // Acquire asks for the lease of key, and captures tokens beside it. One round
-// trip, per node; two where nothing was seen and somebody is there now. The client
-// never sends it twice. After an error the outcome is unknown: the caller releases
+// trip, per node. The client never sends it twice. After an error the outcome is unknown: the caller releases
 // the token, and tries again with another one if at all.
 func (s *Store) Acquire(ctx context.Context, key string, a Acquire) (Grant, error) {
-	if len(a.Capture) == 0 {
-		if g, ok, err := s.claim(ctx, key, a); ok || err != nil {
-			return g, err
-		}
-	}
 	o := acquireOrder(key, a)
 	if len(a.Capture) == 0 {
 		reply, err := s.evalOrder(ctx, o)

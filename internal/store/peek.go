@@ -127,3 +127,9 @@ func (s *Store) mget(ctx context.Context, c *rawCall) error {
 func (s *Store) final(ctx context.Context, err error) bool {
 	return errors.Is(err, ErrOpen) || errors.Is(err, ErrBudget) || errors.Is(err, ErrClosed) || Ended(ctx) != nil
 }
+
+// refuses reports whether err says that the server does not take this command from
+// this user at all.
+func refuses(err error) bool {
+	return redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "unknown command")
+}

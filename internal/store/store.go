@@ -50,7 +50,6 @@ type Store struct {
 	clock    clock
 	noMGet   atomic.Bool // the server refuses it
 	apart    atomic.Bool // the server refuses scripts on many keys
-	noClaim  atomic.Bool // it refuses SET with NX
 
 	usualOne, usualMany atomic.Int64 // bytes of the last replies to GET and MGET
 

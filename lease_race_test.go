@@ -14,24 +14,23 @@ import (
 	"github.com/larder-go/cache/internal/redistest"
 )
 
-// asksForLease matches the command that asks for a lease, as a SET or as a script. (A
-// busy machine may let the clock's second pass; what is told here holds for both.)
+// asksForLease matches the script that asks for a lease.
 func asksForLease(args [][]byte) bool {
-	return bytes.EqualFold(args[0], []byte("set")) || bytes.EqualFold(args[0], []byte("evalsha"))
+	return bytes.EqualFold(args[0], []byte("evalsha"))
 }
 
 // What happens to a key between the look-up that misses it and the loader's call.
 func TestLeaseOfAMissAndWhatOthersDoMeanwhile(t *testing.T) {
-	type claim struct {
+	type race struct {
 		proxy    *redistest.Proxy
 		c, other *cache.Cache[int]
 		row      atomic.Int64
 		loads    atomic.Int64
 		load     cache.Loader[int]
 	}
-	open := func(t *testing.T) *claim {
+	open := func(t *testing.T) *race {
 		server := redistest.Single(t)
-		s := &claim{proxy: redistest.NewProxy(t, server.Addr())}
+		s := &race{proxy: redistest.NewProxy(t, server.Addr())}
 		s.c = newCache[int](t, clientThrough(t, s.proxy), cache.WithXFetch(0))
 		s.other = newCache[int](t, server.Client(t), cache.WithXFetch(0))
 		s.load = func(context.Context, string) (int, error) {
@@ -43,12 +42,12 @@ func TestLeaseOfAMissAndWhatOthersDoMeanwhile(t *testing.T) {
 		require.NoError(t, err, "the clock, the clear token and the scripts are known")
 		return s
 	}
-	get := func(t *testing.T, s *claim) <-chan result[int] {
+	get := func(t *testing.T, s *race) <-chan result[int] {
 		return start(func() (int, error) { return s.c.GetOrLoad(t.Context(), "k", s.load) })
 	}
 
 	// overtaken lets W write and invalidate while what is held of R's acquire is.
-	overtaken := func(t *testing.T, s *claim, held *redistest.Held) {
+	overtaken := func(t *testing.T, s *race, held *redistest.Held) {
 		t.Helper()
 		reader := get(t, s)
 		soon(t, held.Reached(), "R's acquire")
@@ -113,18 +112,18 @@ func TestLeaseOfAMissAndWhatOthersDoMeanwhile(t *testing.T) {
 	})
 }
 
-// A miss is a GET, a SET and the script that stores, where the clock of the only Redis
-// is known.
-func TestMissSendsOneScript(t *testing.T) {
+// A miss is a GET and two scripts, one of which asks for the lease and one of which
+// stores, where the clock of the only Redis is known.
+func TestMissSendsTwoScripts(t *testing.T) {
 	server := redistest.Single(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	c := newCache[string](t, clientThrough(t, proxy))
-	var sent [4]int64
-	for i := 0; sent != [4]int64{1, 1, 1, 3} && i < 100; i++ { // now and then a look-up asks for the time as well
+	var sent [3]int64
+	for i := 0; sent != [3]int64{1, 2, 3} && i < 100; i++ { // now and then a look-up asks for the time as well
 		proxy.Reset()
 		_, err := c.GetOrLoad(t.Context(), fmt.Sprint("k", i), value("v"))
 		require.NoError(t, err)
-		sent = [4]int64{proxy.CommandsNamed("get"), proxy.CommandsNamed("set"), proxy.CommandsNamed("evalsha"), proxy.Exchanges()}
+		sent = [3]int64{proxy.CommandsNamed("get"), proxy.CommandsNamed("evalsha"), proxy.Exchanges()}
 	}
-	assert.Equal(t, [4]int64{1, 1, 1, 3}, sent)
+	assert.Equal(t, [3]int64{1, 2, 3}, sent)
 }
