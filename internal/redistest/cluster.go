@@ -63,6 +63,15 @@ func StartCluster(t testing.TB, opts ...Option) *Cluster {
 	return c
 }
 
+// For is the cluster for another test than the one that has started it: its methods end t.
+func (c *Cluster) For(t testing.TB) *Cluster {
+	all := make([]*node, len(c.nodes))
+	for i, n := range c.nodes {
+		all[i] = &node{Server: n.For(t), id: n.id, admin: n.admin}
+	}
+	return &Cluster{t: t, nodes: all}
+}
+
 // meet gives the primaries their slots and makes the nodes know each other.
 func (c *Cluster) meet() {
 	c.t.Helper()
@@ -162,18 +171,24 @@ func (c *Cluster) Await() {
 	await(c.t, "cluster does not settle", c.settled)
 }
 
-// settled asks all nodes at once, so that paused ones cost their timeout once.
-func (c *Cluster) settled() error {
+// settled checks that those who answer agree.
+func (c *Cluster) settled() error { return c.agreed(1) }
+
+// agreed checks that at least so many answer, and agree. It asks all nodes at once, so
+// that paused ones cost their timeout once.
+func (c *Cluster) agreed(atLeast int) error {
 	views, errs := make([]string, len(c.nodes)), make([]error, len(c.nodes))
 	var g sync.WaitGroup
 	for i, n := range c.nodes {
 		g.Go(func() { views[i], errs[i] = n.view(c.t.Context()) })
 	}
 	g.Wait()
-	seen := ""
+	seen, answered := "", 0
 	for i, v := range views {
+		answered++
 		switch {
 		case errors.Is(errs[i], errSilent):
+			answered--
 		case errs[i] != nil:
 			return fmt.Errorf("%s: %w", c.nodes[i].Addr(), errs[i])
 		case seen == "":
@@ -182,7 +197,7 @@ func (c *Cluster) settled() error {
 			return fmt.Errorf("%s sees\n%s\nothers see\n%s", c.nodes[i].Addr(), v, seen)
 		}
 	}
-	if seen == "" {
+	if answered < atLeast {
 		return errSilent
 	}
 	return nil

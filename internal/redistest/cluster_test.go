@@ -13,10 +13,8 @@ import (
 	"github.com/larder-go/cache/internal/redistest"
 )
 
-// One cluster serves all these tests, because it takes seconds to start. Each
-// leaves a healthy one behind.
 func TestCluster(t *testing.T) {
-	c := redistest.StartCluster(t)
+	c := redistest.SharedCluster(t)
 	t.Run("keys have owners", func(t *testing.T) { clusterOwners(t, c) })
 	t.Run("slots move under load", func(t *testing.T) { clusterMove(t, c) })
 	t.Run("a replica takes over from a paused primary", func(t *testing.T) { clusterPaused(t, c) })

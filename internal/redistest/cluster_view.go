@@ -89,12 +89,37 @@ func (n *node) view(ctx context.Context) (string, error) {
 
 // following checks that a replica has its link to the primary.
 func (n *node) following(ctx context.Context) error {
+	leads, linked, err := n.role(ctx)
+	if err == nil && !leads && !linked {
+		err = errors.New("replica without its primary")
+	}
+	return err
+}
+
+// leads checks that the node is a primary by its own opinion.
+func (n *node) leads(ctx context.Context) error {
+	leads, _, err := n.role(ctx)
+	if err == nil && !leads {
+		err = fmt.Errorf("%s is still a replica", n.Addr())
+	}
+	return err
+}
+
+// follows checks that the node is a replica that has its link to the primary.
+func (n *node) follows(ctx context.Context) error {
+	leads, linked, err := n.role(ctx)
+	if err == nil && (leads || !linked) {
+		err = fmt.Errorf("%s does not follow yet", n.Addr())
+	}
+	return err
+}
+
+// role tells whether the node is a primary, and whether a replica has its link to one.
+// The error is errSilent.
+func (n *node) role(ctx context.Context) (leads, linked bool, err error) {
 	info, err := n.admin.Info(ctx, "replication").Result()
 	if err != nil {
-		return errSilent
+		return false, false, errSilent
 	}
-	if strings.Contains(info, "role:slave") && !strings.Contains(info, "master_link_status:up") {
-		return errors.New("replica without its primary")
-	}
-	return nil
+	return strings.Contains(info, "role:master"), strings.Contains(info, "master_link_status:up"), nil
 }

@@ -1,8 +1,11 @@
 package redistest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,7 +17,9 @@ const (
 	masterName = "main"
 	sentinels  = 3
 	quorum     = 2
-	downAfter  = 500 // milliseconds until the primary counts as down
+	downAfter  = 500  // milliseconds until the primary counts as down
+	failover   = 1000 // milliseconds that a failover may take, and half of those between two
+	period     = 250  // milliseconds between what sentinels do every two and every ten seconds
 )
 
 // Sentinel is a primary with a replica and three sentinels that watch them. Its
@@ -22,7 +27,7 @@ const (
 // goroutine.
 type Sentinel struct {
 	t        testing.TB
-	data     []*Server
+	data     []*node
 	watchers []*watcher
 }
 
@@ -32,7 +37,7 @@ type watcher struct {
 	admin *redis.SentinelClient
 }
 
-// StartSentinel starts five processes, in two to four seconds: it returns when
+// StartSentinel starts five processes, in about two seconds: it returns when
 // the replica follows the primary and every sentinel knows the replica and the
 // others. A primary that does not answer for half a second counts as down.
 // Options are for primary and replica. Without a redis-server it skips the test.
@@ -42,14 +47,29 @@ func StartSentinel(t testing.TB, opts ...Option) *Sentinel {
 	primary := Single(t, opts...)
 	port := strconv.Itoa(primary.p.Port())
 	replica := Single(t, append(opts, Config("replicaof", "127.0.0.1 "+port))...)
-	s := &Sentinel{t: t, data: []*Server{primary, replica}}
-	follower := &node{Server: replica, admin: replica.Client(t, admin)}
-	await(t, "replica", func() error { return follower.following(t.Context()) })
+	s := &Sentinel{t: t}
+	for _, d := range []*Server{primary, replica} {
+		s.data = append(s.data, &node{Server: d, admin: d.Client(t, admin)})
+	}
+	await(t, "replica", func() error { return s.data[1].following(t.Context()) })
 	for range sentinels {
 		s.watch(port)
 	}
-	await(t, "sentinels", func() error { return s.complete(primary) })
+	await(t, "sentinels", func() error { return s.complete(s.data[0]) })
 	return s
+}
+
+// For is the same servers for another test than the one that has started them: the
+// methods end t.
+func (s *Sentinel) For(t testing.TB) *Sentinel {
+	all := &Sentinel{t: t}
+	for _, d := range s.data {
+		all.data = append(all.data, &node{Server: d.For(t), admin: d.admin})
+	}
+	for _, w := range s.watchers {
+		all.watchers = append(all.watchers, &watcher{w.For(t), w.admin})
+	}
+	return all
 }
 
 // watch starts a sentinel for the primary on port.
@@ -61,16 +81,25 @@ func (s *Sentinel) watch(port string) {
 	w := Single(s.t, asSentinel,
 		directive("monitor", masterName, "127.0.0.1", port, quorum),
 		directive("down-after-milliseconds", masterName, downAfter),
-		directive("failover-timeout", masterName, 3000),
+		directive("failover-timeout", masterName, failover),
 	)
 	o := &redis.Options{Addr: w.Addr(), MaintNotificationsConfig: noMaintenance()}
 	admin(o)
-	s.watchers = append(s.watchers, &watcher{w, closedWith(s.t, redis.NewSentinelClient(o))})
+	n := &watcher{w, closedWith(s.t, redis.NewSentinelClient(o))}
+	n.hasten(s.t.Context())
+	s.watchers = append(s.watchers, n)
+}
+
+// hasten makes the sentinel look more often, until it is restarted. One before Redis 7.0
+// does not know how to, and is as right, and slower.
+func (w *watcher) hasten(ctx context.Context) {
+	_ = w.admin.Process(ctx, redis.NewStatusCmd(ctx, "sentinel", "debug",
+		"info-period", period, "publish-period", period, "ask-period", period))
 }
 
 // complete checks that every sentinel that runs sees primary as healthy and knows
 // the replica and the other sentinels.
-func (s *Sentinel) complete(primary *Server) error {
+func (s *Sentinel) complete(primary *node) error {
 	for _, w := range s.watchers {
 		if w.Pid() == 0 {
 			continue
@@ -103,7 +132,7 @@ func (s *Sentinel) Addrs() []string {
 }
 
 // Nodes returns the two servers with data: the first primary, then its replica.
-func (s *Sentinel) Nodes() []*Server { return s.data }
+func (s *Sentinel) Nodes() []*Server { return []*Server{s.data[0].Server, s.data[1].Server} }
 
 // Sentinels returns the servers that watch.
 func (s *Sentinel) Sentinels() []*Server {
@@ -133,26 +162,36 @@ func (s *Sentinel) Client(t testing.TB, mutate ...func(*redis.FailoverOptions)) 
 // Primary returns the primary that the first sentinel that answers names.
 func (s *Sentinel) Primary() *Server {
 	s.t.Helper()
-	var last error
+	var errs []error
 	for _, w := range s.watchers {
-		a, err := w.admin.GetMasterAddrByName(s.t.Context(), masterName).Result()
-		if err != nil {
-			last = err
-			continue
+		d, err := s.namedBy(w)
+		if err == nil {
+			return d.Server
 		}
-		for _, d := range s.data {
-			if d.Addr() == net.JoinHostPort(a[0], a[1]) {
-				return d
-			}
-		}
+		errs = append(errs, err)
 	}
-	s.t.Fatalf("redistest: no primary: %v", last)
+	s.t.Fatalf("redistest: no primary: %v", errors.Join(errs...))
 	return nil
 }
 
+// namedBy is the primary that a sentinel names.
+func (s *Sentinel) namedBy(w *watcher) (*node, error) {
+	a, err := w.admin.GetMasterAddrByName(s.t.Context(), masterName).Result()
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range s.data {
+		if d.Addr() == net.JoinHostPort(a[0], a[1]) {
+			return d, nil
+		}
+	}
+	return nil, fmt.Errorf("%s names a stranger: %s", w.Addr(), a)
+}
+
 // Failover makes the sentinels fail over while the primary is well, and returns
-// the new one as AwaitFailover does. They make a replica of the old one only some
-// ten seconds later, and it takes writes until then, which are lost.
+// the new one as AwaitFailover does. They make a replica of the old one only a second
+// or two later (ten with a Redis before 7.0), and it takes writes until then, which are
+// lost.
 func (s *Sentinel) Failover() *Server {
 	s.t.Helper()
 	from := s.Primary()
@@ -167,30 +206,42 @@ func (s *Sentinel) Failover() *Server {
 // the new primary. from may not know yet, or still be down.
 func (s *Sentinel) AwaitFailover(from *Server) *Server {
 	s.t.Helper()
-	var heir *Server
-	await(s.t, "failover", func() error {
+	var heir *node
+	await(s.t, "failover", func() (err error) {
 		for _, w := range s.watchers {
-			a, err := w.admin.GetMasterAddrByName(s.t.Context(), masterName).Result()
-			if err != nil {
+			if heir, err = s.namedBy(w); err != nil {
 				return err
 			}
-			if net.JoinHostPort(a[0], a[1]) == from.Addr() {
+			if heir.p == from.p {
 				return fmt.Errorf("%s still names %s", w.Addr(), from.Addr())
 			}
 		}
-		heir = s.Primary()
-		return isPrimary(s.t, heir)
+		return heir.leads(s.t.Context())
 	})
-	return heir
+	return heir.Server
 }
 
-// isPrimary checks the server's own opinion.
-func isPrimary(t testing.TB, s *Server) error {
-	c := s.p.Client(admin)
-	defer c.Close()
-	info, err := c.Info(t.Context(), "replication").Result()
-	if err == nil && !strings.Contains(info, "role:master") {
-		err = fmt.Errorf("%s is still a replica", s.Addr())
+// mend makes the servers whole and empty again, whatever was done to them, and puts the
+// primary first.
+func (s *Sentinel) mend() {
+	s.t.Helper()
+	for _, d := range s.data {
+		d.mend()
 	}
-	return err
+	for _, w := range s.watchers {
+		w.mend()
+		w.hasten(s.t.Context())
+	}
+	await(s.t, "sentinels do not heal", func() error {
+		ctx := s.t.Context()
+		primary, err := s.namedBy(s.watchers[0])
+		if err != nil {
+			return err
+		}
+		if primary != s.data[0] {
+			slices.Reverse(s.data)
+		}
+		return errors.Join(s.complete(primary), primary.leads(ctx), s.data[1].follows(ctx),
+			primary.admin.FlushAll(ctx).Err(), primary.admin.ScriptFlush(ctx).Err())
+	})
 }

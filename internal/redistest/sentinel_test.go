@@ -1,7 +1,6 @@
 package redistest_test
 
 import (
-	"net"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -11,7 +10,7 @@ import (
 )
 
 func TestSentinel(t *testing.T) {
-	s := redistest.StartSentinel(t)
+	s := redistest.SharedSentinel(t)
 	rdb := s.Client(t)
 	require.NoError(t, rdb.Set(t.Context(), "k", "v", 0).Err())
 	require.NoError(t, rdb.Wait(t.Context(), 1, patience).Err())
@@ -25,11 +24,7 @@ func TestSentinel(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return rdb.Set(t.Context(), "k", "w", 0).Err() == nil
 	}, patience, tick, "the client follows")
-	// The sentinels would tell it, ten seconds later.
 	old := first.Client(t)
-	host, port, err := net.SplitHostPort(second.Addr())
-	require.NoError(t, err)
-	require.NoError(t, old.ReplicaOf(t.Context(), host, port).Err())
 	require.Eventually(t, func() bool {
 		return old.Get(t.Context(), "k").Val() == "w"
 	}, patience, tick, "the old primary follows")
@@ -37,4 +32,26 @@ func TestSentinel(t *testing.T) {
 	second.Kill()
 	assert.Equal(t, first, s.AwaitFailover(second))
 	require.Eventually(t, func() bool { return rdb.Get(t.Context(), "k").Val() == "w" }, patience, tick)
+}
+
+func TestSharedSentinelIsWholeAndEmptyForEachTest(t *testing.T) {
+	var broken *redistest.Server
+	t.Run("one breaks it", func(t *testing.T) {
+		s := redistest.SharedSentinel(t)
+		require.NoError(t, s.Client(t).Set(t.Context(), "k", "v", 0).Err())
+		s.Sentinels()[1].Kill()
+		broken = s.Primary()
+		broken.Pause()
+	})
+	t.Run("another has it", func(t *testing.T) {
+		s := redistest.SharedSentinel(t)
+		assert.Equal(t, s.Nodes()[0], s.Primary(), "the primary comes first")
+		for _, n := range append(s.Nodes(), s.Sentinels()...) {
+			require.NoError(t, n.Client(t).Ping(t.Context()).Err())
+		}
+		keys, err := s.Client(t).DBSize(t.Context()).Result()
+		require.NoError(t, err)
+		assert.Zero(t, keys)
+	})
+	assert.NotZero(t, broken.Pid())
 }

@@ -32,6 +32,19 @@ func Single(t testing.TB, opts ...Option) *Server {
 	return &Server{t: t, p: p}
 }
 
+// For is the server for another test than the one that has started it: its methods end t.
+func (s *Server) For(t testing.TB) *Server { return &Server{t: t, p: s.p} }
+
+// mend makes the server run, whatever was done to it.
+func (s *Server) mend() {
+	s.t.Helper()
+	if s.Pid() == 0 {
+		s.Restart()
+	} else {
+		s.Resume()
+	}
+}
+
 // Process returns the process behind s, whose methods return errors.
 func (s *Server) Process() *Process { return s.p }
 

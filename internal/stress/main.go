@@ -166,11 +166,12 @@ func runAll(ctx context.Context, out io.Writer, names, topologies []string, leng
 				return missed, fmt.Errorf("no such scenario or topology: %s, %s", name, topology)
 			}
 			t, err := try(out, func() (t *table, err error) {
-				err = perform(ctx, func(tb testing.TB) (err error) {
+				stage := redistest.NewStage(ctx)
+				err = stage.Run(func(tb testing.TB) (err error) {
 					t, err = s.run(ctx, deploy(tb, topology, servers(name)...))
 					return err
 				})
-				return t, err
+				return t, errors.Join(err, stage.End())
 			})
 			if t != nil {
 				missed += len(t.missed) + len(t.spoilt)

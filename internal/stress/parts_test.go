@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -119,21 +118,6 @@ func TestReportsAddUp(t *testing.T) {
 	assert.Equal(t, "first", sum.Failure)
 	assert.Equal(t, []int64{2, 1, 2, 2}, []int64{sum.Gets, sum.Stale, sum.Loads, sum.Failed})
 	assert.InDelta(t, 0.5, sum.stalePart(), 1e-9)
-}
-
-func TestStageEndsWhatItStartedWhateverHappens(t *testing.T) {
-	var ended []string
-	dir := ""
-	err := perform(t.Context(), func(tb testing.TB) error {
-		tb.Cleanup(func() { ended = append(ended, "first") })
-		dir = tb.TempDir()
-		tb.Cleanup(func() { ended = append(ended, "second") })
-		tb.Fatalf("no %s", "server")
-		return errors.New("not reached")
-	})
-	assert.EqualError(t, err, "no server")
-	assert.Equal(t, []string{"second", "first"}, ended)
-	assert.NoDirExists(t, dir)
 }
 
 func TestUnknownScenariosAndTopologiesAreErrors(t *testing.T) {
