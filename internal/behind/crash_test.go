@@ -91,10 +91,12 @@ func writers(ctx context.Context, t testing.TB, e *behind.Engine) (last [crashKe
 
 func TestWBCrashTakeover(t *testing.T) {
 	t.Run("standalone, with a fence", func(t *testing.T) {
+		t.Parallel()
 		server := redistest.Single(t)
 		assert.Zero(t, testCrashes(t, func() redis.UniversalClient { return server.Process().Client(patient) }, true))
 	})
 	t.Run("standalone, without: the test sees what a fence is for", func(t *testing.T) {
+		t.Parallel()
 		server := redistest.Single(t)
 		wrong := 0
 		for range 10 { // a rate of a few in 200, and luck
@@ -106,7 +108,8 @@ func TestWBCrashTakeover(t *testing.T) {
 		assert.Positive(t, wrong)
 	})
 	t.Run("cluster, with a fence", func(t *testing.T) {
-		cluster := redistest.StartCluster(t)
+		t.Parallel()
+		cluster := redistest.SharedCluster(t)
 		assert.Zero(t, testCrashes(t, func() redis.UniversalClient {
 			return redis.NewClusterClient(&redis.ClusterOptions{
 				Addrs: cluster.Addrs(), ContextTimeoutEnabled: true, ReadTimeout: patience,
@@ -128,7 +131,7 @@ func testCrashes(t *testing.T, dial func() redis.UniversalClient, fence bool) (w
 	go func() {
 		defer cancel()
 		crashes <- crashing(ctx, t, dial, db, func(crashed int) bool {
-			enough := time.Since(began) > 2*time.Second && crashed > 5 && (!fence || db.late() > 0)
+			enough := time.Since(began) > time.Second && crashed > 5 && (!fence || db.late() > 0)
 			if enough {
 				cancel() // the last puts come before the last crashes: later ones would hide what those write late
 			}
@@ -163,7 +166,7 @@ func (d *table) late() int {
 	return d.rejected
 }
 
-// crashing keeps three processes and replaces one of them every 100 ms, until
+// crashing keeps three processes and replaces one of them every 80 ms, until
 // that is enough or ctx ends.
 func crashing(ctx context.Context, t *testing.T, dial func() redis.UniversalClient, db *table, enough func(crashes int) bool) (crashes int) {
 	var group sync.WaitGroup
@@ -171,7 +174,7 @@ func crashing(ctx context.Context, t *testing.T, dial func() redis.UniversalClie
 	for range 3 {
 		alive = append(alive, spawn(t, dial, db.pausing))
 	}
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(80 * time.Millisecond)
 	defer tick.Stop()
 	for ctx.Err() == nil && !enough(crashes) {
 		select {

@@ -123,6 +123,7 @@ func TestWorkersSurviveAnEmptiedRedis(t *testing.T) {
 }
 
 func TestWorkersSurviveAFrozenRedis(t *testing.T) {
+	t.Parallel() // it waits
 	server := redistest.Single(t)
 	db := newTable()
 	var failures atomic.Int64

@@ -49,7 +49,7 @@ func TestWBPoison(t *testing.T) {
 func TestWBPoisonOnRealServers(t *testing.T) {
 	refuse := func() error { return errPoison }
 	t.Run("redis", func(t *testing.T) { testPoison(t, redistest.Single(t).Client(t), refuse) })
-	t.Run("cluster", func(t *testing.T) { testPoison(t, redistest.StartCluster(t).Client(t), refuse) })
+	t.Run("cluster", func(t *testing.T) { testPoison(t, redistest.SharedCluster(t).Client(t), refuse) })
 }
 
 func testPoison(t *testing.T, c redis.UniversalClient, refuse func() error) {

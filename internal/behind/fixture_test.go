@@ -105,7 +105,7 @@ func onEachSingle(t *testing.T, f func(t *testing.T, c redis.UniversalClient)) {
 func onEach(t *testing.T, f func(t *testing.T, c redis.UniversalClient)) {
 	t.Helper()
 	onEachSingle(t, f)
-	t.Run("cluster", func(t *testing.T) { f(t, redistest.StartCluster(t).Client(t)) })
+	t.Run("cluster", func(t *testing.T) { f(t, redistest.SharedCluster(t).Client(t)) })
 }
 
 // body seals a value for key; "" is a tombstone.

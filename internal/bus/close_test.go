@@ -82,7 +82,7 @@ func TestCloseInterruptsADial(t *testing.T) {
 func TestItWaitsForADeadRedis(t *testing.T) {
 	s := redistest.Single(t)
 	s.Kill()
-	client := s.Client(t)
+	client := s.Client(t, func(o *redis.Options) { o.MaxRetries = -1 })
 	b := open(t, client, bus.Options{})
 	e := newEar()
 	m := b.Join(channel, e)

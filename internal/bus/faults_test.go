@@ -86,7 +86,8 @@ func TestL1BlackHole(t *testing.T) {
 			t.Parallel() // most of it is waiting
 			s := redistest.Single(t)
 			other := s.Client(t)
-			p, b := through(t, s, bus.Options{})
+			const silence = time.Second
+			p, b := through(t, s, bus.Options{Ping: silence / 4, Silence: silence})
 			e, m := listen(t, b)
 
 			swallow(p)
@@ -100,11 +101,11 @@ func TestL1BlackHole(t *testing.T) {
 			noticed := e.await(t, lost, 1).Sub(began)
 			// Silence and what a busy machine adds; go-redis' own health check took
 			// more than a minute.
-			assert.Less(t, noticed, 2*2*time.Second)
-			assert.Greater(t, oldest, 500*time.Millisecond, "Proven has stopped")
+			assert.Less(t, noticed, 3*silence)
+			assert.Greater(t, oldest, silence/4, "Proven has stopped")
 			stopped := b.Proven()
 
-			time.Sleep(3 * time.Second) // new connections are swallowed as well
+			time.Sleep(silence) // new connections are swallowed as well
 			assert.Equal(t, stopped, b.Proven())
 			heal(t, p)
 			healed := time.Now()

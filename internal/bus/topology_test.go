@@ -16,7 +16,7 @@ import (
 
 func TestOnAClusterMessagesComeFromEveryNode(t *testing.T) {
 	t.Parallel()
-	c := redistest.StartCluster(t)
+	c := redistest.SharedCluster(t)
 	client := c.Client(t)
 	b := open(t, client, bus.Options{})
 	e, _ := listen(t, b)
@@ -45,7 +45,7 @@ func TestOnAClusterMessagesComeFromEveryNode(t *testing.T) {
 
 func TestTheSubscriptionFollowsThePrimary(t *testing.T) {
 	t.Parallel()
-	s := redistest.StartSentinel(t)
+	s := redistest.SharedSentinel(t)
 	client := s.Client(t)
 	b := open(t, client, bus.Options{})
 	e, _ := listen(t, b)
@@ -65,7 +65,7 @@ func TestTheSubscriptionFollowsThePrimary(t *testing.T) {
 // The former primary lives: its sentinel closes the subscriptions.
 func TestAnOrderlyFailoverIsALossToo(t *testing.T) {
 	t.Parallel()
-	s := redistest.StartSentinel(t)
+	s := redistest.SharedSentinel(t)
 	b := open(t, s.Client(t), bus.Options{})
 	e, _ := listen(t, b)
 	primary := s.Failover()

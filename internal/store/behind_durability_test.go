@@ -48,6 +48,7 @@ func TestRedisThatDoesNotTellIsRefused(t *testing.T) {
 }
 
 func TestRedisThatDoesNotAnswerIsAnotherError(t *testing.T) {
+	t.Parallel() // it waits
 	server := redistest.Single(t, redistest.AppendOnly("no"))
 	s := open(t, server.Client(t))
 	require.NoError(t, s.CheckDurability(t.Context()))
@@ -61,14 +62,27 @@ func TestRedisThatDoesNotAnswerIsAnotherError(t *testing.T) {
 }
 
 func TestEveryPrimaryOfAClusterIsAsked(t *testing.T) {
-	cluster := redistest.StartCluster(t, redistest.AppendOnly("no"))
+	t.Parallel()
+	cluster := redistest.SharedCluster(t)
+	for _, n := range cluster.Nodes()[:3] {
+		set(t, n, "save", "3600 1")
+	}
 	s := open(t, cluster.Client(t))
 	require.NoError(t, s.CheckDurability(t.Context()))
 	culprit := cluster.Nodes()[1]
-	require.NoError(t, culprit.Client(t).ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lfu").Err())
+	set(t, culprit, "maxmemory-policy", "allkeys-lfu")
 	err := s.CheckDurability(t.Context())
 	assert.ErrorIs(t, err, store.ErrVolatile)
 	assert.ErrorContains(t, err, culprit.Addr())
+}
+
+// set changes a setting of the server until the test ends.
+func set(t *testing.T, server *redistest.Server, name, value string) {
+	t.Helper()
+	ctx, c := context.WithoutCancel(t.Context()), server.Client(t)
+	before := c.ConfigGet(ctx, name).Val()[name]
+	require.NoError(t, c.ConfigSet(ctx, name, value).Err())
+	t.Cleanup(func() { assert.NoError(t, c.ConfigSet(ctx, name, before).Err()) })
 }
 
 // A server without memory refuses puts as a whole, and still lets the workers

@@ -2,7 +2,9 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,24 +67,84 @@ func TestCommandsRunInlineOnlyOnClientsThatHonourDeadlines(t *testing.T) {
 	}
 }
 
-// within asserts that run takes at least most of d and not twice d, and what check
-// has to say of its error. The machine may be busy, so the upper bound has some
-// absolute room, and who is late is asked again, five times in all.
-func within(t *testing.T, d time.Duration, name string, run func() error, check func(t assert.TestingT, err error)) {
+// call is an operation on a server that does not answer, and what is to be said of it.
+type call struct {
+	name  string
+	after func(*store.Store) time.Duration // the caller is let go, give or take
+	run   func(context.Context, *store.Store) error
+	check func(t assert.TestingT, err error)
+}
+
+// calls are operations with either budget, and callers with less time.
+func calls() []call {
+	overran := func(t assert.TestingT, err error) {
+		assert.ErrorIs(t, err, store.ErrBudget)
+		assert.NotErrorIs(t, err, context.DeadlineExceeded)
+		assert.True(t, store.Infrastructure(err))
+	}
+	bare := func(want error) func(t assert.TestingT, err error) {
+		return func(t assert.TestingT, err error) {
+			assert.Equal(t, want, err) //nolint:testifylint // bare
+			assert.False(t, store.Infrastructure(err))
+		}
+	}
+	always := func(d time.Duration) func(*store.Store) time.Duration {
+		return func(*store.Store) time.Duration { return d }
+	}
+	read := func(ctx context.Context, s *store.Store) error { _, err := s.Read(ctx, "k"); return err }
+	const soon = 40 * time.Millisecond
+	return []call{
+		{"read", always(store.DefaultReadBudget), read, overran},
+		{"invalidate", always(store.DefaultScriptBudget), func(ctx context.Context, s *store.Store) error {
+			_, err := s.Invalidate(ctx, "k", store.Notice{})
+			return err
+		}, overran},
+		{"set", always(store.DefaultScriptBudget), func(ctx context.Context, s *store.Store) error {
+			_, err := s.Set(ctx, "k", store.Entry{TTL: time.Minute, CID: alice})
+			return err
+		}, overran},
+		{"invalidate many", always(store.DefaultScriptBudget), func(ctx context.Context, s *store.Store) error {
+			_, errs := s.InvalidateMany(ctx, []string{"k", "k{k}"}, nil)
+			return errors.Join(errs...)
+		}, overran},
+		{"a nearer deadline", always(soon), func(ctx context.Context, s *store.Store) error {
+			ctx, cancel := context.WithTimeout(ctx, soon)
+			defer cancel()
+			return read(ctx, s)
+		}, bare(context.DeadlineExceeded)},
+		// At once unless go-redis holds the caller, and then with the budget.
+		{"a caller who gives up", func(s *store.Store) time.Duration {
+			if s.Inline() {
+				return store.DefaultReadBudget
+			}
+			return soon
+		}, func(ctx context.Context, s *store.Store) error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer time.AfterFunc(soon, cancel).Stop()
+			return read(ctx, s)
+		}, bare(context.Canceled)},
+	}
+}
+
+// within asserts that the call takes at least most of its time and not twice that, and
+// what check has to say of its error. The machine may be busy, so the upper bound has some
+// absolute room, and who is late is asked again: as often as the breaker allows.
+func (c call) within(t *testing.T, kind string, s *store.Store) {
 	t.Helper()
+	d := c.after(s)
 	for left := 4; ; left-- {
 		start := time.Now()
-		err := run()
+		err := c.run(t.Context(), s)
 		took := time.Since(start)
-		t.Logf("%-26s %v of %v", name, took.Round(time.Millisecond), d)
-		assert.GreaterOrEqual(t, took, d*9/10, name)
+		t.Logf("%-24s %-22s %v of %v", kind, c.name, took.Round(time.Millisecond), d)
+		assert.GreaterOrEqual(t, took, d*9/10, "%s, %s", kind, c.name)
 		if took >= 2*d+100*time.Millisecond && left > 0 {
 			continue
 		}
-		assert.Less(t, took, 2*d+100*time.Millisecond, name)
+		assert.Less(t, took, 2*d+100*time.Millisecond, "%s, %s", kind, c.name)
 		var said complaint
-		if check(&said, err); said == "" || left == 0 {
-			assert.Empty(t, said, name)
+		if c.check(&said, err); said == "" || left == 0 {
+			assert.Empty(t, said, "%s, %s", kind, c.name)
 			return
 		}
 	}
@@ -95,85 +157,48 @@ func (c *complaint) Errorf(format string, args ...any) { *c += complaint(fmt.Spr
 
 func TestFrozenServerCostsTheBudgetWhateverTheClient(t *testing.T) {
 	server := redistest.Single(t)
-	for name, c := range kinds(t, server.Addr()) {
-		t.Run(name, func(t *testing.T) {
-			frozen(t, c, server.Pause, server.Resume)
-		})
+	frozen(t, func() map[string]redis.UniversalClient { return kinds(t, server.Addr()) }, server.Pause, server.Resume)
+}
+
+// frozen checks the budgets of stores on clients of each kind while their server is
+// stopped. All calls are made at once, each with a client, and so a breaker, of its own.
+func frozen(t *testing.T, kinds func() map[string]redis.UniversalClient, pause, resume func()) {
+	t.Helper()
+	var all []*store.Store
+	var here, gone sync.WaitGroup
+	stopped := make(chan struct{})
+	for _, c := range calls() {
+		for kind, client := range kinds() {
+			s := store.New(client, store.Options{})
+			all = append(all, s)
+			here.Go(func() { warm(t, s) })
+			gone.Go(func() { <-stopped; c.within(t, kind, s) })
+		}
+	}
+	here.Wait()
+	pause()
+	defer resume()
+	close(stopped)
+	gone.Wait()
+	resume()
+	for _, s := range all {
+		require.Eventually(t, func() bool { return s.Close() == nil }, patience, 10*time.Millisecond)
+		_, err := s.Read(t.Context(), "k")
+		require.ErrorIs(t, err, store.ErrClosed)
 	}
 }
 
-// frozen checks the budgets of a store on c while its server is stopped.
-func frozen(t *testing.T, c redis.UniversalClient, pause, resume func()) {
-	t.Helper()
-	ctx := t.Context()
-	s := store.New(c, store.Options{})
-	answers(t, func() error { _, err := s.Read(ctx, "k"); return err })
-	answers(t, func() error { _, err := s.Acquire(ctx, "other", lead(alice, envelope.Token{})); return err })
-	pause()
-	defer resume()
-	overran := func(t assert.TestingT, err error) { assert.ErrorIs(t, err, store.ErrBudget) }
-	within(t, store.DefaultReadBudget, "read", func() error {
-		_, err := s.Read(ctx, "k")
-		return err
-	}, func(t assert.TestingT, err error) {
-		assert.ErrorIs(t, err, store.ErrBudget)
-		assert.NotErrorIs(t, err, context.DeadlineExceeded)
-		assert.True(t, store.Infrastructure(err))
-	})
-	within(t, store.DefaultScriptBudget, "invalidate", func() error {
-		_, err := s.Invalidate(ctx, "k", store.Notice{})
-		return err
-	}, overran)
-	within(t, store.DefaultScriptBudget, "set", func() error {
-		_, err := s.Set(ctx, "k", store.Entry{TTL: time.Minute, CID: alice})
-		return err
-	}, overran)
-	within(t, store.DefaultScriptBudget, "invalidate many", func() error {
-		_, errs := s.InvalidateMany(ctx, []string{"k", "k{k}"}, nil)
-		require.Len(t, errs, 2)
-		return errs[1]
-	}, overran)
-	within(t, 40*time.Millisecond, "a nearer deadline", func() error {
-		ctx, cancel := context.WithTimeout(ctx, 40*time.Millisecond)
-		defer cancel()
-		_, err := s.Read(ctx, "k")
-		return err
-	}, func(t assert.TestingT, err error) {
-		assert.Equal(t, context.DeadlineExceeded, err) //nolint:testifylint // bare
-		assert.False(t, store.Infrastructure(err))
-	})
-	cancelled(t, s)
-	resume()
-	require.Eventually(t, func() bool { return s.Close() == nil }, patience, 10*time.Millisecond)
-	_, err := s.Read(ctx, "k")
-	require.ErrorIs(t, err, store.ErrClosed)
+// warm waits until both budgets are enough for a command.
+func warm(t *testing.T, s *store.Store) {
+	answers(t, func() error { _, err := s.Read(t.Context(), "k"); return err })
+	answers(t, func() error { _, err := s.Acquire(t.Context(), "other", lead(alice, envelope.Token{})); return err })
 }
 
 // answers waits until run succeeds: a new connection and its first command may take
 // longer than a budget on a busy machine.
 func answers(t *testing.T, run func() error) {
 	t.Helper()
-	require.Eventually(t, func() bool { return run() == nil }, patience, time.Millisecond)
-}
-
-// cancelled checks that a caller who gives up is let go with its own error, at
-// once unless go-redis holds it, and then with the budget.
-func cancelled(t *testing.T, s *store.Store) {
-	t.Helper()
-	after := 30 * time.Millisecond
-	least := after
-	if s.Inline() {
-		least = store.DefaultReadBudget
-	}
-	within(t, least, "cancellation", func() error {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer time.AfterFunc(after, cancel).Stop()
-		_, err := s.Read(ctx, "k")
-		return err
-	}, func(t assert.TestingT, err error) { // or the timer was later than the budget
-		assert.Equal(t, context.Canceled, err) //nolint:testifylint // bare
-		assert.False(t, store.Infrastructure(err))
-	})
+	assert.Eventually(t, func() bool { return run() == nil }, patience, time.Millisecond)
 }
 
 func TestCallerWhoseTimeIsOverSendsNothing(t *testing.T) {
@@ -189,7 +214,7 @@ func TestCallerWhoseTimeIsOverSendsNothing(t *testing.T) {
 
 func TestServerThatIsGoneIsAnInfrastructureError(t *testing.T) {
 	server := redistest.Single(t)
-	s := open(t, server.Client(t, contexts))
+	s := open(t, server.Client(t, contexts, func(o *redis.Options) { o.MaxRetries, o.DialerRetries = -1, 1 }))
 	server.Kill()
 	_, err := s.Read(t.Context(), "k")
 	require.Error(t, err)

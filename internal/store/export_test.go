@@ -69,3 +69,10 @@ func EachIn(reply any, n int) (replies []any, errs []error, ok bool) {
 // TakeForRedis has the store believe that a miniredis is Redis, whose scripts have many
 // keys. It does not believe its clock without asking for it.
 func TakeForRedis(s *Store) { s.clock.kind.Store(redisKind) }
+
+// ForgetNodesAfter shortens the time after which the breakers of s's client forget a node.
+func ForgetNodesAfter(s *Store, d time.Duration) {
+	s.guards.mu.Lock()
+	defer s.guards.mu.Unlock()
+	s.guards.forgotten = int64(d)
+}

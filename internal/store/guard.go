@@ -24,11 +24,12 @@ type guards struct {
 	perNode bool
 	only    *breaker.Breaker
 
-	mu     sync.Mutex // protects following
-	nodes  map[string]*node
-	open   map[*breaker.Breaker]struct{} // those that are not closed
-	swept  int64
-	stores map[*Store]struct{}
+	mu        sync.Mutex // protects following
+	nodes     map[string]*node
+	forgotten int64                         // nanoseconds
+	open      map[*breaker.Breaker]struct{} // those that are not closed
+	swept     int64
+	stores    map[*Store]struct{}
 }
 
 // node is a node of a cluster, and when a key of it was last asked for.
@@ -37,9 +38,9 @@ type node struct {
 	asked   int64
 }
 
-// forgotten is after how long a node is forgotten that does not answer and that
+// defaultForgotten is after how long a node is forgotten that does not answer and that
 // nobody asks any more: its slots are somewhere else by then.
-const forgotten = int64(5 * time.Second)
+const defaultForgotten = int64(5 * time.Second)
 
 // registry has the guards of the clients that have a store.
 var registry = struct {
@@ -60,6 +61,7 @@ func guard(s *Store) *guards {
 		g = &guards{
 			client: s.client, perNode: s.locate.cluster != nil || s.locate.ring != nil,
 			nodes: map[string]*node{}, open: map[*breaker.Breaker]struct{}{}, stores: map[*Store]struct{}{},
+			forgotten: defaultForgotten,
 		}
 		g.only = g.breaker()
 		if known {
@@ -103,7 +105,7 @@ func (g *guards) node(addr string) *breaker.Breaker {
 	}
 	n.asked = now
 	var told []*Store
-	if len(g.open) > 0 && now-g.swept > forgotten/5 {
+	if len(g.open) > 0 && now-g.swept > g.forgotten/5 {
 		g.swept = now
 		told = g.forgetLocked(now)
 	}
@@ -118,7 +120,7 @@ func (g *guards) node(addr string) *breaker.Breaker {
 func (g *guards) forgetLocked(now int64) []*Store {
 	return g.countLocked(func() {
 		for addr, n := range g.nodes {
-			if _, open := g.open[n.breaker]; open && now-n.asked > forgotten {
+			if _, open := g.open[n.breaker]; open && now-n.asked > g.forgotten {
 				delete(g.nodes, addr)
 				delete(g.open, n.breaker)
 			}

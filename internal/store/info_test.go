@@ -53,7 +53,7 @@ func FuzzParseInfo(f *testing.F) {
 }
 
 func TestSurveyAsksEachServer(t *testing.T) {
-	cluster := redistest.StartCluster(t)
+	cluster := redistest.SharedCluster(t)
 	client := cluster.Client(t)
 	var nodes []store.Node
 	require.Eventually(t, func() (ok bool) { // nodes list a replica once they have heard how far it is
@@ -66,9 +66,14 @@ func TestSurveyAsksEachServer(t *testing.T) {
 		return len(nodes) == 6
 	}, patience, 50*time.Millisecond)
 	addrs, replicas := []string{}, 0
+	runs := map[string]string{} // an id that each server has made up when it was started
+	for _, n := range cluster.Nodes() {
+		runs[n.Addr()] = store.ParseInfo(n.Client(t).Info(t.Context(), "server").Val())["run_id"]
+	}
 	for _, n := range nodes {
 		addrs = append(addrs, n.Addr)
-		assert.Equal(t, "7", n.Info["redis_version"][:1])
+		require.NotEmpty(t, n.Info["run_id"])
+		assert.Equal(t, runs[n.Addr], n.Info["run_id"], "it is the answer of that server")
 		assert.Positive(t, n.Ping)
 		assert.Len(t, n.Config, len(store.Settings))
 		if n.Replica {
