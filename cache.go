@@ -106,9 +106,9 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		return nil, &OpError{Op: "new", Key: name, Err: errors.Join(config.problems...)}
 	}
 	config.codecID = codecID(config.codec)
+	config.codec, config.clone = codecFor(config.codec, keepsData(reflect.TypeFor[T]()))
 	config.entry.refer(space)
 	config.entryCodec, _ = config.codec.(EntryCodec)
-	config.copies = copies(config.codec)
 	config.budgets.Logger = config.logger
 	c := &Cache[T]{
 		name: name, config: config, space: space, strategy: s,

@@ -1,12 +1,8 @@
 package cache
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
-	"reflect"
-	"slices"
-
-	fastjson "github.com/segmentio/encoding/json"
 )
 
 // Codec turns values into bytes and back. It must be safe for concurrent use,
@@ -16,8 +12,8 @@ type Codec interface {
 	// Append encodes v behind dst and returns the extended slice, as append
 	// does. It keeps neither dst nor v.
 	Append(dst []byte, v any) ([]byte, error)
-	// Decode decodes data into v, a non-nil pointer. It keeps no part of data.
-	// An error makes the entry a miss that the next load replaces.
+	// Decode decodes data into v, a non-nil pointer. Nobody else uses data, so what
+	// is decoded may refer to it. An error makes the entry a miss that the next load replaces.
 	Decode(data []byte, v any) error
 }
 
@@ -25,13 +21,6 @@ type Codec interface {
 // an entry written with another codec is a miss instead of a misreading. JSON
 // is 1; codecs without an id count as 0; ids below 16 are the library's.
 type CodecID interface{ CodecID() uint8 }
-
-// CodecCopies is optional on a [Codec]: CopiesData reports that nothing of what it
-// decodes refers to the data, so that the cache may use the buffer again for the next
-// reply, which spares the collector a value's size on each hit. Decode must not keep
-// its data in any case; but encoders that make strings of it without a copy are
-// common, so without this promise a buffer is used once. The library's codecs copy.
-type CodecCopies interface{ CopiesData() bool }
 
 // EntryCodec is optional on a [Codec] whose bytes depend on the entry that they
 // are for: [Encrypted] is one, so that a value cannot be moved to another key.
@@ -47,39 +36,28 @@ type EntryCodec interface {
 	DecodeEntry(data []byte, entry string, v any) error
 }
 
-// JSON is the default codec: the text that encoding/json makes, so struct tags,
-// MarshalJSON and UnmarshalJSON work as everywhere else. It is read by
-// segmentio/encoding, which makes the same values of it in a fraction of the time,
-// and by encoding/json again where that finds an error.
-var JSON Codec = jsonCodec{}
-
-type jsonCodec struct{}
-
-func (jsonCodec) CodecID() uint8 { return 1 }
-
-func (jsonCodec) Append(dst []byte, v any) ([]byte, error) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return dst, err
+// codecFor is c as a cache uses it, and whether that has to give it a copy of the data:
+// values that may refer to what they are decoded from must be the only ones that do.
+// JSON's may if keeps says so of their type, those of codecs that nobody here knows in
+// any case. A layer of this package decodes from a buffer that it uses again where its
+// inner codec needs no copy.
+func codecFor(c Codec, keeps bool) (_ Codec, clone bool) {
+	switch c := c.(type) {
+	case jsonCodec:
+		return c, keeps
+	case *encrypted:
+		layer := *c
+		layer.inner, clone = codecFor(c.inner, keeps)
+		layer.reuses = !clone
+		return &layer, false // the inner codec is given what was decrypted
+	case *compressed:
+		layer, clone := c.layerFor(keeps)
+		return &layer, clone
+	case *entryCompressed:
+		layer, clone := c.layerFor(keeps)
+		return &entryCompressed{layer}, clone
 	}
-	return append(slices.Grow(dst, len(data)), data...), nil
-}
-
-func (jsonCodec) Decode(data []byte, v any) error {
-	if fastjson.Unmarshal(data, v) == nil {
-		return nil
-	}
-	reflect.ValueOf(v).Elem().SetZero() // of what was decoded before the error
-	return json.Unmarshal(data, v)
-}
-
-// CopiesData reports true.
-func (jsonCodec) CopiesData() bool { return true }
-
-// copies reports whether what c decodes is known to keep no part of the data.
-func copies(c Codec) bool {
-	promise, ok := c.(CodecCopies)
-	return ok && promise.CopiesData()
+	return c, true
 }
 
 // codecID is the id that entries of c carry.
@@ -130,8 +108,11 @@ func (c *Cache[T]) appendValue(dst []byte, key string, v T) ([]byte, error) {
 	return c.config.codec.Append(dst, v)
 }
 
-// decodeValue decodes the value of key into v.
+// decodeValue decodes the value of key into v. v refers to no part of data.
 func (c *Cache[T]) decodeValue(data []byte, key string, v *T) error {
+	if c.config.clone {
+		data = bytes.Clone(data)
+	}
 	if codec := c.config.entryCodec; codec != nil {
 		return codec.DecodeEntry(data, c.space.Entry(key), v)
 	}

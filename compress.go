@@ -62,6 +62,7 @@ type compressed struct {
 	innerID uint8
 	o       CompressOptions
 	refused string // why New refuses it
+	reuses  bool   // buffers that inner has decoded from
 }
 
 // entryCompressed is compressed over an EntryCodec.
@@ -92,9 +93,13 @@ func (c *compressed) problem() string { return c.refused }
 
 func (c *compressed) CodecID() uint8 { return layerCompressed.over(c.inner) }
 
-// CopiesData reports what the inner codec does: it is given the data itself where
-// that is not packed.
-func (c *compressed) CopiesData() bool { return copies(c.inner) }
+// layerFor is [codecFor] of c: what is not packed is given to the inner codec as it is.
+func (c *compressed) layerFor(keeps bool) (layer compressed, clone bool) {
+	layer = *c
+	layer.inner, clone = codecFor(c.inner, keeps)
+	layer.reuses = !clone
+	return layer, clone
+}
 
 func (c *compressed) Append(dst []byte, v any) ([]byte, error) { return c.pack(dst, "", v) }
 
@@ -176,15 +181,13 @@ func (c *compressed) expand(block []byte, entry string, v any) error {
 	if size > c.o.MaxDecoded {
 		return fmt.Errorf("unpacks to %d bytes, more than CompressOptions.MaxDecoded %d", size, c.o.MaxDecoded)
 	}
-	scratch := borrowScratch()
-	value, err := s2.Decode((*scratch)[:0], block)
+	scratch, room := borrowScratchIf(c.reuses, size)
+	value, err := s2.Decode(room, block)
 	if err != nil {
-		returnScratch(scratch, *scratch)
+		returnScratch(scratch, room)
 		return err
 	}
 	err = decodeEntry(c.inner, value, entry, v)
-	if copies(c.inner) {
-		returnScratch(scratch, value)
-	}
+	returnScratch(scratch, value)
 	return err
 }

@@ -24,8 +24,6 @@ type verbatim struct{}
 
 func (verbatim) CodecID() uint8 { return 20 }
 
-func (verbatim) CopiesData() bool { return true }
-
 func (verbatim) Append(dst []byte, v any) ([]byte, error) { return append(dst, v.([]byte)...), nil }
 
 func (verbatim) Decode(data []byte, v any) error {
@@ -235,13 +233,15 @@ func layered(c cache.Codec) map[string]cache.Codec {
 	}
 }
 
-// A value passes through layers in buffers that are used again.
+// A value passes through layers in buffers that are used again, but on its way back if
+// nobody knows whether the inner codec's values refer to them.
 func TestLayersAllocateOnlyWhatTheyReturn(t *testing.T) {
 	data := bytes.Repeat([]byte("a value that repeats, "), 500)
 	room := make([]byte, 0, 1<<20)
 	var value any = data
 	for name, c := range layered(verbatim{}) {
 		payload := encoded(t, c, value)
+		layers := strings.Count(name, "Encrypted") + strings.Count(name, "Compressed")
 		var got []byte
 		assert.LessOrEqual(t, testing.AllocsPerRun(allocRuns, func() {
 			if _, err := c.Append(room, value); err != nil {
@@ -252,7 +252,7 @@ func TestLayersAllocateOnlyWhatTheyReturn(t *testing.T) {
 			if err := c.Decode(payload, &got); err != nil {
 				t.Error(err)
 			}
-		}), 1+float64(poolSlack), "%s: Decode, of which verbatim allocates one", name)
+		}), float64(1+layers+poolSlack), "%s: Decode, of which verbatim allocates one", name)
 	}
 }
 

@@ -74,6 +74,7 @@ type encrypted struct {
 	current cipher.AEAD
 	head    []byte // of what current encrypts
 	refused string // why New refuses it
+	reuses  bool   // buffers that inner has decoded from
 }
 
 // addKeys makes the ciphers, and says what is wrong with the ring.
@@ -117,9 +118,6 @@ func (e *encrypted) problem() string { return e.refused }
 
 func (e *encrypted) CodecID() uint8 { return layerEncrypted.over(e.inner) }
 
-// CopiesData reports true: the inner codec is given what was decrypted, not the data.
-func (e *encrypted) CopiesData() bool { return true }
-
 func (e *encrypted) Append(dst []byte, v any) ([]byte, error) { return e.AppendEntry(dst, "", v) }
 
 func (e *encrypted) Decode(data []byte, v any) error { return e.DecodeEntry(data, "", v) }
@@ -162,17 +160,15 @@ func (e *encrypted) DecodeEntry(data []byte, entry string, v any) error {
 	if !ok {
 		return fmt.Errorf("%w: %q", errKeyID, head[2:])
 	}
-	scratch := borrowScratch()
-	bound := e.bind(*scratch, head, entry)
+	scratch, room := borrowScratchIf(e.reuses, len(data)+len(entry))
+	bound := e.bind(room, head, entry)
 	buf, err := key.Open(bound, nil, sealed, bound)
 	if err != nil {
 		returnScratch(scratch, bound)
 		return errDecryption
 	}
 	err = decodeEntry(e.inner, buf[len(bound):], entry, v)
-	if copies(e.inner) {
-		returnScratch(scratch, buf)
-	}
+	returnScratch(scratch, buf)
 	return err
 }
 

@@ -45,10 +45,6 @@ func (deflated) Decode(data []byte, v any) error {
 	return cache.JSON.Decode(plain, v)
 }
 
-// CopiesData promises that no value refers to the data, so that the cache uses the
-// buffer again.
-func (deflated) CopiesData() bool { return true }
-
 // A codec with an id may be introduced while processes with the old one run.
 func ExampleCodec() {
 	ctx := context.Background()

@@ -41,7 +41,7 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got ans
 	}
 	err = c.consider(ctx, call, &seen, &got, err)
 	c.keepRead(call, &seen, &got, then, err)
-	if got.outcome == outcomeHit && !seen.shared && c.config.copies {
+	if got.outcome == outcomeHit && !seen.shared {
 		rec.Release()
 	}
 	return seen, got, err

@@ -43,7 +43,7 @@ type config struct {
 	codec        Codec
 	codecID      uint8
 	entryCodec   EntryCodec // codec, if it is one
-	copies       bool       // nothing that the codec decodes refers to the data
+	clone        bool       // what the codec decodes may refer to the data
 	schema       uint16
 	beta         float64
 	lock         Lock

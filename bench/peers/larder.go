@@ -35,9 +35,6 @@ func (StdJSON) Append(dst []byte, v any) ([]byte, error) {
 // Decode implements [cache.Codec].
 func (StdJSON) Decode(data []byte, v any) error { return json.Unmarshal(data, v) }
 
-// CopiesData promises that encoding/json makes copies of what it keeps.
-func (StdJSON) CopiesData() bool { return true }
-
 // larderOf returns how to open this library with options; near gives it an L1.
 func larderOf(near bool, opts ...cache.Option) func(Env) (Peer, error) {
 	return func(env Env) (Peer, error) {

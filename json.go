@@ -1,0 +1,98 @@
+package cache
+
+import (
+	"encoding"
+	"encoding/json"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/netip"
+	"reflect"
+	"slices"
+	"time"
+
+	fastjson "github.com/segmentio/encoding/json"
+)
+
+// JSON is the default codec: the text that encoding/json makes, so struct tags,
+// MarshalJSON and UnmarshalJSON work as everywhere else. It is read by
+// segmentio/encoding, which makes the same values of it in a fraction of the time,
+// and by encoding/json again where that finds an error.
+var JSON Codec = jsonCodec{}
+
+type jsonCodec struct{}
+
+func (jsonCodec) CodecID() uint8 { return 1 }
+
+func (jsonCodec) Append(dst []byte, v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return dst, err
+	}
+	return append(slices.Grow(dst, len(data)), data...), nil
+}
+
+func (jsonCodec) Decode(data []byte, v any) error {
+	if fastjson.Unmarshal(data, v) == nil {
+		return nil
+	}
+	reflect.ValueOf(v).Elem().SetZero() // of what was decoded before the error
+	return json.Unmarshal(data, v)
+}
+
+// These have a method that JSON calls to decode them, and that keeps nothing of the
+// data that it is given.
+var keepNothing = []reflect.Type{
+	reflect.TypeFor[time.Time](), reflect.TypeFor[json.RawMessage](),
+	reflect.TypeFor[big.Int](), reflect.TypeFor[big.Float](), reflect.TypeFor[big.Rat](),
+	reflect.TypeFor[net.IP](), reflect.TypeFor[netip.Addr](), reflect.TypeFor[netip.AddrPort](), reflect.TypeFor[netip.Prefix](),
+	reflect.TypeFor[slog.Level](),
+}
+
+var (
+	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// keepsData reports whether a value of type t that JSON has decoded may refer to the
+// data: somewhere in t is a type with an UnmarshalJSON or UnmarshalText that nobody
+// here knows, and which may keep what it is given, though that breaks its contract.
+func keepsData(t reflect.Type) bool { return (typeWalk{}).keepsData(t) }
+
+// typeWalk has the types that were looked at.
+type typeWalk map[reflect.Type]struct{}
+
+func (w typeWalk) keepsData(t reflect.Type) bool {
+	if _, seen := w[t]; seen {
+		return false
+	}
+	w[t] = struct{}{}
+	if slices.Contains(keepNothing, t) {
+		return false
+	}
+	for _, method := range []reflect.Type{jsonUnmarshaler, textUnmarshaler} {
+		if t.Implements(method) && t.Kind() != reflect.Pointer || reflect.PointerTo(t).Implements(method) {
+			return true
+		}
+	}
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return w.keepsData(t.Elem())
+	case reflect.Map:
+		return w.keepsData(t.Key()) || w.keepsData(t.Elem())
+	case reflect.Struct:
+		return w.fieldsKeepData(t)
+	}
+	return false
+}
+
+// fieldsKeepData is keepsData for the fields of a struct that JSON decodes.
+func (w typeWalk) fieldsKeepData(t reflect.Type) bool {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if (f.IsExported() || f.Anonymous) && f.Tag.Get("json") != "-" && w.keepsData(f.Type) {
+			return true
+		}
+	}
+	return false
+}
