@@ -98,7 +98,7 @@ func reads(redisKey string) func([][]byte) bool {
 	}
 }
 
-// Scenario 15 (model variant 80):
+// Scenario 15 (model variant 90):
 //
 //  1. R, of process A, reads v1 from Redis. The reply is under way.
 //  2. W, of process B, writes v2 and invalidates. W returns.

@@ -67,15 +67,18 @@ func compareReaders(a, b reader) int {
 func (r *reader) order() uint64 {
 	n := uint64(r.pc)
 	for _, flag := range [...]bool{
-		r.soft, r.swept, r.bg, r.again, r.unleased, r.covered, r.okc,
+		r.soft, r.onError, r.swept, r.bg, r.waited, r.polled, r.unleased, r.covered, r.okc,
 	} {
 		n <<= 1
 		if flag {
 			n |= 1
 		}
 	}
-	for _, v := range [...]int8{r.floor + 1, r.val + 1, r.loads, r.flight} {
+	for _, v := range [...]int8{r.floor + 1, r.val + 1, r.flight} {
 		n = n<<4 | uint64(v)&15
+	}
+	for _, v := range [...]int8{int8(r.fallback), r.round, r.acquires, r.loads} {
+		n = n<<3 | uint64(v)&7
 	}
 	for _, v := range [...]int8{r.tok, r.seen, r.tag} {
 		n = n<<5 | uint64(v)&31

@@ -6,7 +6,7 @@ func (m *keyed) commitFlight(x *explorer, s *State, i int) {
 	p, o := &s.r[i], &m.get.share
 	f := &s.f[p.flight-1]
 	if p.unleased || f.detached {
-		m.landFlight(x, s, i, false, "R%d does not commit, returns v%d")
+		m.finishLoad(x, s, i, loaded, "R%d does not commit")
 		return
 	}
 	m.runCommit(x, s, i, true)
@@ -26,10 +26,7 @@ func (m *keyed) runCommit(x *explorer, s *State, i int, tagOK bool) {
 	tok := p.tok
 	switch m.commitLoad(&t, tok, p.val, p.tag) {
 	case older:
-		m.endFlight(&t, p.flight, false, p.val)
-		t.f[p.flight-1].older = true
-		m.goAgain(&t, i)
-		m.step(x, &t, "R%d commit t%d: older than what is cached", int8(i), tok)
+		m.finishLoad(x, &t, i, outdated, "R%d commit: older than what is cached")
 		return
 	case committed:
 		p.okc = tagOK
@@ -37,7 +34,7 @@ func (m *keyed) runCommit(x *explorer, s *State, i int, tagOK bool) {
 		p.okc = false
 	}
 	if !o.split {
-		m.landFlight(x, &t, i, p.okc, "R%d commit answers, returns v%d")
+		m.finishLoad(x, &t, i, p.committed(), "R%d commit answers")
 		return
 	}
 	m.sealFlight(&t, p.flight)
@@ -60,12 +57,12 @@ func (m *keyed) sealFlight(t *State, n int8) {
 	t.f[n-1].sealed = m.get.share.seal
 }
 
-// settle is what follows the commit of a flight: the re-read of the tag token, and the
+// commitReply is what follows the commit of a flight: the re-read of the tag token, and the
 // arrival of the answers.
-func (m *keyed) settle(x *explorer, s *State, i int) {
+func (m *keyed) commitReply(x *explorer, s *State, i int) {
 	p := &s.r[i]
 	if p.pc == replying {
-		m.landFlight(x, s, i, p.okc, "R%d has the commit's answer, returns v%d")
+		m.finishLoad(x, s, i, p.committed(), "R%d has the commit's answer")
 		return
 	}
 	t := *s
@@ -74,11 +71,18 @@ func (m *keyed) settle(x *explorer, s *State, i int) {
 	m.step(x, &t, "R%d reads tag token %d again", int8(i), s.tag)
 }
 
-// landFlight ends the flight of reader i and the Get that leads it.
-func (m *keyed) landFlight(x *explorer, s *State, i int, proved bool, format string) {
+// committed is the outcome of p's load by the answer of its commit.
+func (p *reader) committed() outcome {
+	if p.okc {
+		return stored
+	}
+	return loaded
+}
+
+// finishLoad ends the flight of reader i after a load.
+func (m *keyed) finishLoad(x *explorer, s *State, i int, o outcome, what string) {
 	t := *s
 	val := t.r[i].val
-	m.endFlight(&t, t.r[i].flight, proved, val)
-	m.finish(&t, i, val)
-	m.step(x, &t, format, int8(i), val)
+	m.finishFlight(&t, t.r[i].flight, o, val)
+	m.proceed(x, &t, i, o, yes, val, what)
 }

@@ -13,8 +13,20 @@
 //     of the model happened to come for.
 //   - L: at most one reader is between its lease and its commit. Only variants without
 //     invalidations, evictions and passed deadlines promise that.
-//   - W: nobody waits for more than two loads, its own included.
+//   - W: nobody waits for more than two loads, its own and those of other processes included.
+//     Only variants whose rows keep their versions' order, and some others, promise that.
 //   - M: InvalidateAll does not mint again without a reason.
+//
+// Three more say that a call ends. Each bounds what a call may do, so that it is seen to be
+// broken in a state, and no cycle has to be looked for:
+//
+//   - B: a call has at most three rounds, and a flight asks at most three times for the lease.
+//   - W': nobody waits for more than three loads, its own and those of other processes
+//     included.
+//   - E: a key is not barred by intents of which each one's own deadline has passed.
+//
+// A round is a look-up and at most one flight. outcome.go has the table of what a call does
+// after a flight; in its last round it is solo, and the table shows that it then ends.
 //
 // There are three systems: keyed has one record, its readers and writers (and, with tags, one
 // tag key); cleared has the clear token, its read leases and time; local has the in-process
@@ -51,7 +63,7 @@
 // # Bounds, and what they mean
 //
 // Two readers and two writers are checked with every run of the tests. Three readers take
-// minutes (61 and 64 stay at two) and up to 3 GB:
+// minutes (some variants stay at two) and up to 3 GB:
 //
 //	go test ./internal/model -run TestModel -readers 3 -timeout 60m
 //
@@ -60,6 +72,6 @@
 //	go test ./internal/model -run TestModel -variant 53d -v
 //
 // That a variant holds means: no counterexample within the bound. Not modelled are clocks that
-// stop, several keys in one command, the body's format, and everything liveness: that waiting
-// ends is promised by W only as far as it counts loads.
+// stop, several keys in one command, the body's format, callers that leave, and time: that a
+// wait, a sleep or a loader takes only so long is the code's to keep.
 package model

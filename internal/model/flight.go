@@ -17,6 +17,8 @@ type sharing struct {
 	noDetach     bool // BUG: a change leaves the flights of its process alone
 	sendsPending bool // BUG: acquire is sent although an invalidation is pending
 	alwaysWaits  bool // BUG: a caller waits as often as it finds somebody loading
+	soloJoins    bool // BUG: a call in its last round joins flights
+	impatient    bool // the wait for another process may be over before that process's load
 }
 
 // join makes a reader that missed the member or the leader of a flight.
@@ -29,10 +31,11 @@ func (m *keyed) join(x *explorer, s *State, i int) {
 			continue
 		}
 		free &^= 1 << (n - 1)
-		if s.r[k].pc != joined && !p.bg && m.joinable(s, p, n) {
+		if m.leads(&s.r[k]) && !p.bg && m.joinable(s, p, &s.r[k]) {
 			m.joinFlight(x, s, i, k)
 		}
 	}
+	m.attendSealed(x, s, i)
 	n := int8(1)
 	for free&(1<<(n-1)) == 0 {
 		n++
@@ -42,17 +45,30 @@ func (m *keyed) join(x *explorer, s *State, i int) {
 	m.step(x, &t, "R%d leads flight %d", int8(i), n)
 }
 
-// joinable says whether p may join flight n. Who has waited once does not wait for another
-// process, nor for a load whose result it might not be given.
-func (m *keyed) joinable(s *State, p *reader, n int8) bool {
-	f := &s.f[n-1]
-	if f.sealed || f.detached || f.over {
+// leads says that p is the leader of its flight.
+func (m *keyed) leads(p *reader) bool {
+	return p.flight != 0 && p.pc != joined && p.pc != attending
+}
+
+// joinable says whether p may join the flight that leader leads. Who has waited before does
+// not wait for another process, nor for a load whose result it might not be given. Who is
+// solo joins only what is for it however that ends: a load that began after its call, or
+// another solo flight that has not asked for the lease yet.
+func (m *keyed) joinable(s *State, p, leader *reader) bool {
+	n := leader.flight - 1
+	f, o := &s.f[n], &m.get.share
+	later := p.after&(1<<n) != 0
+	switch {
+	case f.detached || f.over():
 		return false
-	}
-	if !p.again || m.get.share.alwaysWaits {
+	case m.solo(p) && !o.soloJoins:
+		return later || m.solo(leader) && leader.pc == acquiring && leader.acquires == 0
+	case f.sealed:
+		return false
+	case !p.waited || o.alwaysWaits:
 		return true
 	}
-	return !f.waiting && (!f.calledLoader || p.after&(1<<(n-1)) != 0)
+	return !f.waiting && (!f.calledLoader || later)
 }
 
 // joinFlight makes reader i a member of the flight that leader leads. To join one that waits
@@ -60,37 +76,56 @@ func (m *keyed) joinable(s *State, p *reader, n int8) bool {
 func (m *keyed) joinFlight(x *explorer, s *State, i, leader int) {
 	t := *s
 	p := &t.r[i]
-	p.flight, p.pc, p.seen = s.r[leader].flight, joined, 0
+	p.flight, p.pc, p.seen, p.swept = s.r[leader].flight, joined, 0, false
 	f := &t.f[p.flight-1]
-	f.hurry = f.hurry || p.again
+	f.stopWaiting = f.stopWaiting || p.waited
 	if f.waiting {
 		m.countWait(&t, i)
 	}
 	m.step(x, &t, "R%d joins flight %d", int8(i), p.flight)
 }
 
-// resolve is what a joiner does with the end of its flight.
-func (m *keyed) resolve(x *explorer, s *State, i int) {
-	p := &s.r[i]
-	f, o := &s.f[p.flight-1], &m.get.share
-	if !f.over {
+// attendSealed lets reader i wait for the end of a flight whose commit has been sent.
+func (m *keyed) attendSealed(x *explorer, s *State, i int) {
+	if s.r[i].bg || m.solo(&s.r[i]) {
+		return
+	}
+	for k := range m.readers {
+		n := s.r[k].flight
+		if n == 0 || !m.leads(&s.r[k]) || !s.f[n-1].sealed || s.f[n-1].detached {
+			continue
+		}
+		t := *s
+		p := &t.r[i]
+		p.flight, p.pc, p.seen, p.swept, p.fallback = n, attending, 0, false, nothing
+		m.step(x, &t, "R%d waits for the end of flight %d", int8(i), n)
+	}
+}
+
+// attend is what a reader does that has waited for the end of a flight only.
+func (m *keyed) attend(x *explorer, s *State, i int) {
+	if !s.f[s.r[i].flight-1].over() {
 		return
 	}
 	t := *s
-	if f.failed {
-		t.r[i] = reader{pc: done, soft: p.soft}
-		m.step(x, &t, "R%d has the loader's error from flight %d", int8(i), p.flight)
+	m.proceed(x, &t, i, abandoned, no, 0, "R%d sees the end of the flight")
+}
+
+// share is what a joiner does with the end of its flight.
+func (m *keyed) share(x *explorer, s *State, i int) {
+	p := &s.r[i]
+	f, o := &s.f[p.flight-1], &m.get.share
+	if !f.over() {
 		return
 	}
-	ruleA := f.proved && (p.covered || o.lateJoiners || !o.split)
-	ruleB := o.ruleB && !f.older && p.after&(1<<(p.flight-1)) != 0
+	ruleA := f.outcome.proof() && (p.covered || o.lateJoiners || !o.split)
+	ruleB := o.ruleB && p.after&(1<<(p.flight-1)) != 0
+	who := no
 	if o.anyResult || ruleA || ruleB {
-		m.finish(&t, i, f.val)
-		m.step(x, &t, "R%d is given v%d by flight %d", int8(i), f.val, p.flight)
-		return
+		who = yes
 	}
-	m.goAgain(&t, i)
-	m.step(x, &t, "R%d goes again after flight %d", int8(i), p.flight)
+	t := *s
+	m.proceed(x, &t, i, f.outcome, who, f.val, "R%d sees the end of the flight it shares")
 }
 
 // call calls the loader: every Get that has begun by now began before it.
@@ -108,21 +143,22 @@ func (m *keyed) call(x *explorer, s *State, i int) {
 	m.step(x, &t, "R%d calls the loader", int8(i))
 }
 
-// unleased says that p must load without asking Redis.
+// unleased says that p must load without asking Redis, or without asking it again.
 func (m *keyed) unleased(s *State, p *reader) bool {
 	o := &m.get.share
-	return p.unleased || (o.on && s.pending && !o.sendsPending)
+	return p.unleased || m.asked(p) || (o.on && s.pending && !o.sendsPending)
 }
 
 // loadUnleased sends reader i to load without a lease.
 func (m *keyed) loadUnleased(x *explorer, s *State, i int) {
-	if s.r[i].bg {
-		m.quit(x, s, i, "R%d gives up the refresh")
+	if m.yields(s, i) {
+		m.yield(x, s, i, "R%d may not load")
 		return
 	}
 	t := *s
 	p := &t.r[i]
 	p.unleased, p.tok, p.seen, p.pc = true, 0, 0, bypassing
+	p.acquires, p.polled, p.swept = 0, false, false
 	if m.get.share.callStep {
 		p.pc = calling
 	}
@@ -134,19 +170,21 @@ func (m *keyed) loadUnleased(x *explorer, s *State, i int) {
 func (m *keyed) busy(x *explorer, s *State, i int) {
 	p, o := &s.r[i], &m.get.share
 	switch {
-	case p.bg:
-		m.quit(x, s, i, "R%d acquire: B, gives up the refresh")
+	case m.yields(s, i):
+		m.yield(x, s, i, "R%d acquire: B")
+	case m.solo(p):
+		m.loadUnleased(x, s, i)
 	case !o.stages:
 		return // waits; its next acquire will find something else
-	case (p.again || s.f[p.flight-1].hurry) && !o.alwaysWaits:
-		m.loadUnleased(x, s, i)
+	case m.waitsNot(s, p) && !o.alwaysWaits:
+		m.stopWaiting(x, s, i)
 	default:
 		t := *s
-		t.r[i].pc = polling
+		m.countAcquire(&t, i)
+		t.r[i].pc, t.r[i].polled = polling, true
 		m.setWaiting(&t, p.flight, true)
 		for k := range m.readers {
 			if t.r[k].flight == p.flight {
-				t.r[k].again = true
 				m.countWait(&t, k)
 			}
 		}
@@ -154,22 +192,45 @@ func (m *keyed) busy(x *explorer, s *State, i int) {
 	}
 }
 
-// poll reads the record until it shows a value or the lease that was waited for has ended.
+// waitsNot says that the flight of p does not wait for another process, because it has, or
+// because a member has.
+func (m *keyed) waitsNot(s *State, p *reader) bool {
+	return p.polled || p.waited || s.f[p.flight-1].stopWaiting
+}
+
+// stopWaiting ends a flight that another process's load keeps waiting for too long, if its
+// leader may have a stale value instead; otherwise the flight loads without a lease.
+func (m *keyed) stopWaiting(x *explorer, s *State, i int) {
+	if s.r[i].fallback == nothing {
+		m.loadUnleased(x, s, i)
+		return
+	}
+	t := *s
+	m.finishFlight(&t, t.r[i].flight, contended, 0)
+	m.proceed(x, &t, i, contended, yes, 0, "R%d does not wait for the other load")
+}
+
+// poll reads the record until it shows a value or the lease that was waited for has ended,
+// or the wait has taken too long.
 func (m *keyed) poll(x *explorer, s *State, i int) {
 	p, rec := &s.r[i], &s.rec
 	t := *s
 	switch {
 	case m.unleased(s, p):
 		m.loadUnleased(x, s, i)
-	case rec.kind == value && rec.cid != p.seen && m.tags:
+		return
+	case rec.serves() && rec.cid != p.seen && m.tags:
 		m.setWaiting(&t, p.flight, false)
 		m.readTagged(x, &t, i, "R%d polls v%d")
-	case rec.kind == value && rec.cid != p.seen:
+	case rec.serves() && rec.cid != p.seen:
 		m.startProof(x, &t, i, "R%d polls v%d, the answer is on its way")
 	case rec.tok == 0 || !rec.live:
 		t.r[i].pc = acquiring
 		m.setWaiting(&t, p.flight, false)
 		m.step(x, &t, "R%d polls: that load has ended", int8(i))
+	}
+	if m.get.share.impatient {
+		m.stopWaiting(x, s, i)
 	}
 }
 
@@ -186,9 +247,8 @@ func (m *keyed) startProof(x *explorer, t *State, i int, format string) {
 func (m *keyed) prove(x *explorer, s *State, i int) {
 	t := *s
 	val := t.r[i].val
-	m.endFlight(&t, t.r[i].flight, true, val)
-	m.finish(&t, i, val)
-	m.step(x, &t, "R%d has its answer, returns v%d", int8(i), val)
+	m.finishFlight(&t, t.r[i].flight, found, val)
+	m.proceed(x, &t, i, found, yes, val, "R%d has its answer")
 }
 
 // cover marks the members of flight n as having joined before the command that is sent now.
@@ -200,13 +260,13 @@ func (m *keyed) cover(t *State, n int8) {
 	}
 }
 
-// endFlight publishes what flight n found.
-func (m *keyed) endFlight(t *State, n int8, proved bool, val int8) {
+// finishFlight publishes what flight n found.
+func (m *keyed) finishFlight(t *State, n int8, o outcome, val int8) {
 	if n == 0 {
 		return
 	}
 	f := &t.f[n-1]
-	f.over, f.proved, f.val, f.waiting, f.hurry = true, proved, val, false, false
+	f.outcome, f.val, f.waiting, f.stopWaiting = o, val, false, false
 }
 
 // setWaiting notes whether flight n waits for another process's load.
@@ -230,11 +290,15 @@ func (m *keyed) detach(t *State) {
 
 // countWait notes that reader i waits for one more load.
 func (m *keyed) countWait(t *State, i int) {
-	if !m.checkW || t.r[i].bg {
+	p := &t.r[i]
+	if p.bg {
 		return
 	}
-	if t.r[i].loads++; t.r[i].loads > 2 && t.bad == fine {
-		t.bad, t.culprit = brokenW, int8(i)
+	switch p.loads++; {
+	case m.checkW && p.loads > 2:
+		m.breaks(t, brokenW, i)
+	case p.loads > rounds:
+		m.breaks(t, brokenLoads, i)
 	}
 }
 

@@ -16,6 +16,9 @@ type getRules struct {
 	uncheckedRaces  bool // BUG: what acquire answers instead of a lease is not checked for tags
 	serveExpired    bool // BUG: a softly invalidated value is served as a fresh one
 	joinReads       bool // BUG: a GET in flight is joined
+	endless         bool // BUG: rounds and acquires are not counted
+	staleFloor      bool // BUG: the version of a record counts although it has to be loaded again
+	cutIsChanged    bool // BUG: acquire answers H about a record that it cannot compare
 
 	share sharing // how flights share
 }
@@ -29,7 +32,7 @@ func get(m *keyed, x *explorer, s *State, i int) {
 			return
 		}
 		t := *s
-		t.r[i].floor = s.floor
+		t.r[i].floor, t.r[i].round = s.floor, 1
 		m.read(x, &t, i)
 	case reading:
 		t := *s
@@ -41,7 +44,11 @@ func get(m *keyed, x *explorer, s *State, i int) {
 	case joining:
 		m.join(x, s, i)
 	case joined:
-		m.resolve(x, s, i)
+		m.share(x, s, i)
+	case attending:
+		m.attend(x, s, i)
+	case sleeping:
+		m.sleep(x, s, i)
 	case acquiring:
 		m.acquire(x, s, i)
 	case polling:
@@ -59,7 +66,7 @@ func get(m *keyed, x *explorer, s *State, i int) {
 	case committingLast:
 		m.runCommit(x, s, i, s.r[i].okc)
 	case rereading, replying:
-		m.settle(x, s, i)
+		m.commitReply(x, s, i)
 	case bypassing:
 		m.bypass(x, s, i)
 	}
@@ -73,27 +80,42 @@ func (m *keyed) read(x *explorer, t *State, i int) {
 		m.step(x, t, "R%d does not read: an invalidation is pending", int8(i))
 		return
 	}
-	switch k := t.rec.kind; {
-	case k == value && m.tags:
+	rec := &t.rec
+	switch {
+	case rec.serves() && m.tags:
 		m.readTagged(x, t, i, "R%d GET v%d")
-	case k == value, k == stale && m.get.serveExpired:
+	case rec.serves(), rec.stale() && m.get.serveExpired:
 		m.hit(x, t, i)
-	case k == stale && p.soft:
-		val := t.rec.val
-		p.bg, p.seen = true, t.rec.cid
+	case rec.stale() && p.soft && !rec.garbled:
+		val := rec.val
+		p.bg, p.seen = true, rec.cid
 		m.miss(p)
 		m.step(x, t, "R%d returns stale v%d and refreshes", int8(i), val)
 	default:
-		p.seen = 0
-		if k == stale {
-			p.seen = t.rec.cid
-		}
+		m.see(rec, p)
 		if m.get.loadFirst {
 			p.val = t.db
 		}
 		m.miss(p)
 		m.step(x, t, "R%d GET misses", int8(i))
 	}
+}
+
+// see is what p keeps of a record that it cannot be given. Whether a value that is only
+// there for an error decodes is not looked at before it is needed.
+func (m *keyed) see(rec *record, p *reader) {
+	p.seen, p.fallback = 0, nothing
+	switch {
+	case !rec.holdsValue():
+		return
+	case rec.stale() && p.onError && rec.garbled:
+		p.fallback = undecodable
+	case rec.stale() && p.onError:
+		p.fallback = decodes
+	case rec.fresh || p.soft:
+		p.swept = rec.garbled && m.get.invalidFlag
+	}
+	p.seen = rec.cid
 }
 
 // miss sends the reader to where a miss continues.
@@ -108,7 +130,7 @@ func (m *keyed) miss(p *reader) {
 func (m *keyed) hit(x *explorer, t *State, i int) {
 	refresh := *t
 	val := t.rec.val
-	m.finish(t, i, val)
+	m.answer(t, i, val)
 	m.step(x, t, "R%d hits v%d", int8(i), val)
 	if m.get.noRefresh || t.bad != fine {
 		return
@@ -119,47 +141,85 @@ func (m *keyed) hit(x *explorer, t *State, i int) {
 	m.step(x, &refresh, "R%d hits v%d and starts an early refresh", int8(i), val)
 }
 
-// finish ends a Get with the answer val and checks invariant I. Of a background refresh it
-// is the end, its Get has answered long ago. What a Get that is over knew is forgotten.
-func (m *keyed) finish(t *State, i int, val int8) {
+// answer ends a Get with val and checks invariant I. Of a background refresh it is the end,
+// its Get has answered long ago.
+func (m *keyed) answer(t *State, i int, val int8) {
 	p := &t.r[i]
 	if !p.bg && val < p.floor {
-		t.bad, t.culprit, p.val = brokenI, int8(i), val
+		p.val = val
+		m.breaks(t, brokenI, i)
 		return
 	}
-	t.r[i] = reader{pc: done, soft: p.soft}
+	t.r[i] = p.over()
 }
 
-// quit ends a refresh that has nothing to do, and the flight it leads.
-func (m *keyed) quit(x *explorer, s *State, i int, format string) {
+// yields says that reader i is a refresh that ends when somebody else is at the key, because
+// nobody has joined its flight.
+func (m *keyed) yields(s *State, i int) bool {
+	if !s.r[i].bg {
+		return false
+	}
+	for k := range m.readers {
+		if s.r[k].pc == joined && s.r[k].flight == s.r[i].flight {
+			return false
+		}
+	}
+	return true
+}
+
+// yield ends a refresh because somebody else is at the key, and the flight it leads.
+func (m *keyed) yield(x *explorer, s *State, i int, what string) {
 	t := *s
-	m.endFlight(&t, t.r[i].flight, false, 0)
-	t.r[i] = reader{pc: done, soft: t.r[i].soft}
-	m.step(x, &t, format, int8(i))
+	m.finishFlight(&t, t.r[i].flight, abandoned, 0)
+	m.proceed(x, &t, i, abandoned, yes, 0, what)
 }
 
 // acquire is the script acquire and what follows from each of its answers.
 func (m *keyed) acquire(x *explorer, s *State, i int) {
 	p, rec := &s.r[i], &s.rec
 	busy := rec.tok != 0 && rec.live && (!p.swept || !m.get.invalidRobs)
+	changed := rec.holdsValue() && rec.cid != p.seen ||
+		m.get.cutIsChanged && (rec.kind == cutShort || rec.holdsValue() && rec.cid == 0)
 	switch {
 	case m.unleased(s, p):
 		m.loadUnleased(x, s, i)
-	case rec.kind == intent && p.bg:
-		m.quit(x, s, i, "R%d acquire: W, gives up the refresh")
-	case rec.kind == intent:
-		m.loadUnleased(x, s, i)
-	case rec.holdsValue() && rec.cid != p.seen:
-		m.raced(x, s, i)
-	case rec.kind == backoff, rec.holdsValue() && rec.tok == 0 && rec.live:
-		if p.bg {
-			m.quit(x, s, i, "R%d acquire: E, gives up the refresh")
-		}
+	case rec.kind == intent && rec.bars():
+		m.barred(x, s, i)
+	case changed:
+		m.changed(x, s, i)
+	case rec.backsOff():
+		m.backOff(x, s, i)
 	case busy:
 		m.busy(x, s, i)
 	default:
 		m.grant(x, s, i)
 	}
+}
+
+// barred is the answer W: a write is open.
+func (m *keyed) barred(x *explorer, s *State, i int) {
+	if m.yields(s, i) {
+		m.yield(x, s, i, "R%d acquire: W")
+		return
+	}
+	m.loadUnleased(x, s, i)
+}
+
+// backOff is the answer E: a load has failed.
+func (m *keyed) backOff(x *explorer, s *State, i int) {
+	t := *s
+	m.finishFlight(&t, t.r[i].flight, backedOff, 0)
+	m.proceed(x, &t, i, backedOff, yes, 0, "R%d acquire: E")
+}
+
+// sleep ends when the back-off has.
+func (m *keyed) sleep(x *explorer, s *State, i int) {
+	if s.rec.backsOff() {
+		return
+	}
+	t := *s
+	t.r[i].pc = reading
+	m.step(x, &t, "R%d has slept", int8(i))
 }
 
 // grant gives reader i the lease: over the value it saw, or in place of what is there.
@@ -171,7 +231,8 @@ func (m *keyed) grant(x *explorer, s *State, i int) {
 		t.rec = record{kind: lease}
 	}
 	t.rec.tok, t.rec.live = p.tok, true
-	p.seen, p.swept = 0, false
+	m.countAcquire(&t, i)
+	p.seen, p.swept, p.acquires, p.polled = 0, false, 0, false
 	switch {
 	case m.tags && !m.get.tagAtCommit:
 		p.pc = capturing
@@ -187,25 +248,25 @@ func (m *keyed) grant(x *explorer, s *State, i int) {
 	}
 }
 
-// raced is the answer H: the record is not the one that was read.
-func (m *keyed) raced(x *explorer, s *State, i int) {
+// changed is the answer H: the record is not the one that was read.
+func (m *keyed) changed(x *explorer, s *State, i int) {
 	t := *s
-	p := &t.r[i]
+	p, rec := &t.r[i], &t.rec
+	m.countAcquire(&t, i)
 	switch {
-	case p.bg:
-		m.quit(x, s, i, "R%d acquire: H, refreshed already")
-	case m.tags && !m.get.uncheckedRaces:
+	case m.yields(s, i):
+		m.yield(x, s, i, "R%d acquire: H")
+	case m.tags && rec.serves() && !m.get.uncheckedRaces:
 		m.readTagged(x, &t, i, "R%d acquire: H v%d")
-	case t.rec.kind == stale && !p.soft && !m.get.serveExpired:
-		p.seen = t.rec.cid
-		m.step(x, &t, "R%d acquire: H, softly invalidated, goes on from there", int8(i))
+	case !rec.serves() && !(rec.stale() && (p.soft || m.get.serveExpired)):
+		m.see(rec, p)
+		m.step(x, &t, "R%d acquire: H, not to be served, goes on from there", int8(i))
 	case m.get.share.stages:
 		m.startProof(x, &t, i, "R%d acquire: H v%d, the answer is on its way")
 	default:
-		val := t.rec.val
-		m.endFlight(&t, p.flight, false, 0)
-		m.finish(&t, i, val)
-		m.step(x, &t, "R%d acquire: H, returns v%d", int8(i), val)
+		val := rec.val
+		m.finishFlight(&t, p.flight, found, val)
+		m.proceed(x, &t, i, found, yes, val, "R%d acquire: H")
 	}
 }
 
@@ -228,11 +289,9 @@ func (m *keyed) load(x *explorer, s *State, i int) {
 		t := *s
 		t.left.loadErrors--
 		t.rec.release(p.tok)
-		if p.flight != 0 {
-			t.f[p.flight-1].over, t.f[p.flight-1].failed = true, true
-		}
-		t.r[i] = reader{pc: done, soft: p.soft}
-		m.step(x, &t, "R%d loader fails, the key backs off", int8(i))
+		m.countLoad(&t, i)
+		m.finishFlight(&t, p.flight, failed, 0)
+		m.proceed(x, &t, i, failed, yes, 0, "R%d loader fails")
 	}
 }
 
@@ -244,13 +303,13 @@ func (m *keyed) rows(s *State) []int8 {
 	return []int8{s.db}
 }
 
-// bypass loads without a lease and without a flight.
+// bypass loads without a lease.
 func (m *keyed) bypass(x *explorer, s *State, i int) {
 	for _, val := range m.rows(s) {
 		t := *s
-		m.endFlight(&t, t.r[i].flight, false, val)
-		m.finish(&t, i, val)
-		m.step(x, &t, "R%d bypasses the cache, returns v%d", int8(i), val)
+		m.countLoad(&t, i)
+		m.finishFlight(&t, t.r[i].flight, loaded, val)
+		m.proceed(x, &t, i, loaded, yes, val, "R%d bypasses the cache")
 	}
 }
 
@@ -265,27 +324,13 @@ func (m *keyed) commit(x *explorer, s *State, i int) {
 	if m.get.tagAtCommit {
 		m.captureTag(&t, p)
 	}
-	val, tok := p.val, p.tok
-	switch m.commitLoad(&t, tok, val, p.tag) {
+	val := p.val
+	switch m.commitLoad(&t, p.tok, val, p.tag) {
 	case older:
-		m.goAgain(&t, i)
-		m.step(x, &t, "R%d commit t%d: older than what is cached", int8(i), tok)
+		m.proceed(x, &t, i, outdated, yes, val, "R%d commit: older than what is cached")
 	case committed:
-		m.finish(&t, i, val)
-		m.step(x, &t, "R%d commit t%d accepted, returns v%d", int8(i), tok, val)
+		m.proceed(x, &t, i, stored, yes, val, "R%d commit accepted")
 	default:
-		m.finish(&t, i, val)
-		m.step(x, &t, "R%d commit t%d refused, returns v%d", int8(i), tok, val)
+		m.proceed(x, &t, i, loaded, yes, val, "R%d commit refused")
 	}
-}
-
-// goAgain sends a Get back to its own read; a refresh ends instead.
-func (m *keyed) goAgain(t *State, i int) {
-	p := t.r[i]
-	next := reader{pc: reading, soft: p.soft, floor: p.floor, loads: p.loads, again: true}
-	if p.bg {
-		next = reader{pc: done, soft: p.soft}
-	}
-	next.after = p.after
-	t.r[i] = next
 }

@@ -6,15 +6,22 @@ import "fmt"
 type keyed struct {
 	readers, writers int
 	soft             int // of the readers, how many read with StaleWhileRevalidate
+	onError          int // how many of the others with StaleIfError
 	reader           readProgram
 	programs         []writeProgram // by writer, the last one stands for the rest
 	get              getRules
+	intents          intentRules
 	left             faults // what may go wrong
 	warm             bool   // the cache holds version 0 at the start, loaded by nobody alive
 	staleTag         bool   // with warm: the value's tag token is not the one under the tag key
+	garbled          bool   // with warm: its body does not decode
+	cutShort         bool   // with warm: the record is cut short
+	zeroCID          bool   // with warm: its cid is that of no load
+	heldElsewhere    bool   // with warm: a process that is not in the model holds the lease
 	replicaReads     bool   // loaders read a replica of the database that may lag
 	waitReplica      bool   // a write waits for the Redis replica
 	intentOutlivesTx bool   // an intent ends only when its writer has committed or crashed
+	ownDeadlines     bool   // the same, and the deadlines pass one by one
 	crasher          int    // if not 0, the only writer that may crash
 	unreduced        bool   // names are kept: a check of the reduction
 	checkL           bool   // at most one loader
@@ -39,8 +46,11 @@ func (m *keyed) initial() any {
 	for i := range m.soft {
 		s.r[i].soft = true
 	}
+	for i := range m.onError {
+		s.r[m.soft+i].onError = true
+	}
 	if m.warm {
-		s.rec = record{kind: value, ver: 1, cid: warmLoad}
+		s.rec = record{kind: value, fresh: true, garbled: m.garbled, ver: 1, cid: warmLoad}
 		if m.get.unversioned {
 			s.rec.ver = 0
 		}
@@ -49,6 +59,15 @@ func (m *keyed) initial() any {
 		}
 		if m.staleTag {
 			s.tag = 2
+		}
+		if m.heldElsewhere {
+			s.rec.tok, s.rec.live = warmLoad+1, true
+		}
+		if m.zeroCID {
+			s.rec.cid = 0
+		}
+		if m.cutShort {
+			s.rec = record{kind: cutShort}
 		}
 		s.replica = s.rec
 	}
@@ -103,6 +122,12 @@ func (m *keyed) violation(state any) string {
 			s.culprit, p.val, p.floor)
 	case s.bad == brokenW:
 		return fmt.Sprintf("W: R%d waits for a third load", s.culprit)
+	case s.bad == brokenLoads:
+		return fmt.Sprintf("W': R%d waits for a fourth load", s.culprit)
+	case s.bad == brokenB:
+		return fmt.Sprintf("B: R%d goes on without end: round %d, acquire %d", s.culprit, p.round, p.acquires)
+	case s.rec.kind == intent && s.rec.bars() && s.rec.intents != 0 && s.rec.intents&^s.rec.passed == 0:
+		return "E: the key is barred although the deadline of every open intent has passed"
 	case m.checkL && m.loaders(s) > 1:
 		return "L: two loaders"
 	case !m.skipQ && m.quiet(s) && m.servable(s) && s.rec.val != s.db:
@@ -140,7 +165,7 @@ func (m *keyed) quiet(s *State) bool {
 
 // servable says that a reader who came now would be given the record's value as fresh.
 func (m *keyed) servable(s *State) bool {
-	if s.rec.kind != value {
+	if !s.rec.serves() {
 		return false
 	}
 	return !m.tags || m.tagValid(s, s.rec.tag)
@@ -148,14 +173,14 @@ func (m *keyed) servable(s *State) bool {
 
 // expandFaults reports what the environment may do.
 func (m *keyed) expandFaults(x *explorer, s *State) {
-	protected := s.rec.kind == intent && m.intentOutlivesTx
+	protected := s.rec.kind == intent && (m.intentOutlivesTx || m.ownDeadlines)
 	if s.left.evictions > 0 && s.rec.kind != none && !protected {
 		t := *s
 		t.left.evictions--
 		t.rec = record{}
 		m.step(x, &t, "record evicted")
 	}
-	if protected && !m.inTransaction(s) {
+	if protected && !m.inTransaction(s) && !(m.ownDeadlines && s.rec.bars()) {
 		t := *s
 		t.rec = record{}
 		m.step(x, &t, "intent ends by its TTL")
@@ -166,6 +191,7 @@ func (m *keyed) expandFaults(x *explorer, s *State) {
 		m.step(x, &t, "back-off ends")
 	}
 	m.expandDeadlines(x, s)
+	m.expandRecord(x, s)
 	if s.left.tagEvictions > 0 && s.tag != 0 {
 		t := *s
 		t.left.tagEvictions--
@@ -207,6 +233,27 @@ func (m *keyed) expandDeadlines(x *explorer, s *State) {
 		t.lock = 0
 		m.step(x, &t, "lock key expires")
 	}
+}
+
+// expandRecord lets the soft deadline of a value pass, and the load of a process fail that is
+// not in the model.
+func (m *keyed) expandRecord(x *explorer, s *State) {
+	if s.left.softEnds > 0 && s.rec.holdsValue() && s.rec.fresh {
+		t := *s
+		t.left.softEnds--
+		t.rec.fresh = false
+		m.step(x, &t, "the soft deadline passes")
+	}
+	if s.left.backoffs > 0 && (s.rec.kind == none || s.rec.stale()) && s.rec.tok == 0 && !s.rec.live {
+		t := *s
+		t.left.backoffs--
+		t.rec.live = true
+		if s.rec.kind == none {
+			t.rec.kind = backoff
+		}
+		m.step(x, &t, "another process's load fails, the key backs off")
+	}
+	m.expandIntents(x, s)
 }
 
 // expandFailover replicates the record as it is, or makes what was replicated last the record.

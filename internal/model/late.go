@@ -34,13 +34,13 @@ func (m *keyed) expandLate(x *explorer, s *State) {
 		if !m.retryToken {
 			token += maxWriters // a token of that attempt's own, which no wend will bring
 		}
-		t.rec.begin(token)
+		t.rec.begin(token, m.intents)
 		m.step(x, &t, "the late copy of W%d's wbegin runs", s.lateBeg-1)
 	}
 	if s.lateEnd != 0 {
 		t := *s
 		t.lateEnd, t.lateVal = 0, 0
-		t.rec.end(int(s.lateEnd)-1, s.lateVal, m.freshToken(s), 0)
+		t.rec.end(int(s.lateEnd)-1, s.lateVal, m.freshToken(s), 0, m.intents)
 		m.step(x, &t, "the late copy of W%d's wend runs", s.lateEnd-1)
 	}
 }

@@ -16,8 +16,8 @@ func getNaive(m *keyed, x *explorer, s *State, i int) {
 		m.step(x, &t, "R%d reads v%d from the database", int8(i), s.db)
 	case committing:
 		val := p.val
-		t.rec = record{kind: value, val: val}
-		m.finish(&t, i, val)
+		t.rec = record{kind: value, fresh: true, val: val}
+		m.answer(&t, i, val)
 		m.step(x, &t, "R%d SET, returns v%d", int8(i), val)
 	}
 }
@@ -46,25 +46,25 @@ func getLocked(m *keyed, x *explorer, s *State, i int) {
 		m.step(x, &t, "R%d reads v%d from the database", int8(i), s.db)
 	case committing:
 		val := p.val
-		t.rec = record{kind: value, val: val}
+		t.rec = record{kind: value, fresh: true, val: val}
 		if t.lock == p.tok {
 			t.lock = 0
 		}
-		m.finish(&t, i, val)
+		m.answer(&t, i, val)
 		m.step(x, &t, "R%d SET and unlock, returns v%d", int8(i), val)
 	}
 }
 
 // hitPlainly answers with the record's value, if there is one.
 func (m *keyed) hitPlainly(x *explorer, s *State, i int) bool {
-	if s.rec.kind != value {
+	if !s.rec.serves() {
 		return false
 	}
 	t := *s
 	if t.r[i].pc == idle {
 		t.r[i].floor = s.floor
 	}
-	m.finish(&t, i, s.rec.val)
+	m.answer(&t, i, s.rec.val)
 	m.step(x, &t, "R%d hits v%d", int8(i), s.rec.val)
 	return true
 }
@@ -82,7 +82,7 @@ func (m *keyed) readSlowly(x *explorer, s *State, i int) {
 	t := *s
 	p := &t.r[i]
 	p.floor, p.pc, p.val = s.floor, inTransit, -1
-	if s.rec.kind == value {
+	if s.rec.serves() {
 		p.val = s.rec.val
 	}
 	m.step(x, &t, "R%d GET runs", int8(i))
@@ -93,7 +93,7 @@ func (m *keyed) readReply(x *explorer, s *State, i int) {
 	t := *s
 	p := &t.r[i]
 	if val := p.val; val >= 0 {
-		m.finish(&t, i, val)
+		m.answer(&t, i, val)
 		m.step(x, &t, "R%d's answer arrives, returns v%d", int8(i), val)
 		return
 	}

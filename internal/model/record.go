@@ -8,11 +8,20 @@ type commit uint8
 const (
 	refused commit = iota
 	committed
-	older // what is cached is newer: read again
+	older // what is cached is fresh and newer
 )
 
+// version is the number in the header of an entry that holds val.
+func (s *State) version(val int8) int8 {
+	if s.lower&(1<<val) != 0 {
+		return -val
+	}
+	return val + 1
+}
+
 // commitLoad is the script commit, sent by a load that holds tok and found val, captured tag
-// and, if absent, found no row.
+// and, if absent, found no row. The version of a record counts only while it is fresh: one
+// that has to be loaded again is replaced by what the database has.
 func (m *keyed) commitLoad(s *State, tok, val, tag int8) commit {
 	r := &s.rec
 	held := (r.kind == lease || r.holdsValue()) && r.tok == tok
@@ -28,15 +37,15 @@ func (m *keyed) commitLoad(s *State, tok, val, tag int8) commit {
 		*r = record{}
 		return committed
 	}
-	ver := val + 1
+	ver := s.version(val)
 	if absent || m.get.unversioned {
 		ver = 0
 	}
-	if r.holdsValue() && !absent && r.ver > ver {
+	if r.holdsValue() && !absent && r.ver > ver && (r.fresh || m.get.staleFloor) {
 		r.tok, r.live = 0, false
 		return older
 	}
-	*r = record{kind: value, val: val, ver: ver, cid: tok, tag: tag}
+	*r = record{kind: value, fresh: true, val: val, ver: ver, cid: tok, tag: tag}
 	return committed
 }
 
@@ -63,12 +72,12 @@ func (r *record) invalidate(unmarked bool) {
 	}
 }
 
-// expire keeps the value for stale serving and kills the lease, unless keepLease asks for
-// the variant that leaves it.
+// expire ends the soft deadline of a value, which stays for stale serving, and kills the
+// lease, unless keepLease asks for the variant that leaves it.
 func (r *record) expire(keepLease bool) {
 	switch r.kind {
-	case value, stale:
-		r.kind = stale
+	case value:
+		r.fresh = false
 		if !keepLease {
 			r.tok, r.live = 0, false
 		}
@@ -90,7 +99,7 @@ func (r *record) set(val, cid int8, keepLease bool) {
 		return
 	}
 	kept := *r
-	*r = record{kind: value, val: val, cid: cid}
+	*r = record{kind: value, fresh: true, val: val, cid: cid}
 	if keepLease {
 		r.tok, r.live = kept.tok, kept.live
 	}
@@ -110,7 +119,7 @@ type setvRules struct {
 // was softly invalidated it removes: that its version is newer than the record's does not
 // make it newer than the write for which the record was invalidated (variant 53d).
 func (r *record) setv(val, cid, tag int8, o setvRules) {
-	next := record{kind: value, val: val, ver: val + 1, cid: cid, tag: tag}
+	next := record{kind: value, fresh: true, val: val, ver: val + 1, cid: cid, tag: tag}
 	if o.keepLease && r.holdsValue() {
 		next.tok, next.live = r.tok, r.live
 	}
@@ -129,50 +138,18 @@ func (r *record) setv(val, cid, tag int8, o setvRules) {
 		*r = record{}
 	case intent:
 		r.clash = true
-	case value, stale:
+	case value:
 		switch {
 		case r.ver == 0 && !o.overUnknown:
 			*r = record{}
 		case r.ver >= next.ver:
-		case r.kind == value || o.overStale:
+		case r.fresh || o.overStale:
 			*r = next
 		case o.keepStale:
-			next.kind = stale
+			next.fresh = false
 			*r = next
 		default:
 			*r = record{}
 		}
-	}
-}
-
-// begin is the script wbegin of writer j, or of a copy of it under another token.
-func (r *record) begin(j int) {
-	if r.kind != intent {
-		*r = record{kind: intent}
-	} else {
-		r.clash = true
-	}
-	r.intents |= 1 << j
-}
-
-// end is the script wend of writer j with the value val.
-func (r *record) end(j int, val, cid, tag int8) {
-	mine := uint8(1) << j
-	switch {
-	case r.kind != intent:
-		*r = record{}
-	case r.intents&mine == 0:
-		r.clash = true // the intent was lost: this write overlapped the ones still open
-	default:
-		r.intents &^= mine
-		if r.intents != 0 {
-			r.clash = true
-			return
-		}
-		if r.clash {
-			*r = record{}
-			return
-		}
-		*r = record{kind: value, val: val, ver: val + 1, cid: cid, tag: tag}
 	}
 }

@@ -27,7 +27,7 @@ func writeIntentTagged(early bool) writeProgram {
 	return func(m *keyed, x *explorer, s *State, j int) {
 		switch t := *s; s.w[j].pc {
 		case 0:
-			t.rec.begin(j)
+			t.rec.begin(j, m.intents)
 			t.w[j].pc = afterBegin
 			m.step(x, &t, "W%d wbegin", int8(j))
 		case afterBegin:
@@ -41,7 +41,7 @@ func writeIntentTagged(early bool) writeProgram {
 				m.captureWrite(x, s, j, 2)
 				return
 			}
-			t.rec.end(j, t.w[j].val, m.freshToken(s), t.w[j].tag)
+			t.rec.end(j, t.w[j].val, m.freshToken(s), t.w[j].tag, m.intents)
 			m.returns(x, &t, j, "W%d wend, v%d is acknowledged")
 		}
 	}

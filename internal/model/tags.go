@@ -19,9 +19,8 @@ func (m *keyed) checkTag(x *explorer, s *State, i int) {
 	p := &t.r[i]
 	if m.tagValid(s, p.tag) {
 		val := p.val
-		m.endFlight(&t, p.flight, false, 0)
-		m.finish(&t, i, val)
-		m.step(x, &t, "R%d returns v%d, its tag is valid", int8(i), val)
+		m.finishFlight(&t, p.flight, found, val)
+		m.proceed(x, &t, i, found, yes, val, "R%d finds its tag valid")
 		return
 	}
 	p.val, p.tag, p.swept = 0, 0, m.get.invalidFlag

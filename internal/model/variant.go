@@ -1,5 +1,7 @@
 package model
 
+import "strings"
+
 // Variant is a protocol, or a protocol with one thing wrong, and what must come of checking
 // it. A broken variant that holds is a failure too: it means that the checker is blind.
 type Variant struct {
@@ -8,7 +10,7 @@ type Variant struct {
 	Number string
 	// Sentence says what the variant does.
 	Sentence string
-	// Breaks is the invariant that must be violated, I, Q, L, W or M; empty if the variant
+	// Breaks is the invariant that must be violated, I, Q, L, W, M, B, W' or E; empty if the variant
 	// must hold.
 	Breaks string
 	// Readers is the number of readers that the variant needs, or all it can afford; 0 leaves
@@ -45,14 +47,18 @@ type Result struct {
 }
 
 // Broken returns the letter of the broken invariant, empty if all hold.
-func (r Result) Broken() string { return r.Violation[:min(1, len(r.Violation))] }
+func (r Result) Broken() string {
+	letter, _, _ := strings.Cut(r.Violation, ":")
+	return letter
+}
 
 // Variants returns all variants in the order of their numbers' subjects.
 func Variants() []Variant {
 	var all []Variant
 	for _, table := range [][]Variant{
 		leaseVariants(), writeVariants(), sharingVariants(), tagVariants(),
-		fillVariants(), taggedWriteVariants(), lateVariants(), flightVariants(), clearVariants(), localVariants(),
+		fillVariants(), taggedWriteVariants(), lateVariants(), flightVariants(), clearVariants(),
+		liveVariants(), intentVariants(), localVariants(),
 	} {
 		all = append(all, table...)
 	}
@@ -86,9 +92,15 @@ func (v Variant) system(b Bounds) system {
 		return &m
 	}
 	m := v.keyed
+	m.asToday()
 	m.unreduced = b.Unreduced
 	m.readers, m.writers = readers, writers
 	return &m
+}
+
+// asToday gives m the loop of a call as the code has it: without bounds.
+func (m *keyed) asToday() {
+	m.get.endless, m.get.staleFloor, m.get.cutIsChanged, m.intents.common = true, true, true, true
 }
 
 // by is the list of the writers' programs.

@@ -55,22 +55,22 @@ func clearVariants() []Variant {
 func localVariants() []Variant {
 	return []Variant{
 		{
-			Number:   "80",
+			Number:   "90",
 			Sentence: "epoch noted before the read, dropped on loss and on subscribing again",
 			local:    &local{},
 		},
 		{
-			Number: "80a", Breaks: "I",
+			Number: "90a", Breaks: "I",
 			Sentence: "a fill does not look at the epoch",
 			local:    &local{blindFill: true},
 		},
 		{
-			Number: "80b", Breaks: "I",
+			Number: "90b", Breaks: "I",
 			Sentence: "the message is published before the record is deleted",
 			local:    &local{publishFirst: true},
 		},
 		{
-			Number: "80c", Breaks: "I",
+			Number: "90c", Breaks: "I",
 			Sentence: "nothing is dropped when the subscription is lost",
 			local:    &local{noFlush: true},
 		},

@@ -5,7 +5,7 @@ package model
 func flightVariants() []Variant {
 	rules := sharing{on: true, split: true, seal: true, callStep: true, ruleB: true}
 	staged := rules
-	staged.stages = true
+	staged.stages, staged.impatient = true, true
 	model := func(o sharing, left faults, programs ...writeProgram) keyed {
 		return keyed{
 			reader: get, programs: programs, warm: true, left: left,

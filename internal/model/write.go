@@ -47,6 +47,15 @@ func (m *keyed) crash(x *explorer, s *State, j int) {
 // writeNothing is a writer that never writes.
 func writeNothing(_ *keyed, _ *explorer, _ *State, _ int) {}
 
+// writeRestore gives the row a lower version than all before, and says so to nobody.
+func writeRestore(m *keyed, x *explorer, s *State, j int) {
+	t := *s
+	t.db++
+	t.lower |= 1 << t.db
+	t.w[j] = writer{finished: true}
+	m.step(x, &t, "v%d is restored, its version is lower", t.db)
+}
+
 // writeInvalidate commits, then invalidates. With outages the invalidation may fail: it is
 // queued, and the write returns all the same.
 func writeInvalidate(m *keyed, x *explorer, s *State, j int) {
