@@ -19,8 +19,9 @@ const (
 func (o outcome) proof() bool { return o == stored || o == found }
 
 // rounds is how often a call looks; each look-up is followed by at most one flight. In the
-// last round a call is solo: it joins nobody, asks for the lease once, and loads without
-// it if it is not granted.
+// last round a call is solo: it joins nobody, except where it is entitled to the result
+// however the flight ends, asks for the lease once, and loads without it if it is not
+// granted.
 const rounds = 3
 
 // acquires is how often a flight asks for the lease: first, after the record changed to
@@ -48,9 +49,9 @@ const (
 	no
 )
 
-// table is what a call does after a flight, by its outcome, and whether the call may have
-// what it found: by a proof sent after it had joined, or by a loader called after the call
-// had begun.
+// table is what a call does after a flight, by its outcome, and by whether the call is
+// entitled to what was found: by a proof sent after it had joined, or by a loader called
+// after the call had begun.
 var table = []struct {
 	of    []outcome
 	who   entitled
@@ -58,7 +59,7 @@ var table = []struct {
 	last  step // in round 3
 }{
 	{[]outcome{stored, loaded, found}, yes, answer, answer},
-	{[]outcome{stored, loaded, found}, no, lookAgain, never}, // its own load
+	{[]outcome{stored, loaded, found}, no, lookAgain, never},
 	{[]outcome{failed}, all, staleOrError, staleOrError},
 	{[]outcome{outdated}, all, lookAgain, answer}, // a fresh record is there
 	{[]outcome{backedOff}, all, waitOutBackoff, staleOrError},

@@ -92,15 +92,9 @@ func (v Variant) system(b Bounds) system {
 		return &m
 	}
 	m := v.keyed
-	m.asToday()
 	m.unreduced = b.Unreduced
 	m.readers, m.writers = readers, writers
 	return &m
-}
-
-// asToday gives m the loop of a call as the code has it: without bounds.
-func (m *keyed) asToday() {
-	m.get.endless, m.get.staleFloor, m.get.cutIsChanged, m.intents.common = true, true, true, true
 }
 
 // by is the list of the writers' programs.

@@ -31,12 +31,12 @@ func versionVariants() []Variant {
 	beside.left.deadlines = 1
 	return []Variant{
 		{
-			Number: "80", Breaks: "BW",
+			Number:   "80",
 			Sentence: "the row's version goes down: what has to be loaded again is replaced all the same",
 			keyed:    model(getRules{}),
 		},
 		{
-			Number: "80'", Breaks: "BW",
+			Number:   "80'",
 			Sentence: "the same, beside a writer that invalidates",
 			keyed:    beside,
 		},
@@ -46,12 +46,12 @@ func versionVariants() []Variant {
 			keyed:    unbounded,
 		},
 		{
-			Number: "80b", Breaks: "WB",
+			Number: "80b", Breaks: "W",
 			Sentence: "the version of a record counts for ever: a call makes all its three loads",
 			keyed:    model(getRules{staleFloor: true}),
 		},
 		{
-			Number: "80c", Breaks: "W'B",
+			Number: "80c", Breaks: "W'",
 			Sentence: "the same, and in each round it waits for another process too",
 			keyed:    waiting,
 		},
@@ -79,7 +79,7 @@ func unservableVariants() []Variant {
 	}
 	return []Variant{
 		{
-			Number: "81", Breaks: "B",
+			Number:   "81",
 			Sentence: "a stale value that does not decode when it is needed: the call loads by itself",
 			keyed:    garbled(false),
 		},
@@ -89,7 +89,7 @@ func unservableVariants() []Variant {
 			keyed:    garbled(true),
 		},
 		{
-			Number: "82", Breaks: "B",
+			Number:   "82",
 			Sentence: "a record that is cut short (D) is replaced by a lease",
 			keyed:    cut(getRules{}),
 		},
@@ -99,12 +99,12 @@ func unservableVariants() []Variant {
 			keyed:    cut(getRules{cutIsChanged: true, endless: true}),
 		},
 		{
-			Number: "82b", Breaks: "B",
+			Number:   "82b",
 			Sentence: "acquire answers H about it, and is asked three times",
 			keyed:    cut(getRules{cutIsChanged: true}),
 		},
 		{
-			Number: "82'", Breaks: "B",
+			Number:   "82'",
 			Sentence: "a stale record with the cid of no load is replaced like any other",
 			keyed:    unnamed(getRules{}),
 		},
@@ -114,7 +114,7 @@ func unservableVariants() []Variant {
 			keyed:    unnamed(getRules{cutIsChanged: true, endless: true}),
 		},
 		{
-			Number: "82b'", Breaks: "B",
+			Number:   "82b'",
 			Sentence: "acquire answers H about it, and is asked three times",
 			keyed:    unnamed(getRules{cutIsChanged: true}),
 		},
@@ -145,8 +145,8 @@ func waitVariants() []Variant {
 	}
 	return []Variant{
 		{
-			Number: "83", Breaks: "B",
-			Sentence: "another process loads for too long, a joiner has no stale value: each loads by itself",
+			Number:   "83",
+			Sentence: "another process loads for too long, a joiner has no stale value: its next round is its last",
 			keyed:    held(false),
 		},
 		{
@@ -155,7 +155,7 @@ func waitVariants() []Variant {
 			keyed:    held(true),
 		},
 		{
-			Number: "84", Breaks: "B",
+			Number:   "84",
 			Sentence: "the key backs off in each round: the third ends the call",
 			keyed:    backoffs(false),
 		},
@@ -177,7 +177,7 @@ func intentVariants() []Variant {
 	}
 	return []Variant{
 		{
-			Number: "85", Breaks: "E", Writers: 3,
+			Number: "85", Writers: 3,
 			Sentence: "a writer dies on a key that others write: its intent ends by its own deadline",
 			keyed:    model(intentRules{}),
 		},
@@ -187,7 +187,7 @@ func intentVariants() []Variant {
 			keyed:    model(intentRules{common: true}),
 		},
 		{
-			Number: "85b", Breaks: "E", Writers: 3,
+			Number: "85b", Breaks: "IQ", Writers: 3,
 			Sentence: "the same, what a dead intent overlapped is forgotten with it",
 			keyed:    model(intentRules{forgetful: true}),
 		},
