@@ -126,6 +126,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 	c.clear.emptied = c.limit.refill
 	c.pending = newPending(c.closing, c.retry)
 	config.budgets.Breaker = c.breakerChanged
+	config.budgets.Unpublished = c.unpublished
 	c.store = store.New(client, config.budgets)
 	if err := s.open(c); err != nil {
 		_ = c.Close() // nothing of it has been used
@@ -148,6 +149,12 @@ func (c *Cache[T]) breakerChanged(open bool) {
 		c.pending.hurry()
 	}
 	c.tel.breakerChanged(open)
+}
+
+// unpublished hears that changes are made, but nobody is told.
+func (c *Cache[T]) unpublished(code string) {
+	c.tel.logger.Warn("changes of entries take effect, but Redis does not publish them: an L1 serves what was changed until its TTL",
+		"reply", code, "mend", "allow the user the channels of the cache: ACL SETUSER user &"+c.channel)
 }
 
 // isNil reports whether v is nil or holds a nil pointer.

@@ -74,8 +74,8 @@ type ExplainedRecord struct {
 	State string
 	// Reason is why it is invalid, bypassed or foreign.
 	Reason string
-	// Kind is the letter of the record, 0 if none can be read: L lease, V value, S softly
-	// invalidated, W write intent, E back-off, D dirty (write-behind).
+	// Kind is the letter of the record, 0 if none can be read: L lease, V value, W write
+	// intent, E back-off, D dirty (write-behind).
 	Kind   byte
 	Absent bool // a remembered absence; with Dirty a deletion on its way to the sink
 	Dirty  bool // a write that is not in the sink yet

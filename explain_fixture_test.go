@@ -64,8 +64,9 @@ func holds(t *testing.T, rdb redis.UniversalClient, kind envelope.Kind, until ti
 func leased(t *testing.T, rdb redis.UniversalClient, until time.Duration, holder envelope.Token) {
 	t.Helper()
 	h := envelope.Header{Kind: envelope.Value, Until: time.Now().Add(until).UnixMilli(), Token: holder, CID: envelope.NoToken}
-	field := string(envelope.AppendHeader(nil, h))[3:32]
-	require.NoError(t, rdb.SetRange(t.Context(), redisKey, 3, field).Err())
+	fields := string(envelope.AppendHeader(nil, h))
+	require.NoError(t, rdb.SetRange(t.Context(), redisKey, 3, fields[3:16]).Err())
+	require.NoError(t, rdb.SetRange(t.Context(), redisKey, 29, fields[29:45]).Err())
 }
 
 // windows are the class of the table.

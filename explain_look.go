@@ -164,7 +164,7 @@ func (x *exam[T]) describe() {
 	*r = ExplainedRecord{
 		Asked: true, Kind: byte(h.Kind), Absent: rec.absent, Dirty: h.Kind == envelope.Dirty, DeadLetter: x.found.Doomed,
 		LoadCost: b.Delta, MeanCost: b.EWMA, Version: h.Version, Codec: b.Codec, Schema: b.Schema,
-		Size: len(x.found.Record.Data), Payload: len(b.Payload), Intents: envelope.Intents(x.found.Record.Data),
+		Size: len(x.found.Record.Data), Payload: len(b.Payload), Intents: envelope.Intents(x.found.Record.Data, now),
 		HardLeft: x.found.Record.PTTL,
 	}
 	if h.CID != envelope.NoToken && b.LoadedAt > 0 {

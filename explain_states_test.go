@@ -42,7 +42,6 @@ func explainedStates() []explained {
 		{name: "stale within SWR", plant: stale, action: cache.ActionStale, state: "stale"},
 		{name: "stale, another refreshes", plant: both(stale, lease(2*time.Second, strangers)), action: cache.ActionStale, state: "stale"},
 		{name: "stale, refresh backs off", plant: both(stale, lease(500*time.Millisecond, envelope.NoToken)), action: cache.ActionStale, state: "stale"},
-		{name: "softly invalidated", plant: entryOf(envelope.Soft, -time.Minute, asIs), action: cache.ActionStale, state: "stale"},
 		{name: "within SIE only", plant: forError, action: cache.ActionLoad, state: "stale-if-error"},
 		{name: "SIE, another loads", plant: both(forError, lease(2*time.Second, strangers)), action: cache.ActionWait, state: "stale-if-error"},
 		{name: "SIE, lock off", opts: noLock, plant: both(forError, lease(2*time.Second, strangers)), action: cache.ActionStale, state: "stale-if-error"},
@@ -57,7 +56,7 @@ func explainedStates() []explained {
 		{name: "lease expired", plant: holder(envelope.Lease, -2*time.Second, strangers, ""), action: cache.ActionLoad, state: "none"},
 		{name: "error back-off", plant: holder(envelope.Backoff, 700*time.Millisecond, envelope.NoToken, ""), action: cache.ActionWait, state: "none"},
 		{name: "back-off too long", opts: briefly, plant: holder(envelope.Backoff, 2*time.Second, envelope.NoToken, ""), action: cache.ActionBackoff, state: "none"},
-		{name: "write intents open", plant: holder(envelope.Intent, 20*time.Second, envelope.NoToken, strangers.String()+strangers.String()), action: cache.ActionBypass, state: "bypassed"},
+		{name: "write intents open", plant: holder(envelope.Intent, 20*time.Second, envelope.NoToken, openWrites(2)), action: cache.ActionBypass, state: "bypassed"},
 		{name: "tag invalid", plant: bearing(false), action: cache.ActionLoad, state: "invalid"},
 		{name: "tags valid", plant: bearing(true), action: cache.ActionHit, state: "fresh"},
 		{name: "clear token invalid", plant: both(entryOf(envelope.Value, time.Minute, asIs), func(t *testing.T, p plot) {

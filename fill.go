@@ -178,11 +178,11 @@ func (t *trip[T]) commit(ctx context.Context, entry *stored, proof int, result l
 }
 
 func (t *trip[T]) commitOf(entry *stored, now time.Time) store.Commit {
-	life := entry.life(now)
+	soft, life := entry.times(now)
 	entry.lives = life > 0
 	t.sent = now
 	return store.Commit{
-		Token: t.token, TTL: life, Version: entry.version,
+		Token: t.token, TTL: life, Soft: soft, Version: entry.version,
 		Body: entry.body, Absent: entry.absent, Notice: t.cache.notice(t.key),
 	}
 }

@@ -122,18 +122,21 @@ func (r reader) classify(key string, rec store.Record) record {
 	return out
 }
 
-// prove is expire for a record that was read without its PTTL: that is worked out
-// from when the load began and the latest that it can be now for Redis, so at least so
-// much is left. It is not for an entry whose load time nobody knows, nor for one that
-// Expire has shortened, since what Redis has left of that is all that tells its age.
+// prove is expire for a record that was read without its PTTL: what is left is worked
+// out from its soft deadline, but not beyond what the sealed times allow, and the latest
+// that it can be now for Redis, so at least so much is left. It is not for an entry
+// whose load time nobody knows.
 func (r *record) prove(class *TTL, latest int64) {
 	r.state = unproved
 	at := r.body.LoadedAt
-	if at == 0 || at > latest/1000 || r.header.Kind != envelope.Value {
+	if at == 0 || at > latest/1000 {
 		return
 	}
-	left := time.Duration(at*1000-latest)*time.Microsecond + r.body.Soft
-	r.expire(class, max(left+r.body.Grace, 0), 0)
+	r.left, r.timed = time.Duration(at*1000-latest)*time.Microsecond+r.body.Soft, true
+	if fresh := r.header.Fresh; fresh > 0 {
+		r.left = min(r.left, time.Duration(fresh*1000-latest)*time.Microsecond)
+	}
+	r.window(class, max(-r.left, 0), 0)
 }
 
 // bodiless is the state of a record that holds no entry.
@@ -148,17 +151,40 @@ func bodiless(k envelope.Kind) state {
 // keeps the record for its soft TTL plus a grace, so PTTL less the grace is
 // what is left: no clock of another machine is compared with anything.
 //
+// Expire shortens a record's life to the longest window, so of an entry that was
+// expired before its time the window tells for how long it has been stale, as far as
+// it is used up.
+//
 // A record without a known PTTL (it expired between PTTL and GET, or somebody
 // removed its expiry) counts as fresh and is not refreshed early.
 func (r *record) expire(class *TTL, pttl time.Duration, now int64) {
 	if pttl >= 0 {
 		r.left, r.timed = pttl-r.body.Grace, true
 	}
-	past := r.past(class, pttl)
+	past := max(-r.left, 0)
+	if r.early() && r.timed {
+		r.left = min(r.left, 0)
+		past = max(class.staleWindow()-pttl, 0)
+	}
+	r.window(class, past, now)
+}
+
+// earlier is by how much the soft deadline must be before what the sealed times say
+// for the entry to count as expired before its time.
+const earlier = time.Second
+
+// early reports whether Expire has made the entry stale before its time.
+func (r *record) early() bool {
+	fresh, at := r.header.Fresh, r.body.LoadedAt
+	return fresh > 0 && at > 0 && fresh < at+(r.body.Soft-earlier).Milliseconds()
+}
+
+// window is which window an entry is in that has been stale for past.
+func (r *record) window(class *TTL, past time.Duration, now int64) {
 	switch {
 	case r.tooOld(class, now):
 		r.state = invalid
-	case r.header.Kind == envelope.Value && (!r.timed || r.left > 0):
+	case !r.timed || r.left > 0:
 		r.state = fresh
 	case r.absent:
 		r.state = expired
@@ -182,16 +208,6 @@ func (r *record) tooOld(class *TTL, now int64) bool {
 		return age > class.MaxAge
 	}
 	return r.left <= 0
-}
-
-// past is for how long the entry has been stale. Expire shortens a record's
-// life to the longest window, so of a softly invalidated one (kind S) the
-// window tells, as far as it is used up.
-func (r *record) past(class *TTL, pttl time.Duration) time.Duration {
-	if r.header.Kind == envelope.Soft && r.timed {
-		return max(class.staleWindow()-pttl, 0)
-	}
-	return max(-r.left, 0)
 }
 
 // staleWindow is the longest time for which the class serves anything stale.

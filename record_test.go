@@ -57,7 +57,7 @@ func TestUnusableRecordsHeal(t *testing.T) {
 		}},
 		{"a header without a body", func(t *testing.T, rdb redis.UniversalClient) {
 			raw(t, rdb, envelope.Value, body(same), "5")
-			require.NoError(t, rdb.Set(t.Context(), redisKey, rdb.GetRange(t.Context(), redisKey, 0, 70).Val(), time.Minute).Err())
+			require.NoError(t, rdb.Set(t.Context(), redisKey, rdb.GetRange(t.Context(), redisKey, 0, 86).Val(), time.Minute).Err())
 		}},
 		{"a flipped bit in the payload", func(t *testing.T, rdb redis.UniversalClient) {
 			raw(t, rdb, envelope.Value, body(same), "5")
@@ -69,7 +69,7 @@ func TestUnusableRecordsHeal(t *testing.T) {
 			rec := strings.Replace(rdb.Get(t.Context(), redisKey).Val(), "x", "x", 1)
 			require.NoError(t, rdb.Set(t.Context(), "test:other", rec, time.Minute).Err())
 			require.NoError(t, rdb.Rename(t.Context(), "test:other", redisKey).Err())
-			require.NoError(t, rdb.SetRange(t.Context(), redisKey, 70, "\x07").Err())
+			require.NoError(t, rdb.SetRange(t.Context(), redisKey, 86, "\x07").Err())
 		}},
 		{"bytes that do not decode", func(t *testing.T, rdb redis.UniversalClient) {
 			raw(t, rdb, envelope.Value, body(same), `{"not":"a number"}`)

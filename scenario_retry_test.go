@@ -197,7 +197,7 @@ func (w *leaseWatch) look(ctx context.Context, rdb *redis.Client) (live int) {
 		}
 		switch {
 		case header.Kind == envelope.Intent:
-			for at := envelope.HeaderSize; at < len(rec); at += envelope.TokenSize {
+			for at := envelope.HeaderSize; at < len(rec); at += envelope.IntentSize {
 				live += note(w.intents, string(rec[at:at+envelope.TokenSize]))
 			}
 		case header.Token != envelope.NoToken:

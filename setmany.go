@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -96,10 +95,7 @@ func (c *Cache[T]) setBatch(ctx context.Context, batch []setting[T]) {
 			continue
 		}
 		sent, redisKeys = append(sent, s), append(redisKeys, redisKey)
-		entries = append(entries, store.Entry{
-			Version: s.entry.version, TTL: s.entry.life(s.entry.began), CID: envelope.NewToken(), Body: s.entry.body,
-			Notice: c.notice(s.key),
-		})
+		entries = append(entries, c.entryToStore(s.key, s.entry))
 	}
 	answers, errs := c.store.SetMany(ctx, redisKeys, entries)
 	for i, s := range sent {

@@ -33,7 +33,7 @@ func (c *Cache[T]) slideIfDue(ctx context.Context, call *call[T], seen *sight, a
 	go func() {
 		defer c.background.end()
 		defer c.slides.end()
-		if _, err := c.store.Slide(ctx, redisKey, cid, life, latest); err != nil {
+		if _, err := c.store.Slide(ctx, redisKey, cid, soft, life, latest); err != nil {
 			c.tel.redisFailed(opSlide, err)
 		}
 	}()

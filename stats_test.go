@@ -208,7 +208,7 @@ func TestStatsAreExact(t *testing.T) {
 		{
 			"a damaged record", nil, func(t *testing.T, c *traced) {
 				filled(t, c)
-				require.NoError(t, c.rdb.SetRange(ctx(t), "test:"+rawKey, 70, "damaged").Err())
+				require.NoError(t, c.rdb.SetRange(ctx(t), "test:"+rawKey, 86, "damaged").Err())
 				require.NoError(t, c.get(ctx(t), value(secret)))
 				require.NoError(t, lookOnly(ctx(t), c))
 			}, cache.Stats{Misses: 1, Hits: 1, Loads: 1, Corrupt: 1},

@@ -34,6 +34,13 @@ func (s *stored) life(now time.Time) time.Duration {
 	return max(life.Truncate(time.Millisecond), 0)
 }
 
+// times is life, and how much of it the entry is fresh: below zero, it has been stale
+// for so long.
+func (s *stored) times(now time.Time) (soft, life time.Duration) {
+	life = s.life(now)
+	return life - s.grace, life
+}
+
 // encode makes the entry's body: times from its class, the value by the codec.
 func (c *Cache[T]) encode(s *stored, key, redisKey string, v T) error {
 	if s.loadedAt == 0 && !s.behind {

@@ -26,7 +26,7 @@ import (
 //     until its hard TTL.
 
 // maxTags is the number of tags that an entry may have.
-const maxTags = envelope.MaxTags
+const maxTags = 8
 
 // tagLife is how long a tag's token lives at least after its last use. Entries
 // that live longer let their tags live longer.

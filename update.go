@@ -116,7 +116,7 @@ func (c *Cache[T]) guard(ctx context.Context, op, key string, kept *entry) (*gua
 func (g *guard[T]) begin(ctx context.Context, kept *entry) (open int, err error) {
 	c := g.cache
 	if kept == nil {
-		open, _, err = c.store.BeginWrite(ctx, g.redisKey, g.token, intentTime)
+		open, _, err = c.store.BeginWrite(ctx, g.redisKey, g.token, intentTime, c.notice(g.key))
 		return open, err
 	}
 	capture := captureKeys(kept.tags, kept.class)
@@ -125,7 +125,7 @@ func (g *guard[T]) begin(ctx context.Context, kept *entry) (open int, err error)
 		capture = append(capture, c.clearKey())
 	}
 	sent := time.Now()
-	open, tokens, err := c.store.BeginWrite(ctx, g.redisKey, g.token, intentTime, capture...)
+	open, tokens, err := c.store.BeginWrite(ctx, g.redisKey, g.token, intentTime, c.notice(g.key), capture...)
 	if err != nil {
 		return open, err
 	}
@@ -168,7 +168,8 @@ func (g *guard[T]) close(ctx context.Context, entry *stored) error {
 	ctx = context.WithoutCancel(ctx)
 	end := store.EndWrite{Token: g.token, Notice: c.notice(g.key)}
 	if g.entry = entry; entry != nil {
-		end.TTL, end.Version, end.Body = entry.life(entry.began), entry.version, entry.body
+		end.Soft, end.TTL = entry.times(entry.began)
+		end.Version, end.Body = entry.version, entry.body
 	}
 	var err error
 	if c.config.replicas.N > 0 {

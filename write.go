@@ -87,16 +87,21 @@ func (c *Cache[T]) setStamped(ctx context.Context, key, redisKey string, v T, ke
 		c.tel.redisFailed(opPut, err)
 		return &OpError{Op: "set", Key: key, Err: err}
 	}
-	answer, err := c.store.Set(ctx, redisKey, store.Entry{
-		Version: entry.version, TTL: entry.life(entry.began), CID: envelope.NewToken(), Body: entry.body,
-		Notice: c.notice(key),
-	})
+	answer, err := c.store.Set(ctx, redisKey, c.entryToStore(key, entry))
 	if err != nil {
 		c.tel.redisFailed(opPut, err)
 		return &OpError{Op: "set", Key: key, Err: err}
 	}
 	c.notStored(answer)
 	return nil
+}
+
+// entryToStore is entry as the store sends it without a lease.
+func (c *Cache[T]) entryToStore(key string, entry *stored) store.Entry {
+	soft, life := entry.times(entry.began)
+	return store.Entry{
+		Version: entry.version, TTL: life, Soft: soft, CID: envelope.NewToken(), Body: entry.body, Notice: c.notice(key),
+	}
 }
 
 // notStored counts what set left alone.

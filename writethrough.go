@@ -3,9 +3,6 @@ package cache
 import (
 	"context"
 	"errors"
-
-	"github.com/larder-go/cache/internal/envelope"
-	"github.com/larder-go/cache/internal/store"
 )
 
 // Writer writes to the system of record on behalf of [Cache.Set] and
@@ -211,10 +208,7 @@ func (c *Cache[T]) versioned(ctx context.Context, key string, kept entry, write 
 
 // putVersioned stores an entry over an older version of itself.
 func (c *Cache[T]) putVersioned(ctx context.Context, key string, entry *stored) error {
-	_, err := c.store.SetVersioned(ctx, c.redisKey(key), store.Entry{
-		Version: entry.version, TTL: entry.life(entry.began), CID: envelope.NewToken(), Body: entry.body,
-		Notice: c.notice(key),
-	})
+	_, err := c.store.SetVersioned(ctx, c.redisKey(key), c.entryToStore(key, entry))
 	if err != nil {
 		c.tel.redisFailed(opPut, err)
 		err = c.queue("set", keyTarget(key), err)

@@ -27,6 +27,7 @@ type item struct {
 	version  uint64
 	mutation Mutation
 	ttl      time.Duration // of the entry once it is written
+	soft     time.Duration // how much of that it is fresh
 	tried    bool          // the sink was called with it
 	err      error         // nil: written, or nothing to write
 	final    bool          // no further try can help
@@ -138,7 +139,7 @@ func (e *Engine) prepare(it *item, d store.Dirty) bool {
 	if it.err != nil {
 		return false
 	}
-	it.version, it.ttl = h.Version, saturated(body.Soft, body.Grace)
+	it.version, it.soft, it.ttl = h.Version, body.Soft, saturated(body.Soft, body.Grace)
 	it.mutation = Mutation{
 		Key: it.key, Deleted: body.Absent, Version: h.Version, Codec: body.Codec, Schema: body.Schema,
 	}
@@ -164,7 +165,7 @@ func (e *Engine) conclude(ctx context.Context, items []*item) {
 	for _, it := range items {
 		s := store.Settlement{
 			Partition: e.parts[it.part], Ticket: it.ticket, Key: it.key, Version: it.version,
-			TTL: it.ttl, Notice: e.o.notice(it.key),
+			TTL: it.ttl, Soft: it.soft, Notice: e.o.notice(it.key),
 		}
 		switch {
 		case it.err == nil:

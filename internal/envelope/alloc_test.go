@@ -21,7 +21,7 @@ func TestReadingAllocatesNothing(t *testing.T) {
 			for i := range b.Tags.Len() {
 				sinkTag = b.Tags.At(i)
 			}
-			sinkInt = envelope.Intents(rec) + int(h.SealedVersion())
+			sinkInt = envelope.Intents(rec, 0) + int(h.SealedVersion())
 		}), name)
 	}
 }

@@ -7,8 +7,15 @@ import (
 )
 
 const (
-	format     = 1
+	format = 1
+
 	flagAbsent = 1 << 0
+	flagProof  = 1 << 1
+	flagList   = 1 << 2 // reserved: read as a newer program's
+	known      = flagAbsent | flagProof
+
+	// ProofSize is the length in bytes of a [Body]'s Proof.
+	ProofSize = 16
 
 	fixedSize = 1 + 1 + 1 + 2 + 8 // format, flags, codec, schema, time of the load
 	durations = 4
@@ -17,9 +24,9 @@ const (
 
 // BodyOverhead is the most that a body takes in bytes beside its payload.
 const BodyOverhead = fixedSize + durations*binary.MaxVarintLen64 +
-	TokenSize + 1 + MaxTags*tagSize + crcSize
+	TokenSize + 1 + MaxTags*tagSize + ProofSize + crcSize
 
-// Body is the decoded body of a [Value], [Soft] or [Dirty] record.
+// Body is the decoded body of a [Value] or [Dirty] record.
 //
 // Durations are rounded up to the unit they are kept in, so that a positive one
 // never reads as 0. Negative ones, and a negative LoadedAt, are written as 0.
@@ -44,6 +51,10 @@ type Body struct {
 	// Tags are the tags that can invalidate the record. After [Decode] they
 	// alias its input.
 	Tags Tags
+	// Proof is nil, or what authenticates the rest of the body before the checksum,
+	// also of one without a payload: [ProofSize] bytes that this package only keeps.
+	// After [Decode] it aliases the input.
+	Proof []byte
 	// Payload is the encoded value, to the end of the record. After [Decode]
 	// it aliases the input.
 	Payload []byte
@@ -58,7 +69,7 @@ type Body struct {
 // those of the payload.
 //
 // It fails with [ErrTags], and returns dst as it was, if there are more than
-// [MaxTags] tags.
+// [MaxTags] tags. A Proof of another length than [ProofSize] panics.
 func AppendBody(dst []byte, b *Body) (out []byte, crcAt int, err error) {
 	if !b.Tags.valid() {
 		return dst, 0, ErrTags
@@ -67,6 +78,9 @@ func AppendBody(dst []byte, b *Body) (out []byte, crcAt int, err error) {
 	var flags byte
 	if b.Absent {
 		flags |= flagAbsent
+	}
+	if b.Proof != nil {
+		flags |= flagProof
 	}
 	dst = append(dst, format, flags, b.Codec)
 	dst = binary.BigEndian.AppendUint16(dst, b.Schema)
@@ -78,6 +92,9 @@ func AppendBody(dst []byte, b *Body) (out []byte, crcAt int, err error) {
 	dst = appendToken(dst, b.Clear)
 	dst = append(dst, byte(b.Tags.Len()))
 	dst = append(dst, b.Tags...)
+	if b.Proof != nil {
+		dst = append(dst, (*[ProofSize]byte)(b.Proof)[:len(b.Proof)]...)
+	}
 	crcAt = len(dst) - start
 	dst = append(dst, 0, 0, 0, 0)
 	return append(dst, b.Payload...), crcAt, nil

@@ -45,7 +45,7 @@ func TestDurationsAreRoundedUpToTheirUnit(t *testing.T) {
 
 func TestTheZeroBodyReadsBackWithoutTokenAndTime(t *testing.T) {
 	in := envelope.Body{LoadedAt: -1}
-	_, b, err := envelope.Decode(encode(t, envelope.Header{Kind: envelope.Soft}, in, ""), "")
+	_, b, err := envelope.Decode(encode(t, envelope.Header{Kind: envelope.Value}, in, ""), "")
 	require.NoError(t, err)
 	assertBody(t, envelope.Body{Clear: envelope.NoToken}, b)
 }
@@ -81,13 +81,13 @@ func TestBodyOverheadIsEnough(t *testing.T) {
 }
 
 func TestTagsAreRefusedWhereTheyCannotBeWritten(t *testing.T) {
-	eight := extremeBody().Tags
+	most := extremeBody().Tags
 	for name, tags := range map[string]envelope.Tags{
-		"nine tags are too many":        envelope.AppendTag(eight, envelope.Tag{}),
-		"many tags are too many":        make(envelope.Tags, 24*256),
-		"half a tag is none":            eight[:12],
-		"a tag and a byte is not one":   eight[:25],
-		"eight tags and a byte, either": append(eight[:len(eight):len(eight)], 0),
+		"33 tags are too many":        envelope.AppendTag(most, envelope.Tag{}),
+		"many tags are too many":      make(envelope.Tags, 24*256),
+		"half a tag is none":          most[:12],
+		"a tag and a byte is not one": most[:25],
+		"32 tags and a byte, either":  append(most[:len(most):len(most)], 0),
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, crcAt, err := envelope.AppendBody([]byte("before"), &envelope.Body{Tags: tags})

@@ -25,16 +25,6 @@ func Decode(rec []byte, key string) (Header, Body, error) {
 	return h, b, err
 }
 
-// Intents returns how many writes are in progress: the number of tokens in rec
-// if it is an [Intent], else 0. It does not look at the deadline.
-func Intents(rec []byte) int {
-	h, err := ParseHeader(rec)
-	if err != nil || h.Kind != Intent {
-		return 0
-	}
-	return (len(rec) - HeaderSize) / TokenSize
-}
-
 // decodeBody decodes the body of rec, whose header is h.
 //
 // The order of the checks matters. The format is looked at first, because
@@ -54,7 +44,7 @@ func decodeBody(rec []byte, h Header, key string) (Body, error) {
 	if !intact(rec, h, len(body)-len(b.Payload)-crcSize, key) {
 		return Body{}, fmt.Errorf("%w: checksum", ErrCorrupt)
 	}
-	if flags&^flagAbsent != 0 {
+	if flags&^known != 0 {
 		return Body{}, fmt.Errorf("%w: flags %#x", ErrNewer, flags)
 	}
 	return b, nil

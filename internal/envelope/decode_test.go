@@ -46,10 +46,13 @@ func TestDecodeTellsWhatIsWrongWithTheBody(t *testing.T) {
 			func(rec []byte) []byte { rec[formatAt] = 0; return reseal(rec) }, envelope.ErrCorrupt,
 		},
 		"an unknown flag under a good checksum is newer": {
-			func(rec []byte) []byte { rec[flagsAt] = 2; return reseal(rec) }, envelope.ErrNewer,
+			func(rec []byte) []byte { rec[flagsAt] = 8; return reseal(rec) }, envelope.ErrNewer,
+		},
+		"the flag of lists, under a good checksum, is newer": {
+			func(rec []byte) []byte { rec[flagsAt] = 4; return reseal(rec) }, envelope.ErrNewer,
 		},
 		"an unknown flag under a bad checksum is corrupt": {
-			func(rec []byte) []byte { rec[flagsAt] = 2; return rec }, envelope.ErrCorrupt,
+			func(rec []byte) []byte { rec[flagsAt] = 8; return rec }, envelope.ErrCorrupt,
 		},
 		"a time before 1970 is never written": {
 			func(rec []byte) []byte { rec[loadedAt] = 0x80; return reseal(rec) }, envelope.ErrCorrupt,
@@ -71,8 +74,11 @@ func TestDecodeTellsWhatIsWrongWithTheBody(t *testing.T) {
 		"a clear token is never zero": {
 			func(rec []byte) []byte { clear(rec[deltaAt+4:][:16]); return reseal(rec) }, envelope.ErrCorrupt,
 		},
-		"nine tags are too many": {
-			func(rec []byte) []byte { rec[deltaAt+20] = 9; return append(rec, make([]byte, 500)...) }, envelope.ErrCorrupt,
+		"a proof that is not there is truncated": {
+			func(rec []byte) []byte { rec[flagsAt] = 2; return rec }, envelope.ErrTruncated,
+		},
+		"33 tags are too many": {
+			func(rec []byte) []byte { rec[deltaAt+20] = 33; return append(rec, make([]byte, 1000)...) }, envelope.ErrCorrupt,
 		},
 		"tags that are not there are truncated": {
 			func(rec []byte) []byte { rec[deltaAt+20] = 8; return rec }, envelope.ErrTruncated,
@@ -108,7 +114,7 @@ func TestARecordIsOnlyValidUnderItsKey(t *testing.T) {
 func TestNoChangedByteOfAVersionOrBodyIsAccepted(t *testing.T) {
 	want := golden["v1-value-tagged.hex"]
 	rec := goldenFiles(t)["v1-value-tagged.hex"]
-	for at := envelope.HeaderSize - 16; at < len(rec); at++ {
+	for at := envelope.HeaderSize - 19; at < len(rec); at++ {
 		for change := 1; change < 256; change++ {
 			rec[at] ^= byte(change)
 			_, _, err := envelope.Decode(rec, want.key)
@@ -150,14 +156,15 @@ func TestScriptsMayPatchTheHeader(t *testing.T) {
 		rec  []byte
 		like string
 	}{
-		"acquire leases a value":         {patch(value, 3, "1763712003123"+goldenT2.String()), "v1-value-versioned.hex"},
-		"release backs a value off":      {patch(value, 3, "1763712000223"+dashes), "v1-value-versioned.hex"},
-		"expire makes it soft":           {patch(value, 2, "S"+never+dashes), "v1-value-versioned.hex"},
+		"acquire leases a value":         {patch(patch(value, 3, "1763712003123"), 29, goldenT2.String()), "v1-value-versioned.hex"},
+		"release backs a value off":      {patch(patch(value, 3, "1763712000223"), 29, dashes), "v1-value-versioned.hex"},
+		"expire makes it stale":          {patch(value, 3, never+"1763712000223"+dashes), "v1-value-versioned.hex"},
+		"slide keeps it fresh":           {patch(value, 16, "1763712999223"), "v1-value-versioned.hex"},
 		"ack makes a dirty record clean": {patch(dirty, 2, "V"), "v1-dirty.hex"},
-		"put gives a record any version": {patch(dirty, 48, "0000000000000001"), "v1-dirty.hex"},
-		"an acknowledged put is leased":  {patch(dirty, 2, "V1763712003123"+goldenT2.String()), "v1-dirty.hex"},
-		"an acknowledged put is expired": {patch(dirty, 2, "S"+never+dashes), "v1-dirty.hex"},
-		"ack takes a put's version":      {patch(dirty, 2, "V"+never+dashes+goldenT1.String()+zeroes), "v1-dirty.hex"},
+		"put gives a record any version": {patch(dirty, 61, "0000000000000001"), "v1-dirty.hex"},
+		"an acknowledged put is leased":  {patch(dirty, 2, "V1763712003123"+"1763712003123"+goldenT2.String()), "v1-dirty.hex"},
+		"an acknowledged put is expired": {patch(dirty, 2, "V"+never+"1763712000223"+dashes), "v1-dirty.hex"},
+		"ack takes a put's version":      {patch(dirty, 0, "K1V"+never+"1763712003123"+dashes+goldenT1.String()+zeroes+end), "v1-dirty.hex"},
 		"put marks an open intent":       {patch(dirty, 3, "0000000000001"), "v1-dirty.hex"},
 	}
 	for name, tt := range tests {

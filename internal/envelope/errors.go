@@ -18,8 +18,9 @@ var (
 	ErrCorrupt = errors.New("envelope: corrupt record")
 
 	// ErrNewer says that a newer version of this library wrote the record: the
-	// kind, the format of the body or one of its flags is unknown. It must be
-	// left alone, for the newer processes use it.
+	// kind, the end of the header, the format of the body or one of its flags is
+	// unknown. Who loads must leave it alone, for the newer processes use it; who
+	// changes what it caches may remove it.
 	ErrNewer = errors.New("envelope: record of a newer version")
 
 	// ErrNoBody says that a record of this kind carries no value: it is a
@@ -28,5 +29,5 @@ var (
 
 	// ErrTags says that tags to be encoded are more than [MaxTags], or are not
 	// a sequence of whole tags.
-	ErrTags = errors.New("envelope: not a list of at most 8 tags")
+	ErrTags = errors.New("envelope: not a list of at most 32 tags")
 )

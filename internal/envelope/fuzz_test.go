@@ -31,9 +31,9 @@ func FuzzEnvelope(f *testing.F) {
 		}
 		assert.Zero(t, b)
 		requireReason(t, err)
-		if open := envelope.Intents(rec); open > 0 {
+		if open := envelope.Intents(rec, 0); open > 0 {
 			require.Equal(t, envelope.Intent, h.Kind)
-			require.LessOrEqual(t, open*envelope.TokenSize, len(rec))
+			require.LessOrEqual(t, open*envelope.IntentSize, len(rec))
 		}
 		if h, err := envelope.ParseHeader(rec); err == nil {
 			require.Equal(t, rec[:envelope.HeaderSize], envelope.AppendHeader(nil, h))
@@ -64,10 +64,10 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind byte, until int64, version uint64, tok string, missing bool,
 		codec byte, schema uint16, loaded, micros, millis int64, tags byte, payload []byte, key string,
 	) {
-		kinds := []envelope.Kind{envelope.Value, envelope.Soft, envelope.Dirty}
+		kinds := []envelope.Kind{envelope.Value, envelope.Dirty}
 		cid, _ := envelope.ParseToken(tok)
 		h := envelope.Header{
-			Kind: kinds[int(kind)%len(kinds)], Until: until, Token: cid, CID: cid, Version: version,
+			Kind: kinds[int(kind)%len(kinds)], Until: until, Fresh: until, Token: cid, CID: cid, Version: version,
 		}
 		in := envelope.Body{
 			Absent: missing, Codec: codec, Schema: schema, LoadedAt: loaded,
@@ -75,10 +75,16 @@ func FuzzRoundTrip(f *testing.F) {
 			Soft: time.Duration(millis), Grace: time.Duration(micros),
 			Clear: cid, Payload: payload,
 		}
+		if missing && codec%2 == 1 {
+			in = proven(in)
+		}
 		for i := range int(tags) % (envelope.MaxTags + 1) {
 			in = tagged(in, envelope.Tag{ID: version + uint64(i), Token: cid})
 		}
 		h.Until = min(max(h.Until, 0), 9_999_999_999_999)
+		if h.Fresh = h.Until; h.Kind != envelope.Value {
+			h.Fresh = 0
+		}
 		h.Token, h.CID = written(cid), written(cid)
 
 		gotHeader, got, err := envelope.Decode(encode(t, h, in, key), key)

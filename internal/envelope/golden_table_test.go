@@ -1,6 +1,8 @@
 package envelope_test
 
 import (
+	"bytes"
+	"fmt"
 	"math"
 	"time"
 
@@ -51,27 +53,27 @@ var golden = map[string]meaning{
 	},
 	"v1-value.hex": {
 		key:    goldenKey,
-		header: goldenHeader(envelope.Value, 0, envelope.NoToken, goldenT1, 0),
+		header: fresh(goldenHeader(envelope.Value, 0, envelope.NoToken, goldenT1, 0), goldenNow+58_200),
 		body:   goldenBody(),
 	},
 	"v1-value-refreshing.hex": {
 		key:    goldenKey,
-		header: goldenHeader(envelope.Value, goldenNow+3000, goldenT2, goldenT1, 0),
+		header: fresh(goldenHeader(envelope.Value, goldenNow+3000, goldenT2, goldenT1, 0), goldenNow+58_200),
 		body:   goldenBody(),
 	},
 	"v1-value-backing-off.hex": {
 		key:    goldenKey,
-		header: goldenHeader(envelope.Value, goldenNow+100, envelope.NoToken, goldenT1, 0),
+		header: fresh(goldenHeader(envelope.Value, goldenNow+100, envelope.NoToken, goldenT1, 0), goldenNow+58_200),
 		body:   goldenBody(),
 	},
 	"v1-value-versioned.hex": {
 		key:    goldenKey,
-		header: goldenHeader(envelope.Value, 0, envelope.NoToken, goldenT1, 0x0123456789abcdef),
+		header: fresh(goldenHeader(envelope.Value, 0, envelope.NoToken, goldenT1, 0x0123456789abcdef), goldenNow+58_200),
 		body:   goldenBody(),
 	},
 	"v1-value-tagged.hex": {
 		key:    goldenKey,
-		header: goldenHeader(envelope.Value, 0, envelope.NoToken, goldenT1, 0),
+		header: fresh(goldenHeader(envelope.Value, 0, envelope.NoToken, goldenT1, 0), goldenNow+58_200),
 		body: tagged(
 			goldenBody(),
 			envelope.Tag{ID: 0xef46db3751d8e999, Token: goldenC1},
@@ -80,7 +82,7 @@ var golden = map[string]meaning{
 	},
 	"v1-value-absent.hex": {
 		key:    goldenKey,
-		header: goldenHeader(envelope.Value, 0, envelope.NoToken, goldenT1, 0),
+		header: fresh(goldenHeader(envelope.Value, 0, envelope.NoToken, goldenT1, 0), goldenNow+5000),
 		body:   absent(goldenBody()),
 	},
 	"v1-value-minimal.hex": {
@@ -90,13 +92,13 @@ var golden = map[string]meaning{
 	},
 	"v1-value-extreme.hex": {
 		key:    "n%21:\xff\x00\n{}",
-		header: goldenHeader(envelope.Value, 9_999_999_999_999, goldenT2, goldenT1, math.MaxUint64),
+		header: fresh(goldenHeader(envelope.Value, 9_999_999_999_999, goldenT2, goldenT1, math.MaxUint64), 9_999_999_999_999),
 		body:   extremeBody(),
 	},
-	"v1-soft.hex": {
+	"v1-value-proof.hex": {
 		key:    goldenKey,
-		header: goldenHeader(envelope.Soft, 0, envelope.NoToken, goldenT1, 0),
-		body:   goldenBody(),
+		header: fresh(goldenHeader(envelope.Value, 0, envelope.NoToken, goldenT1, 0), goldenNow+5000),
+		body:   proven(absent(goldenBody())),
 	},
 	"v1-dirty.hex": {
 		key:    goldenDirtyKey,
@@ -117,6 +119,11 @@ var golden = map[string]meaning{
 
 func goldenHeader(k envelope.Kind, until int64, tok, cid envelope.Token, v uint64) envelope.Header {
 	return envelope.Header{Kind: k, Until: until, Token: tok, CID: cid, Version: v}
+}
+
+func fresh(h envelope.Header, until int64) envelope.Header {
+	h.Fresh = until
+	return h
 }
 
 func conflicting(h envelope.Header) envelope.Header {
@@ -150,6 +157,11 @@ func absent(b envelope.Body) envelope.Body {
 	return b
 }
 
+func proven(b envelope.Body) envelope.Body {
+	b.Proof = []byte("sixteen bytes...")
+	return b
+}
+
 // put is the body of a write-behind put: no load precedes it.
 func put(b envelope.Body) envelope.Body {
 	b.LoadedAt, b.Delta, b.EWMA = 0, 0, 0
@@ -167,11 +179,12 @@ func extremeBody() envelope.Body {
 		Soft:     math.MaxInt64 / time.Millisecond * time.Millisecond,
 		Grace:    math.MaxInt64 / time.Millisecond * time.Millisecond,
 		Clear:    goldenC2,
+		Proof:    bytes.Repeat([]byte{0xff}, envelope.ProofSize),
 	}
 	for i := range envelope.MaxTags {
 		b = tagged(b, envelope.Tag{
-			ID:    uint64(i+1) * 0x1111111111111111,
-			Token: token("000000000000000" + string(rune('0'+i))),
+			ID:    uint64(i+1) * 0x0707070707070707,
+			Token: token(fmt.Sprintf("%016d", i)),
 		})
 	}
 	for c := range 256 {

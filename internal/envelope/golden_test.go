@@ -28,7 +28,7 @@ func TestGolden(t *testing.T) {
 			h, b, err := envelope.Decode(rec, want.key)
 			require.ErrorIs(t, err, want.err)
 			assert.Equal(t, want.header, h)
-			assert.Equal(t, want.intents, envelope.Intents(rec))
+			assert.Equal(t, want.intents, envelope.Intents(rec, goldenNow))
 			if want.err != nil {
 				assert.Zero(t, b)
 				assert.Equal(t, rec[:envelope.HeaderSize], envelope.AppendHeader(nil, want.header))
@@ -78,6 +78,7 @@ func assertBody(tb testing.TB, want, got envelope.Body) {
 	tb.Helper()
 	assert.Equal(tb, string(want.Payload), string(got.Payload), "payload")
 	assert.Equal(tb, string(want.Tags), string(got.Tags), "tags")
-	want.Payload, want.Tags, got.Payload, got.Tags = nil, nil, nil, nil
+	assert.Equal(tb, want.Proof, got.Proof, "proof")
+	want.Payload, want.Tags, want.Proof, got.Payload, got.Tags, got.Proof = nil, nil, nil, nil, nil, nil
 	assert.Equal(tb, want, got)
 }

@@ -9,15 +9,13 @@ import (
 // a letter that is not listed here was written by a newer version.
 type Kind byte
 
-// The kinds of records. Only Value, Soft and Dirty have a [Body].
+// The kinds of records. Only Value and Dirty have a [Body].
 const (
 	// Lease is a load in progress with no value beside it.
 	Lease Kind = 'L'
 	// Value is a value, or the knowledge that there is none. It may carry the
 	// lease of a refresh.
 	Value Kind = 'V'
-	// Soft is a Value that was invalidated but may still be served stale.
-	Soft Kind = 'S'
 	// Intent is one or more writes in progress; readers go past the cache.
 	Intent Kind = 'W'
 	// Backoff is a load that failed; nobody tries again before the deadline.
@@ -27,7 +25,7 @@ const (
 )
 
 // HeaderSize is the length in bytes of every record's header.
-const HeaderSize = 64
+const HeaderSize = 80
 
 // Where the fields of a header begin. The scripts count from 1.
 const (
@@ -35,27 +33,37 @@ const (
 
 	kindAt    = 2
 	untilAt   = 3
-	tokenAt   = 16
-	cidAt     = 32
-	versionAt = 48
+	freshAt   = 16
+	tokenAt   = 29
+	cidAt     = 45
+	versionAt = 61
+	restAt    = 77
 )
 
 const (
-	untilSize   = tokenAt - untilAt
-	versionSize = HeaderSize - versionAt
+	timeSize    = freshAt - untilAt
+	versionSize = restAt - versionAt
 
-	// maxUntil is the last millisecond that fits: in the year 2286.
-	maxUntil = 9_999_999_999_999
+	// rest is what stands behind the version. A later program may write something
+	// else there.
+	rest = "000"
+
+	// latest is the last millisecond that fits: in the year 2286.
+	latest = 9_999_999_999_999
 )
 
 // Header is the decoded header of a record.
 type Header struct {
 	// Kind says what the record is.
 	Kind Kind
-	// Until is the deadline of the lease, intent or back-off in milliseconds of
-	// Redis time. 0 means none. It is written with 13 digits: negative as 0, and
-	// nothing later than the year 2286.
+	// Until is the deadline of the lease or back-off, or of the last [Intent], in
+	// milliseconds of Redis time; of a [Dirty] record it is no time, but 1 if a
+	// write was in progress when it was put. 0 means none. It is written with 13
+	// digits: negative as 0, and nothing later than the year 2286.
 	Until int64
+	// Fresh is until when the body is fresh, in milliseconds of Redis time, written
+	// as Until is. 0 means that nobody knows; where there is no body it is 0.
+	Fresh int64
 	// Token is the lease's holder, [NoToken] if there is none.
 	Token Token
 	// CID is the token of the load or Set that produced the body. It is
@@ -79,7 +87,7 @@ func (h Header) SealedVersion() uint64 {
 	return h.Version
 }
 
-// ParseHeader decodes the first 64 bytes of rec and ignores the others. It
+// ParseHeader decodes the first 80 bytes of rec and ignores the others. It
 // allocates nothing unless it fails.
 //
 // The errors are those of [Decode] that concern the header. With [ErrCorrupt]
@@ -97,36 +105,48 @@ func ParseHeader(rec []byte) (Header, error) {
 	if !h.Kind.known() {
 		return h, fmt.Errorf("%w: kind %q", ErrNewer, byte(h.Kind))
 	}
+	if string(rec[restAt:HeaderSize]) != rest {
+		return h, fmt.Errorf("%w: end of the header", ErrNewer)
+	}
 	if h.Token == (Token{}) || h.CID == (Token{}) {
 		return h, fmt.Errorf("%w: zero token", ErrCorrupt)
 	}
 	var ok bool
-	if h.Until, ok = parseUntil(rec[untilAt:tokenAt]); !ok {
+	if h.Until, ok = parseTime(rec[untilAt:freshAt]); !ok {
 		return h, fmt.Errorf("%w: deadline", ErrCorrupt)
 	}
-	if !h.parseVersion(rec[versionAt:HeaderSize]) {
+	if h.Fresh, ok = parseTime(rec[freshAt:tokenAt]); !ok || h.Fresh != 0 && h.Kind != Value {
+		return h, fmt.Errorf("%w: soft deadline", ErrCorrupt)
+	}
+	if !h.parseVersion(rec[versionAt:restAt]) {
 		return h, fmt.Errorf("%w: version", ErrCorrupt)
 	}
 	return h, nil
 }
 
-// AppendHeader appends the 64 bytes of h to dst. A zero Token or CID is written
-// as [NoToken]; Conflict is ignored unless h is an [Intent], and Version if it
-// is. h.Kind must be one of the constants, for no other can be read back.
+// AppendHeader appends the 80 bytes of h to dst. A zero Token or CID is written
+// as [NoToken]; Conflict is ignored unless h is an [Intent], Version if it is, and
+// Fresh unless it is a [Value]. h.Kind must be one of the constants, for no other
+// can be read back.
 func AppendHeader(dst []byte, h Header) []byte {
+	version, fresh := h.Version, int64(0)
+	switch h.Kind {
+	case Intent:
+		version = 0
+	case Value:
+		fresh = h.Fresh
+	}
 	dst = append(dst, magic...)
 	dst = append(dst, byte(h.Kind))
-	dst = appendUntil(dst, h.Until)
+	dst = appendTime(dst, h.Until)
+	dst = appendTime(dst, fresh)
 	dst = appendToken(dst, h.Token)
 	dst = appendToken(dst, h.CID)
-	if h.Kind != Intent {
-		return AppendVersion(dst, h.Version)
-	}
-	dst = AppendVersion(dst, 0)
-	if h.Conflict {
+	dst = AppendVersion(dst, version)
+	if h.Kind == Intent && h.Conflict {
 		dst[len(dst)-versionSize] = '1'
 	}
-	return dst
+	return append(dst, rest...)
 }
 
 // AppendVersion appends v to dst as 16 lowercase hexadecimal digits, so that
@@ -160,7 +180,7 @@ func (k Kind) known() bool {
 }
 
 func (k Kind) hasBody() bool {
-	return k == Value || k == Soft || k == Dirty
+	return k == Value || k == Dirty
 }
 
 // parseVersion sets Version, or Conflict if h is an Intent.
@@ -190,7 +210,7 @@ func parseHex(field []byte) (v uint64, ok bool) {
 	return v, true
 }
 
-func parseUntil(field []byte) (ms int64, ok bool) {
+func parseTime(field []byte) (ms int64, ok bool) {
 	for _, c := range field {
 		if c < '0' || '9' < c {
 			return 0, false
@@ -200,12 +220,11 @@ func parseUntil(field []byte) (ms int64, ok bool) {
 	return ms, true
 }
 
-// appendUntil writes all 13 digits, so that a script can patch the deadline in
-// place.
-func appendUntil(dst []byte, ms int64) []byte {
-	var digits [untilSize]byte
-	s := strconv.AppendInt(digits[:0], min(max(ms, 0), maxUntil), 10)
-	for range untilSize - len(s) {
+// appendTime writes all 13 digits, so that a script can patch a deadline in place.
+func appendTime(dst []byte, ms int64) []byte {
+	var digits [timeSize]byte
+	s := strconv.AppendInt(digits[:0], min(max(ms, 0), latest), 10)
+	for range timeSize - len(s) {
 		dst = append(dst, '0')
 	}
 	return append(dst, s...)

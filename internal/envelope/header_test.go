@@ -15,6 +15,7 @@ const (
 	dashes = "----------------"
 	zeroes = "0000000000000000"
 	never  = "0000000000000"
+	end    = "000"
 )
 
 func TestParseHeaderTellsWhatIsWrong(t *testing.T) {
@@ -25,21 +26,26 @@ func TestParseHeaderTellsWhatIsWrong(t *testing.T) {
 	}{
 		"nothing may be replaced":                 {"", envelope.ErrTruncated},
 		"the magic alone is a record cut short":   {"K1", envelope.ErrTruncated},
-		"63 bytes are a record cut short":         {("K1L" + never + dashes + dashes + zeroes)[:63], envelope.ErrTruncated},
+		"79 bytes are a record cut short":         {("K1L" + never + never + dashes + dashes + zeroes + end)[:63], envelope.ErrTruncated},
 		"half of the magic is foreign":            {"K", envelope.ErrForeign},
-		"another magic is foreign":                {"K2L" + never + dashes + dashes + zeroes, envelope.ErrForeign},
+		"another magic is foreign":                {"K2L" + never + never + dashes + dashes + zeroes + end, envelope.ErrForeign},
 		"text is foreign":                         {"hello", envelope.ErrForeign},
-		"an unknown kind is newer":                {"K1Z" + never + dashes + dashes + zeroes, envelope.ErrNewer},
-		"a kind in lower case is unknown":         {"K1v" + never + dashes + dashes + zeroes, envelope.ErrNewer},
-		"a deadline has digits only":              {"K1L" + "00000000000-1" + dashes + dashes + zeroes, envelope.ErrCorrupt},
-		"a deadline has no blanks":                {"K1L" + "            1" + dashes + dashes + zeroes, envelope.ErrCorrupt},
-		"a lease token is never zero":             {"K1L" + never + zeroToken + dashes + zeroes, envelope.ErrCorrupt},
-		"a cid is never zero":                     {"K1V" + never + dashes + zeroToken + zeroes, envelope.ErrCorrupt},
-		"a version has no upper case":             {"K1V" + never + dashes + dashes + "000000000000000A", envelope.ErrCorrupt},
-		"a version has hexadecimal digits only":   {"K1V" + never + dashes + dashes + "000000000000000g", envelope.ErrCorrupt},
-		"an intent has no version":                {"K1W" + never + dashes + dashes + "0000000000000001", envelope.ErrCorrupt},
-		"the conflict flag is 0 or 1":             {"K1W" + never + dashes + dashes + "2000000000000000", envelope.ErrCorrupt},
-		"the conflict flag is a hexadecimal zero": {"K1W" + never + dashes + dashes + "x000000000000000", envelope.ErrCorrupt},
+		"an unknown kind is newer":                {"K1Z" + never + never + dashes + dashes + zeroes + end, envelope.ErrNewer},
+		"a kind in lower case is unknown":         {"K1v" + never + never + dashes + dashes + zeroes + end, envelope.ErrNewer},
+		"a deadline has digits only":              {"K1L" + "00000000000-1" + never + dashes + dashes + zeroes + end, envelope.ErrCorrupt},
+		"a deadline has no blanks":                {"K1L" + "            1" + never + dashes + dashes + zeroes + end, envelope.ErrCorrupt},
+		"a lease token is never zero":             {"K1L" + never + never + zeroToken + dashes + zeroes + end, envelope.ErrCorrupt},
+		"a cid is never zero":                     {"K1V" + never + never + dashes + zeroToken + zeroes + end, envelope.ErrCorrupt},
+		"a soft deadline has digits only":         {"K1V" + never + "soon........." + dashes + dashes + zeroes + end, envelope.ErrCorrupt},
+		"a lease has no soft deadline":            {"K1L" + never + "0000000000001" + dashes + dashes + zeroes + end, envelope.ErrCorrupt},
+		"another end of the header is newer":      {"K1V" + never + never + dashes + dashes + zeroes + "001", envelope.ErrNewer},
+		"also where the rest would be corrupt":    {"K1V" + never + never + dashes + zeroToken + zeroes + "00x", envelope.ErrNewer},
+		"kind S was never released":               {"K1S" + never + never + dashes + dashes + zeroes + end, envelope.ErrNewer},
+		"a version has no upper case":             {"K1V" + never + never + dashes + dashes + "000000000000000A" + end, envelope.ErrCorrupt},
+		"a version has hexadecimal digits only":   {"K1V" + never + never + dashes + dashes + "000000000000000g" + end, envelope.ErrCorrupt},
+		"an intent has no version":                {"K1W" + never + never + dashes + dashes + "0000000000000001" + end, envelope.ErrCorrupt},
+		"the conflict flag is 0 or 1":             {"K1W" + never + never + dashes + dashes + "2000000000000000" + end, envelope.ErrCorrupt},
+		"the conflict flag is a hexadecimal zero": {"K1W" + never + never + dashes + dashes + "x000000000000000" + end, envelope.ErrCorrupt},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -48,7 +54,7 @@ func TestParseHeaderTellsWhatIsWrong(t *testing.T) {
 			_, b, err := envelope.Decode([]byte(tt.rec), "")
 			require.ErrorIs(t, err, tt.want)
 			assert.Zero(t, b)
-			assert.Zero(t, envelope.Intents([]byte(tt.rec)))
+			assert.Zero(t, envelope.Intents([]byte(tt.rec), 0))
 		})
 	}
 }
@@ -56,9 +62,9 @@ func TestParseHeaderTellsWhatIsWrong(t *testing.T) {
 func TestCorruptAndNewerHeadersCanBeReplacedByTheirCID(t *testing.T) {
 	cid := goldenT1.String()
 	for name, rec := range map[string]string{
-		"the deadline is corrupt": "K1V" + "yesterday...." + dashes + cid + zeroes,
-		"the version is corrupt":  "K1V" + never + dashes + cid + "version 00000012",
-		"the kind is newer":       "K1Z" + never + dashes + cid + zeroes,
+		"the deadline is corrupt": "K1V" + "yesterday...." + never + dashes + cid + zeroes + end,
+		"the version is corrupt":  "K1V" + never + never + dashes + cid + "version 00000012" + end,
+		"the kind is newer":       "K1Z" + never + never + dashes + cid + zeroes + end,
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, err := envelope.ParseHeader([]byte(rec))
@@ -77,27 +83,27 @@ func TestAppendHeaderWritesWhatFits(t *testing.T) {
 	}{
 		"zero tokens are NoToken": {
 			envelope.Header{Kind: envelope.Lease},
-			"K1L" + never + dashes + dashes + zeroes,
+			"K1L" + never + never + dashes + dashes + zeroes + end,
 		},
 		"a negative deadline is none": {
 			envelope.Header{Kind: envelope.Backoff, Until: -1},
-			"K1E" + never + dashes + dashes + zeroes,
+			"K1E" + never + never + dashes + dashes + zeroes + end,
 		},
 		"a deadline past the year 2286 is cut": {
 			envelope.Header{Kind: envelope.Backoff, Until: math.MaxInt64},
-			"K1E" + "9999999999999" + dashes + dashes + zeroes,
+			"K1E" + "9999999999999" + never + dashes + dashes + zeroes + end,
 		},
 		"a deadline keeps all its digits": {
 			envelope.Header{Kind: envelope.Lease, Until: 1_234_567_890_123},
-			"K1L" + "1234567890123" + dashes + dashes + zeroes,
+			"K1L" + "1234567890123" + never + dashes + dashes + zeroes + end,
 		},
 		"only an intent conflicts": {
 			envelope.Header{Kind: envelope.Value, Conflict: true},
-			"K1V" + never + dashes + dashes + zeroes,
+			"K1V" + never + never + dashes + dashes + zeroes + end,
 		},
 		"an intent has no version": {
 			envelope.Header{Kind: envelope.Intent, Version: 7, Conflict: true},
-			"K1W" + never + dashes + dashes + "1000000000000000",
+			"K1W" + never + never + dashes + dashes + "1000000000000000" + end,
 		},
 	}
 	for name, tt := range tests {
@@ -131,11 +137,16 @@ func TestSealedVersionIsNotThatOfAPut(t *testing.T) {
 func TestIntents(t *testing.T) {
 	intent := envelope.AppendHeader(nil, envelope.Header{Kind: envelope.Intent})
 	for n := range 5 {
-		assert.Equal(t, n, envelope.Intents(intent))
-		tok := envelope.NewToken()
-		intent = append(intent, tok[:]...)
+		assert.Equal(t, n, envelope.Intents(intent, 999))
+		intent = envelope.AppendIntent(intent, envelope.NewToken(), int64(1000+n))
 	}
-	assert.Equal(t, 4, envelope.Intents(intent[:len(intent)-1]), "half a token is none")
+	require.Len(t, intent, envelope.HeaderSize+5*envelope.IntentSize)
+	assert.Equal(t, 4, envelope.Intents(intent, 1000), "a deadline that is now is over")
+	assert.Equal(t, 1, envelope.Intents(intent, 1003))
+	assert.Zero(t, envelope.Intents(intent, 1004))
+	assert.Equal(t, 4, envelope.Intents(intent[:len(intent)-1], 0), "a part of one is none")
+	intent[len(intent)-1] = 'x'
+	assert.Equal(t, 4, envelope.Intents(intent, 0), "one without a deadline is none")
 	value := append(intent[:2:2], append([]byte("V"), intent[3:]...)...)
-	assert.Zero(t, envelope.Intents(value))
+	assert.Zero(t, envelope.Intents(value, 0))
 }

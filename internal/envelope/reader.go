@@ -30,6 +30,9 @@ func (r *reader) prefix() (flags byte, b Body) {
 	b.Grace = r.duration(time.Millisecond)
 	b.Clear = r.token()
 	b.Tags = r.tags()
+	if flags&flagProof != 0 {
+		b.Proof = r.take(ProofSize)
+	}
 	r.take(crcSize)
 	return flags, b
 }

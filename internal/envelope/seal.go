@@ -26,7 +26,7 @@ func Seal(body []byte, crcAt int, key string, version uint64) {
 // intact reports whether rec, whose header is h and whose checksum begins at
 // byte crcAt of the body, is what was sealed for key.
 func intact(rec []byte, h Header, crcAt int, key string) bool {
-	version := rec[versionAt:HeaderSize]
+	version := rec[versionAt:restAt]
 	if h.SealedVersion() != h.Version {
 		version = unversioned
 	}

@@ -4,7 +4,7 @@ import "encoding/binary"
 
 const (
 	// MaxTags is the number of tags that a record may have.
-	MaxTags = 8
+	MaxTags = 32
 
 	tagIDSize = 8
 	tagSize   = tagIDSize + TokenSize

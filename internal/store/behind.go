@@ -18,7 +18,7 @@ var (
 	//go:embed lua/put.lua
 	putLua string
 
-	putScript = sentOnce(newScript("put", publishLua, putLua))
+	putScript = sentOnce(newScript("put", putLua))
 )
 
 // ErrForeign is wrapped by the error of a put or retry that found bytes or a type
@@ -115,7 +115,7 @@ func (s *Store) evalKeys(ctx context.Context, sc *script, keys []string, args ..
 	if err := s.send(ctx, s.scripts, c); err != nil {
 		return nil, err
 	}
-	return c.reply, nil
+	return s.answerIn(c.reply), nil
 }
 
 // evalBatch runs sc once per element of args, each the whole command, in one

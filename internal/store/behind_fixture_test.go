@@ -66,7 +66,7 @@ func (b *behind) takeOne() store.Ticket {
 }
 
 func settlement(t store.Ticket, v uint64) store.Settlement {
-	return store.Settlement{Partition: part, Ticket: t.ID, Key: t.Key, Version: v, TTL: 60_000_000_000}
+	return store.Settlement{Partition: part, Ticket: t.ID, Key: t.Key, Version: v, TTL: 60_000_000_000, Soft: 30_000_000_000}
 }
 
 func (b *behind) ack(s store.Settlement) store.Settled {

@@ -15,7 +15,7 @@ var (
 	//go:embed lua/drop.lua
 	dropLua string
 
-	retryScript = sentOnce(newScript("retry", publishLua, retryLua))
+	retryScript = sentOnce(newScript("retry", retryLua))
 	dropScript  = newScript("drop", dropLua)
 )
 

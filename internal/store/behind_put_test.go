@@ -100,7 +100,7 @@ func TestPutVersionsSurviveTheLossOfTheClock(t *testing.T) {
 //  4. The put is acknowledged. Kept as an entry, it would hide the Update.
 func TestAckDoesNotKeepAPutThatOvertookAWriteIntent(t *testing.T) {
 	onEachBehind(t, func(t *testing.T, b *behind) {
-		n, _, err := b.store.BeginWrite(t.Context(), part.Record("k"), alice, time.Minute)
+		n, _, err := b.store.BeginWrite(t.Context(), part.Record("k"), alice, time.Minute, store.Notice{})
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
 		b.put("k", "one")

@@ -15,8 +15,8 @@ var (
 	//go:embed lua/dead.lua
 	deadLua string
 
-	ackScript  = newScript("ack", publishLua, ackLua)
-	deadScript = newScript("dead", publishLua, deadLua)
+	ackScript  = newScript("ack", ackLua)
+	deadScript = newScript("dead", deadLua)
 )
 
 // Settlement ends a ticket.
@@ -27,8 +27,9 @@ type Settlement struct {
 	// Version is that of the value which the sink has now, or cannot take.
 	Version uint64
 	// TTL is how long an acknowledged value stays readable as an ordinary entry;
-	// below 1 ms it is removed. For [Store.Ack].
-	TTL time.Duration
+	// below 1 ms it is removed. Soft is how much of that it is fresh. For
+	// [Store.Ack].
+	TTL, Soft time.Duration
 	// Reason is kept in the dead letter. For [Store.Bury].
 	Reason string
 	// Notice is published if the record was changed.
@@ -60,9 +61,9 @@ func (s *Store) Ack(ctx context.Context, group string, all []Settlement) ([]Sett
 	for i := range all {
 		a, p := &all[i], all[i].Partition
 		args[i] = ackScript.evalshaKeys(
-			[]string{p.Dirty, p.Tickets, p.Record(a.Key)},
+			[]string{p.Record(a.Key), p.Dirty, p.Tickets},
 			[]any{
-				group, a.Ticket, a.Key, decimal(a.Version), millis(a.TTL, 0),
+				group, a.Ticket, a.Key, decimal(a.Version), millis(a.TTL, 0), a.Soft.Milliseconds(),
 				envelope.NewToken().String(), a.Notice.Channel, a.Notice.Message,
 			})
 	}
@@ -78,7 +79,7 @@ func (s *Store) Bury(ctx context.Context, group string, all []Settlement) ([]Set
 	for i := range all {
 		d, p := &all[i], all[i].Partition
 		args[i] = deadScript.evalshaKeys(
-			[]string{p.Dirty, p.Tickets, p.Record(d.Key), p.Dead, p.Doomed},
+			[]string{p.Record(d.Key), p.Dirty, p.Tickets, p.Dead, p.Doomed},
 			[]any{
 				group, d.Ticket, d.Key, decimal(d.Version), d.Reason,
 				d.Notice.Channel, d.Notice.Message,

@@ -247,7 +247,7 @@ func TestBodyOfACallerWhoLeftIsNotSharedWithTheCommandLeftBehind(t *testing.T) {
 	copy(body, "scribbled over")
 	close(gate.open)
 	require.NoError(t, s.Close())
-	assert.Equal(t, record(envelope.Header{Kind: envelope.Value, CID: alice}, "as it was"), beside.Get(t.Context(), "k").Val())
+	assert.Equal(t, clock(record(envelope.Header{Kind: envelope.Value, Fresh: future, CID: alice}, "as it was")), clock(beside.Get(t.Context(), "k").Val()))
 }
 
 // gate is a hook that holds commands back, and sends them whatever their context

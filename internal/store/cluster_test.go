@@ -79,7 +79,7 @@ func clusterServes(t *testing.T, cluster *redistest.Cluster) {
 	records, err := s.ReadMany(ctx, all)
 	require.NoError(t, err)
 	for i := range all {
-		assert.Equal(t, record(envelope.Header{Kind: envelope.Value, CID: alice}, "body"), string(records[i].Data))
+		assert.Equal(t, clock(record(envelope.Header{Kind: envelope.Value, Fresh: future, CID: alice}, "body")), clock(string(records[i].Data)))
 	}
 	answers, errs := s.InvalidateMany(ctx, all, nil)
 	require.Nil(t, errs)

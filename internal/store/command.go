@@ -176,9 +176,14 @@ func (c *batchCall) sort(cmd *command, reply any) {
 	switch {
 	case err != nil:
 	case cmd.count == 1:
-		replies[0], errs[0] = reply, nil
+		if replies[0], errs[0] = reply, nil; cmd.script != nil {
+			replies[0] = c.store.answerIn(reply)
+		}
 		return
 	case eachIn(reply, replies, errs):
+		for i := range replies {
+			replies[i] = c.store.answerIn(replies[i])
+		}
 		return
 	default:
 		err = &AnswerError{Script: cmd.script.name, Answer: reply}

@@ -49,8 +49,8 @@ func (m *machine) twice(t *rapid.T, step func()) {
 func (m *machine) holder(t *rapid.T) envelope.Token {
 	if r := m.model.rec; r != nil && rapid.Bool().Draw(t, "it is mine") {
 		switch {
-		case len(r.tokens) > 0:
-			return r.tokens[0]
+		case len(r.open) > 0:
+			return r.open[0].token
 		case r.h.Token != envelope.NoToken && r.h.Token != (envelope.Token{}):
 			return r.h.Token
 		}
@@ -58,9 +58,14 @@ func (m *machine) holder(t *rapid.T) envelope.Token {
 	return parties.Draw(t, "token")
 }
 
+// soft is what is left of an entry's freshness, at times less than nothing.
+func (m *machine) soft(t *rapid.T) time.Duration {
+	return rapid.OneOf(m.spans, rapid.SampledFrom([]time.Duration{0, -time.Minute})).Draw(t, "soft")
+}
+
 func (m *machine) entry(t *rapid.T) store.Entry {
 	return store.Entry{
-		Version: versions.Draw(t, "version"), TTL: m.spans.Draw(t, "ttl"), CID: parties.Draw(t, "cid"),
+		Version: versions.Draw(t, "version"), TTL: m.spans.Draw(t, "ttl"), Soft: m.soft(t), CID: parties.Draw(t, "cid"),
 		Body: []byte(bodies.Draw(t, "body")), Notice: notices.Draw(t, "notice"),
 	}
 }
@@ -94,7 +99,7 @@ func (m *machine) acquire(t *rapid.T) {
 func (m *machine) commit(t *rapid.T) {
 	c := store.Commit{
 		Token: m.holder(t), TTL: rapid.OneOf(m.spans, rapid.Just(time.Duration(0))).Draw(t, "ttl"),
-		Version: versions.Draw(t, "version"), Body: []byte(bodies.Draw(t, "body")),
+		Soft: m.soft(t), Version: versions.Draw(t, "version"), Body: []byte(bodies.Draw(t, "body")),
 		Absent: rapid.Bool().Draw(t, "absent"), Notice: notices.Draw(t, "notice"),
 	}
 	m.twice(t, func() {
@@ -125,14 +130,14 @@ func (m *machine) release(t *rapid.T) {
 
 func (m *machine) slide(t *rapid.T) {
 	cid, ttl := parties.Draw(t, "cid"), rapid.OneOf(m.spans, rapid.Just(time.Duration(0))).Draw(t, "ttl")
-	latest := int64(0)
+	soft, latest := m.soft(t), int64(0)
 	if m.mini != nil && rapid.Bool().Draw(t, "bounded") {
 		latest = m.model.now + rapid.Int64Range(-20, 80).Draw(t, "latest")
 	}
 	m.twice(t, func() {
-		got, err := m.store.Slide(m.ctx, conformKey, cid, ttl, latest)
+		got, err := m.store.Slide(m.ctx, conformKey, cid, soft, ttl, latest)
 		require.NoError(t, err)
-		require.Equal(t, m.model.slide(cid, ttl, latest), got)
+		require.Equal(t, m.model.slide(cid, soft, ttl, latest), got)
 	})
 }
 
@@ -181,18 +186,18 @@ func (m *machine) expire(t *rapid.T) {
 }
 
 func (m *machine) beginWrite(t *rapid.T) {
-	token, intent := m.holder(t), m.spans.Draw(t, "intent")
+	token, intent, n := m.holder(t), m.spans.Draw(t, "intent"), notices.Draw(t, "notice")
 	m.twice(t, func() {
-		got, _, err := m.store.BeginWrite(m.ctx, conformKey, token, intent)
+		got, _, err := m.store.BeginWrite(m.ctx, conformKey, token, intent, n)
 		require.NoError(t, err)
-		require.Equal(t, m.model.wbegin(token, intent), got)
+		require.Equal(t, m.model.wbegin(token, intent, n), got)
 	})
 }
 
 func (m *machine) endWrite(t *rapid.T) {
 	e := store.EndWrite{
 		Token: m.holder(t), TTL: rapid.OneOf(m.spans, rapid.Just(time.Duration(0))).Draw(t, "ttl"),
-		Version: versions.Draw(t, "version"), Body: []byte(bodies.Draw(t, "body")), Notice: notices.Draw(t, "notice"),
+		Soft: m.soft(t), Version: versions.Draw(t, "version"), Body: []byte(bodies.Draw(t, "body")), Notice: notices.Draw(t, "notice"),
 	}
 	m.twice(t, func() {
 		got, err := m.store.EndWrite(m.ctx, conformKey, e)
@@ -205,17 +210,20 @@ func (m *machine) endWrite(t *rapid.T) {
 func (m *machine) plant(t *rapid.T) {
 	whole := rapid.Custom(func(t *rapid.T) held {
 		h := envelope.Header{
-			Kind:  rapid.SampledFrom([]envelope.Kind{envelope.Value, envelope.Soft, envelope.Dirty}).Draw(t, "kind"),
+			Kind:  rapid.SampledFrom([]envelope.Kind{envelope.Value, envelope.Dirty}).Draw(t, "kind"),
 			Token: envelope.NoToken, CID: parties.Draw(t, "cid"), Version: versions.Draw(t, "version"),
 		}
 		if h.Kind != envelope.Dirty && rapid.Bool().Draw(t, "with a lease or backing off") {
 			h.Token = rapid.OneOf(rapid.Just(envelope.NoToken), parties).Draw(t, "token")
 			h.Until = m.model.in(m.spans.Draw(t, "until"))
 		}
+		if h.Kind == envelope.Value && rapid.Bool().Draw(t, "its soft deadline is known") {
+			h.Fresh = m.model.in(m.soft(t))
+		}
 		return held{h: h, body: bodies.Draw(t, "body")}
 	})
 	r := rapid.OneOf(whole, rapid.SampledFrom([]held{
-		{raw: "foreign"}, {raw: "K"}, {raw: "K1L"}, {raw: "K1V0000000000000--------"}, {raw: "K1W"}, {raw: "K1D"}, {hash: true},
+		{raw: "foreign"}, {raw: "K"}, {raw: "K1L"}, {raw: "K1V0000000000000--------"}, {raw: "K1W"}, {raw: "K1D"}, {raw: damaged}, {hash: true},
 	})).Draw(t, "plant")
 	require.NoError(t, m.client.Del(m.ctx, conformKey).Err())
 	m.model.rec = &r

@@ -14,8 +14,8 @@ var (
 	//go:embed lua/slide.lua
 	slideLua string
 
-	expireScript = newKeyScript("expire", publishLua, expireLua)
-	slideScript  = newScript("slide", nowLua, slideLua)
+	expireScript = newKeyScript("expire", expireLua)
+	slideScript  = newScript("slide", slideLua)
 )
 
 // ExpireAnswer is what became of a [Store.Expire].
@@ -52,11 +52,15 @@ func (s *Store) ExpireMany(
 	})
 }
 
-// Slide lets the value with the given CID live for ttl from now, but not beyond
-// latestMs (Redis time in ms, 0: no limit). It reports false if another record
-// is there or nothing would be left. One round trip; safe to repeat.
-func (s *Store) Slide(ctx context.Context, key string, cid envelope.Token, ttl time.Duration, latestMs int64) (bool, error) {
+// Slide lets the value with the given CID live for ttl from now, and be fresh for
+// soft, but not live beyond latestMs (Redis time in ms, 0: no limit): what that
+// takes off ttl is taken off soft, too. It reports false if another record is there,
+// the value is not fresh any more, or nothing would be left. One round trip; safe to
+// repeat.
+func (s *Store) Slide(
+	ctx context.Context, key string, cid envelope.Token, soft, ttl time.Duration, latestMs int64,
+) (bool, error) {
 	n, err := s.evalInt(ctx, slideScript, 0, 1, key,
-		token(cid), millis(ttl, 0), latestMs)
+		token(cid), millis(ttl, 0), soft.Milliseconds(), latestMs)
 	return n == 1, err
 }

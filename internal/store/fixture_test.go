@@ -80,6 +80,9 @@ func openWith(t testing.TB, c redis.UniversalClient, o store.Options) *store.Sto
 	return s
 }
 
+// damaged is a value that no reader can name: its CID is zero.
+var damaged = record(envelope.Header{Kind: envelope.Value, CID: alice}, "")[:45] + string(make([]byte, 16)) + "0000000000000000000body"
+
 // record is a whole record of ours.
 func record(h envelope.Header, body string) string {
 	return string(envelope.AppendHeader(nil, h)) + body

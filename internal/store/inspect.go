@@ -15,7 +15,7 @@ var (
 
 	// inspectScript has acquire's own text as a function, with a redis that does
 	// not write: what acquire would answer is never a second opinion.
-	inspectScript = newScript("inspect", nowLua, "local function acquire(redis,ARGV)\n", acquireLua, "end\n", inspectLua)
+	inspectScript = newScript("inspect", "local function acquire(redis,ARGV)\n"+acquireLua+"end\n"+inspectLua)
 )
 
 // Inspect are the arguments of [Store.Inspect].

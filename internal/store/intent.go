@@ -14,8 +14,8 @@ var (
 	//go:embed lua/wend.lua
 	wendLua string
 
-	wbeginScript = sentOnce(newScript("wbegin", nowLua, wbeginLua))
-	wendScript   = newScript("wend", publishLua, wendLua)
+	wbeginScript = sentOnce(newScript("wbegin", wbeginLua))
+	wendScript   = newScript("wend", wendLua)
 )
 
 // What [Store.BeginWrite] returns instead of a number of intents.
@@ -29,13 +29,13 @@ const (
 // BeginWrite announces a write of what key caches: whatever is cached goes, and
 // readers load without storing until the last intent has ended or its time, at
 // least 1 ms, is over. It returns the number of open intents, this one included,
-// or IntentDirty or IntentForeign, and the tokens under capture, in their order.
-// One round trip, per node; the client never sends it twice, and the token of an
-// attempt that failed must not be used again but to end it.
+// or IntentDirty or IntentForeign, and the tokens under capture, in their order. n is
+// published if there is an intent. One round trip, per node; the client never sends it
+// twice, and the token of an attempt that failed must not be used again but to end it.
 func (s *Store) BeginWrite(
-	ctx context.Context, key string, t envelope.Token, intent time.Duration, capture ...TokenKey,
+	ctx context.Context, key string, t envelope.Token, intent time.Duration, n Notice, capture ...TokenKey,
 ) (int, []envelope.Token, error) {
-	o := order{wbeginScript, wbeginScript.evalsha(key, []any{token(t), millis(intent, 1)})}
+	o := order{wbeginScript, wbeginScript.evalsha(key, []any{token(t), millis(intent, 1), n.Channel, n.Message})}
 	var reply any
 	var tokens []envelope.Token
 	var err error
@@ -47,11 +47,11 @@ func (s *Store) BeginWrite(
 	if err != nil {
 		return 0, nil, err
 	}
-	n, ok := reply.(int64)
-	if !ok || n < IntentForeign || n == 0 || n > maxIntents {
+	open, ok := reply.(int64)
+	if !ok || open < IntentForeign || open == 0 || open > maxIntents {
 		return 0, nil, &AnswerError{Script: wbeginScript.name, Answer: reply}
 	}
-	return int(n), tokens, nil
+	return int(open), tokens, nil
 }
 
 // maxIntents is more than a record can hold: 512 MB of tokens.
@@ -64,6 +64,8 @@ type EndWrite struct {
 	// TTL is how long a stored record shall live, rounded down to a
 	// millisecond. If nothing is left of it nothing is stored.
 	TTL time.Duration
+	// Soft is how much of that it is fresh.
+	Soft time.Duration
 	// Version of the value, 0 for none.
 	Version uint64
 	// Body is the new value; nil or empty stores nothing. Not kept.
@@ -99,5 +101,5 @@ func endArgs(e EndWrite) []any {
 	if e.TTL < time.Millisecond {
 		e.Body = nil
 	}
-	return []any{token(e.Token), millis(e.TTL, 1), version(e.Version), e.Body, e.Notice.Channel, e.Notice.Message}
+	return []any{token(e.Token), millis(e.TTL, 1), e.Soft.Milliseconds(), version(e.Version), e.Body, e.Notice.Channel, e.Notice.Message}
 }

@@ -9,7 +9,7 @@ var (
 	//go:embed lua/invalidate.lua
 	invalidateLua string
 
-	invalidateScript = newKeyScript("invalidate", nowLua, publishLua, invalidateLua)
+	invalidateScript = newKeyScript("invalidate", invalidateLua)
 )
 
 // InvalidateAnswer is what an invalidation found.

@@ -19,16 +19,11 @@ var (
 	//go:embed lua/release.lua
 	releaseLua string
 
-	acquireScript = sentOnce(newKeyScript("acquire", nowLua, acquireLua))
-	commitScript  = newKeyScript("commit", publishLua, commitLua)
-	renewScript   = newKeyScript("renew", nowLua, renewLua)
-	releaseScript = newKeyScript("release", nowLua, releaseLua)
+	acquireScript = sentOnce(newKeyScript("acquire", acquireLua))
+	commitScript  = newKeyScript("commit", commitLua)
+	renewScript   = newKeyScript("renew", renewLua)
+	releaseScript = newKeyScript("release", releaseLua)
 )
-
-// Notice is a message that a script publishes after its change, for the L1 of
-// other processes. The zero Notice publishes nothing. The store does not look
-// into it.
-type Notice struct{ Channel, Message string }
 
 // Answer is what [Store.Acquire] was told.
 type Answer byte
@@ -167,7 +162,7 @@ const (
 	Refused Verdict = 0
 	// Committed: the body is stored, or the record removed if the TTL was 0.
 	Committed Verdict = 1
-	// Older: what is cached has a higher version and stays; the lease is over.
+	// Older: what is cached is fresh, has a higher version and stays; the lease is over.
 	Older Verdict = 2
 )
 
@@ -178,6 +173,8 @@ type Commit struct {
 	// TTL is how long the record shall live, rounded down to a millisecond. If
 	// nothing is left of it the record is removed instead.
 	TTL time.Duration
+	// Soft is how much of that it is fresh; below zero: it has been stale for so long.
+	Soft time.Duration
 	// Version of the value, 0 for none.
 	Version uint64
 	// Body is sent as it is and not kept.
@@ -228,7 +225,7 @@ func commitOrder(key string, c Commit) order {
 		absent = "1"
 	}
 	return order{commitScript, commitScript.evalsha(key, []any{
-		token(c.Token), millis(c.TTL, 0), version(c.Version), c.Body, absent,
+		token(c.Token), millis(c.TTL, 0), c.Soft.Milliseconds(), version(c.Version), c.Body, absent,
 		c.Notice.Channel, c.Notice.Message,
 	})}
 }

@@ -32,7 +32,7 @@ func ours(name string, h envelope.Header, body string) state { return holding(na
 
 func states() []state {
 	value := func(version uint64, cid envelope.Token) envelope.Header {
-		return envelope.Header{Kind: envelope.Value, CID: cid, Version: version}
+		return envelope.Header{Kind: envelope.Value, Fresh: future, CID: cid, Version: version}
 	}
 	return []state{
 		{"none", func(context.Context, *redis.Client, string) error { return nil }},
@@ -55,15 +55,28 @@ func states() []state {
 		ours("V5", value(5, alice), "body"),
 		ours("V5bob", value(5, bob), "body"),
 		ours("V6", value(6, alice), "body"),
-		ours("S", envelope.Header{Kind: envelope.Soft, CID: alice, Version: 4}, "body"),
-		ours("Vlease", envelope.Header{Kind: envelope.Value, Until: future, Token: alice, CID: alice, Version: 6}, "body"),
-		ours("Vback", envelope.Header{Kind: envelope.Value, Until: future, CID: alice, Version: 4}, "body"),
-		ours("W", envelope.Header{Kind: envelope.Intent, Until: future}, alice.String()),
-		ours("Wold", envelope.Header{Kind: envelope.Intent, Until: past}, alice.String()),
-		ours("Wconf", envelope.Header{Kind: envelope.Intent, Until: future, Conflict: true}, alice.String()),
-		ours("Wtwo", envelope.Header{Kind: envelope.Intent, Until: future}, bob.String()+alice.String()),
+		ours("Vold", envelope.Header{Kind: envelope.Value, Fresh: past, CID: alice, Version: 6}, "body"),
+		ours("Vtime", envelope.Header{Kind: envelope.Value, CID: alice, Version: 6}, "body"),
+		ours("Vlease", envelope.Header{Kind: envelope.Value, Until: future, Fresh: future, Token: alice, CID: alice, Version: 6}, "body"),
+		ours("Vlold", envelope.Header{Kind: envelope.Value, Until: future, Fresh: past, Token: alice, CID: alice, Version: 6}, "body"),
+		ours("Vltime", envelope.Header{Kind: envelope.Value, Until: future, Token: alice, CID: alice, Version: 6}, "body"),
+		ours("Vback", envelope.Header{Kind: envelope.Value, Until: future, Fresh: future, CID: alice, Version: 4}, "body"),
+		holding("Vzero", damaged),
+		holding("new", "K1Q"+record(value(5, alice), "body")[3:]),
+		holding("newV", record(value(5, alice), "")[:77]+"001body"),
+		holding("newD", record(envelope.Header{Kind: envelope.Dirty, Version: 4}, "")[:77]+"001body"),
+		ours("W", envelope.Header{Kind: envelope.Intent, Until: future}, writes(alice, future)),
+		ours("Wold", envelope.Header{Kind: envelope.Intent, Until: past}, writes(alice, past)),
+		ours("Wconf", envelope.Header{Kind: envelope.Intent, Until: future, Conflict: true}, writes(alice, future)),
+		ours("Wtwo", envelope.Header{Kind: envelope.Intent, Until: future}, writes(bob, future)+writes(alice, future)),
+		ours("Wdead", envelope.Header{Kind: envelope.Intent, Until: future}, writes(bob, past)+writes(alice, future)),
 		ours("D", envelope.Header{Kind: envelope.Dirty, Version: 4}, "body"),
 	}
+}
+
+// writes is an open write in an intent's record.
+func writes(t envelope.Token, until int64) string {
+	return string(envelope.AppendIntent(nil, t, until))
 }
 
 // column is one operation of the matrix.
@@ -84,13 +97,13 @@ func columns() []column {
 	commit := func(ttl time.Duration, absent bool) func(context.Context, *store.Store, string, store.Notice) (any, error) {
 		return func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
 			v, _, err := s.Commit(ctx, key, store.Commit{
-				Token: alice, TTL: ttl, Version: 5, Body: []byte("new"), Absent: absent, Notice: n,
+				Token: alice, TTL: ttl, Soft: time.Second, Version: 5, Body: []byte("new"), Absent: absent, Notice: n,
 			})
 			return v, err
 		}
 	}
 	entry := func(v uint64, n store.Notice) store.Entry {
-		return store.Entry{Version: v, TTL: time.Minute, CID: alice, Body: []byte("new"), Notice: n}
+		return store.Entry{Version: v, TTL: time.Minute, Soft: time.Second, CID: alice, Body: []byte("new"), Notice: n}
 	}
 	return []column{
 		{"acq", acquire(bob, envelope.Token{}, false)},
@@ -107,7 +120,7 @@ func columns() []column {
 			return s.Release(ctx, key, alice, time.Minute)
 		}},
 		{"sli", func(ctx context.Context, s *store.Store, key string, _ store.Notice) (any, error) {
-			return s.Slide(ctx, key, alice, time.Minute, 0)
+			return s.Slide(ctx, key, alice, time.Second, time.Minute, 0)
 		}},
 		{"set", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
 			a, err := s.Set(ctx, key, entry(5, n))
@@ -127,12 +140,12 @@ func columns() []column {
 		{"exp", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
 			return s.Expire(ctx, key, time.Minute, n)
 		}},
-		{"wbeg", func(ctx context.Context, s *store.Store, key string, _ store.Notice) (any, error) {
-			open, _, err := s.BeginWrite(ctx, key, bob, time.Minute)
+		{"wbeg", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
+			open, _, err := s.BeginWrite(ctx, key, bob, time.Minute, n)
 			return open, err
 		}},
 		{"wend", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
-			a, err := s.EndWrite(ctx, key, store.EndWrite{Token: alice, TTL: time.Minute, Body: []byte("new"), Notice: n})
+			a, err := s.EndWrite(ctx, key, store.EndWrite{Token: alice, TTL: time.Minute, Soft: time.Second, Body: []byte("new"), Notice: n})
 			return string(a), err
 		}},
 	}
@@ -143,31 +156,39 @@ func columns() []column {
 // time to live; "!" there was a notice.
 const matrix = `
         acq   own   seen  inv   com   com0  coma  ren   rel   sli   set   set0  setv  invd  exp   wbeg  wend
-none    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   M=!   0=!   0=!   1~    L=!
+none    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   M=!   0=!   0=!   1~!   L=!
 foreign X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    X=    1-!   -2=   -2=   X=
 letter  X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    X=    1-!   -2=   -2=   X=
 hash    X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    X=    0=!   -2=   -2=   X=
 list    X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    X=    0=!   -2=   -2=   X=
-cutL    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0=!   1~    L-!
-cutV    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0=!   1~    L-!
-cutW    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0=!   1~    L-!
-cutD    H=    H=    H=    H=    0=    0=    0=    0=    0=    0=    D=    D=    X=    3=    0=    -1=   L=!
-L       B=    G~    B=    B=    1~    1-    1~    1~    1~    0=    S~!   S~!   D-!   1-!   0-!   1~    L-!
-Lold    G~    G~    G~    G~    1~    1-    1~    1~    1~    0=    S~!   S~!   D-!   1-!   0-!   1~    L-!
-E       E=    E=    E=    E=    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~    L-!
-Eold    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~    L-!
-V0      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   D-!   1-!   1~!   1~    L-!
-V4      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   S~!   1-!   1~!   1~    L-!
-V5      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   O=    1-!   1~!   1~    L-!
-V5bob   H=    H=    H=    H=    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   1~!   1~    L-!
-V6      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    O=    S~!   O=    1-!   1~!   1~    L-!
-S       H=    H=    R~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   1~!   1~    L-!
-Vlease  H=    H=    B=    B=    2~    1-!   1~!   1~    1~    1~    O=    S~!   O=    1-!   1~!   1~    L-!
-Vback   H=    H=    E=    E=    0=    0=    0=    0=    0=    1~    S~!   S~!   S~!   1-!   1~!   1~    L-!
-W       W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W~!   W~!   W~!   2~!   2~!   2~    S~!
-Wold    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   W~!   1-!   2~!   1~    S~!
-Wconf   W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W=!   W=!   W=!   2=!   2=!   2~    D-!
-Wtwo    W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W~!   W~!   W~!   2~!   2~!   2=    K~!
+cutL    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
+cutV    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
+cutW    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
+cutD    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
+L       B=    G~    B=    B=    1~    1-    1~    1~    1~    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
+Lold    G~    G~    G~    G~    1~    1-    1~    1~    1~    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
+E       E=    E=    E=    E=    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
+Eold    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
+V0      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   D-!   1-!   1~!   1~!   L-!
+V4      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   S~!   1-!   1~!   1~!   L-!
+V5      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   O=    1-!   1~!   1~!   L-!
+V5bob   H=    H=    H=    H=    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   1~!   1~!   L-!
+V6      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    O=    S~!   O=    1-!   1~!   1~!   L-!
+Vold    H=    H=    R~    G~    0=    0=    0=    0=    0=    0=    O=    S~!   D-!   1-!   1~!   1~!   L-!
+Vtime   H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    O=    S~!   D-!   1-!   1~!   1~!   L-!
+Vlease  H=    H=    B=    B=    2~    1-!   1~!   1~    1~    1~    O=    S~!   O=    1-!   1~!   1~!   L-!
+Vlold   H=    H=    B=    B=    1~!   1-!   1~!   1~    1~    0=    O=    S~!   D-!   1-!   1~!   1~!   L-!
+Vltime  H=    H=    B=    B=    1~!   1-!   1~!   1~    1~    1~    O=    S~!   D-!   1-!   1~!   1~!   L-!
+Vback   H=    H=    E=    E=    0=    0=    0=    0=    0=    1~    S~!   S~!   S~!   1-!   1~!   1~!   L-!
+Vzero   G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
+new     X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
+newV    X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
+newD    H=    H=    H=    H=    0=    0=    0=    0=    0=    0=    D=    D=    X=    3=    0=    -1=   L=!
+W       W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W~!   W~!   W~!   2~!   2~!   2~!   S~!
+Wold    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   W~!   1-!   2~!   1~!   S~!
+Wconf   W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W=!   W=!   W=!   2=!   2=!   2~!   D-!
+Wtwo    W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W~!   W~!   W~!   2~!   2~!   2=!   K~!
+Wdead   W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W~!   W~!   W~!   2~!   2~!   2~!   S~!
 D       H=    H=    H=    H=    0=    0=    0=    0=    0=    0=    D=    D=    X=    3=    0=    -1=   L=!
 `
 

@@ -22,22 +22,6 @@ func (s *Store) ClaimMeta(ctx context.Context, key, value string) (string, error
 	return c.text(err)
 }
 
-// Publish sends a notice alone. One round trip.
-func (s *Store) Publish(ctx context.Context, n Notice) error {
-	return s.send(ctx, s.scripts, publishCall{n})
-}
-
-// publishCall is a PUBLISH.
-type publishCall struct{ notice Notice }
-
-func (publishCall) name() string { return "publish" }
-
-func (publishCall) own() {} // strings only
-
-func (c publishCall) run(ctx context.Context, client redis.UniversalClient) error {
-	return client.Publish(ctx, c.notice.Channel, c.notice.Message).Err()
-}
-
 // metaCall reads a meta record, after claiming it if claim is not empty.
 type metaCall struct {
 	key, claim string

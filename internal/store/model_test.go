@@ -20,12 +20,18 @@ type model struct {
 // held is what is under the key: ours if raw is empty and it is no hash, else a
 // foreign string or the rest of a record of ours.
 type held struct {
-	h      envelope.Header
-	body   string
-	tokens []envelope.Token // of an Intent
-	raw    string
-	hash   bool
-	exp    int64 // 0: lives on
+	h    envelope.Header
+	body string
+	open []intent // of an Intent
+	raw  string
+	hash bool
+	exp  int64 // 0: lives on
+}
+
+// intent is an open write.
+type intent struct {
+	token envelope.Token
+	until int64
 }
 
 // ours reports whether the record begins as one of ours.
@@ -34,10 +40,7 @@ func (r *held) ours() bool { return !r.hash && (r.raw == "" || strings.HasPrefix
 // whole reports whether all of the header is there.
 func (r *held) whole() bool { return r.ours() && r.raw == "" }
 
-// dirty also for the rest of such a record.
-func (r *held) dirty() bool {
-	return r.whole() && r.h.Kind == envelope.Dirty || strings.HasPrefix(r.raw, "K1D")
-}
+func (r *held) dirty() bool { return r.is(envelope.Dirty) }
 
 // is reports whether the record is whole and of one of the kinds.
 func (r *held) is(kinds ...envelope.Kind) bool { return r.whole() && slices.Contains(kinds, r.h.Kind) }
@@ -48,8 +51,8 @@ func (r *held) text() string {
 		return r.raw
 	}
 	body := r.body
-	for _, t := range r.tokens {
-		body += t.String()
+	for _, i := range r.open {
+		body += string(envelope.AppendIntent(nil, i.token, i.until))
 	}
 	return record(r.h, body)
 }
@@ -66,6 +69,13 @@ func (m *model) in(d time.Duration) int64 { return m.now + d.Milliseconds() }
 
 func (m *model) put(h envelope.Header, body string, ttl time.Duration) {
 	m.rec = &held{h: h, body: body, exp: m.in(ttl)}
+}
+
+// value is the header of an entry that is fresh for soft from now on.
+func (m *model) value(soft time.Duration, cid envelope.Token, version uint64) envelope.Header {
+	return envelope.Header{
+		Kind: envelope.Value, Fresh: max(m.in(soft), 1), Token: envelope.NoToken, CID: cid, Version: version,
+	}
 }
 
 func (m *model) publish(n store.Notice) {
@@ -94,7 +104,7 @@ func (m *model) acquire(a store.Acquire) store.Grant {
 		return m.lease(g, a)
 	}
 	busy := r.h.Until > m.now && r.h.Token != a.Token
-	if r.is(envelope.Value, envelope.Soft) {
+	if r.is(envelope.Value) {
 		if r.h.CID != a.Seen {
 			return m.hand(g, r)
 		}
@@ -139,7 +149,7 @@ func (m *model) hand(g store.Grant, r *held) store.Grant {
 
 // leased reports whether t holds the lease.
 func (m *model) leased(t envelope.Token) bool {
-	return m.rec != nil && m.rec.is(envelope.Lease, envelope.Value, envelope.Soft) && m.rec.h.Token == t
+	return m.rec != nil && m.rec.is(envelope.Lease, envelope.Value) && m.rec.h.Token == t
 }
 
 func (m *model) commit(c store.Commit) store.Verdict {
@@ -150,11 +160,11 @@ func (m *model) commit(c store.Commit) store.Verdict {
 	switch {
 	case c.TTL < time.Millisecond:
 		m.rec = nil
-	case over && !c.Absent && m.rec.h.Version > c.Version:
+	case over && !c.Absent && m.rec.h.Fresh > m.now && m.rec.h.Version > c.Version:
 		m.rec.h.Until, m.rec.h.Token = 0, envelope.NoToken
 		return store.Older
 	default:
-		m.put(envelope.Header{Kind: envelope.Value, Token: envelope.NoToken, CID: c.Token, Version: c.Version}, string(c.Body), c.TTL)
+		m.put(m.value(c.Soft, c.Token, c.Version), string(c.Body), c.TTL)
 	}
 	if over {
 		m.publish(c.Notice)
@@ -192,22 +202,22 @@ func (m *model) release(t envelope.Token, backoff time.Duration) bool {
 	return true
 }
 
-func (m *model) slide(cid envelope.Token, ttl time.Duration, latest int64) bool {
-	if m.rec == nil || !m.rec.is(envelope.Value) || m.rec.h.CID != cid {
+func (m *model) slide(cid envelope.Token, soft, ttl time.Duration, latest int64) bool {
+	if m.rec == nil || !m.rec.is(envelope.Value) || m.rec.h.CID != cid || m.rec.h.Fresh != 0 && m.rec.h.Fresh <= m.now {
 		return false
 	}
-	exp := m.in(ttl)
-	if latest != 0 {
-		exp = min(exp, latest)
+	exp, fresh := m.in(ttl), m.in(soft)
+	if latest != 0 && exp > latest {
+		exp, fresh = latest, fresh-(exp-latest)
 	}
 	if exp <= m.now {
 		return false
 	}
-	m.rec.exp = exp
+	m.rec.exp, m.rec.h.Fresh = exp, max(fresh, 1)
 	return true
 }
 
-// open reports whether there is an intent that has not run out.
-func (m *model) open() bool {
+// writing reports whether there is an intent that has not run out.
+func (m *model) writing() bool {
 	return m.rec != nil && m.rec.is(envelope.Intent) && m.rec.h.Until > m.now
 }

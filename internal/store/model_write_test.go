@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -10,7 +11,7 @@ import (
 )
 
 func (m *model) store(e store.Entry) {
-	m.put(envelope.Header{Kind: envelope.Value, Token: envelope.NoToken, CID: e.CID, Version: e.Version}, string(e.Body), e.TTL)
+	m.put(m.value(e.Soft, e.CID, e.Version), string(e.Body), e.TTL)
 	m.publish(e.Notice)
 }
 
@@ -21,11 +22,11 @@ func (m *model) set(e store.Entry) store.SetAnswer {
 		return store.SetForeign
 	case r.dirty():
 		return store.SetDirty
-	case m.open():
+	case m.writing():
 		r.h.Conflict = true
 		m.publish(e.Notice)
 		return store.SetWriting
-	case r.is(envelope.Value, envelope.Soft) && e.Version != 0 && r.h.Version > e.Version:
+	case r.is(envelope.Value) && e.Version != 0 && r.h.Version > e.Version:
 		return store.SetOlder
 	}
 	m.store(e)
@@ -44,7 +45,7 @@ func (m *model) setv(e store.Entry) store.VersionedAnswer {
 		r.h.Conflict = true
 		m.publish(e.Notice)
 		return store.VersionedWriting
-	case r.is(envelope.Value) && r.h.Version != 0:
+	case r.is(envelope.Value) && r.h.Fresh > m.now && r.h.Version != 0:
 		if r.h.Version > e.Version || r.h.Version == e.Version && r.h.CID == e.CID {
 			return store.VersionedOlder
 		}
@@ -64,7 +65,7 @@ func (m *model) invalidate(n store.Notice) store.InvalidateAnswer {
 	case r == nil, r.hash:
 	case r.dirty():
 		return store.DirtyKept
-	case m.open():
+	case m.writing():
 		r.h.Conflict = true
 		answer = store.IntentKept
 	default:
@@ -84,8 +85,11 @@ func (m *model) expire(stale time.Duration, n store.Notice) store.ExpireAnswer {
 		return store.ExpireForeign
 	case r.dirty():
 		return store.ExpireNothing
-	case r.is(envelope.Value, envelope.Soft):
-		r.h.Kind, r.h.Until, r.h.Token = envelope.Soft, 0, envelope.NoToken
+	case r.is(envelope.Value):
+		r.h.Until, r.h.Token = 0, envelope.NoToken
+		if r.h.Fresh == 0 || r.h.Fresh > m.now {
+			r.h.Fresh = m.now
+		}
 		if r.exp == 0 || r.exp > m.in(stale) {
 			r.exp = m.in(stale)
 		}
@@ -93,33 +97,37 @@ func (m *model) expire(stale time.Duration, n store.Notice) store.ExpireAnswer {
 	case r.is(envelope.Intent):
 		r.h.Conflict = true
 		answer = store.ExpireWriting
-	case r.whole():
+	default:
 		m.rec = nil
 	}
 	m.publish(n)
 	return answer
 }
 
-func (m *model) wbegin(t envelope.Token, intent time.Duration) int {
-	next := &held{exp: m.in(intent)}
-	if r := m.rec; r != nil {
-		switch {
-		case !r.ours():
-			return store.IntentForeign
-		case r.dirty():
-			return store.IntentDirty
-		case m.open():
-			if slices.Contains(r.tokens, t) {
-				return len(r.tokens)
-			}
-			next.tokens, next.h.Conflict = slices.Clone(r.tokens), true
-			next.exp = max(next.exp, r.h.Until)
-		}
+func (m *model) wbegin(t envelope.Token, d time.Duration, n store.Notice) int {
+	if r := m.rec; r != nil && !r.ours() {
+		return store.IntentForeign
+	} else if r != nil && r.dirty() {
+		return store.IntentDirty
 	}
-	next.h.Kind, next.h.Until = envelope.Intent, next.exp
-	next.tokens = append(next.tokens, t)
-	m.rec = next
-	return len(next.tokens)
+	defer m.publish(n)
+	var open []intent
+	if m.rec != nil && m.rec.is(envelope.Intent) {
+		open = slices.DeleteFunc(slices.Clone(m.rec.open), func(i intent) bool { return i.until <= m.now })
+	}
+	if slices.ContainsFunc(open, func(i intent) bool { return i.token == t }) {
+		return len(open)
+	}
+	next := &held{h: envelope.Header{Kind: envelope.Intent, Conflict: len(open) > 0}}
+	m.rec = m.opened(next, append(open, intent{t, m.in(d)}))
+	return len(next.open)
+}
+
+// opened gives an intent's record its open writes, the last of which ends it.
+func (m *model) opened(r *held, open []intent) *held {
+	r.open, r.exp = open, slices.MaxFunc(open, func(a, b intent) int { return cmp.Compare(a.until, b.until) }).until
+	r.h.Until = r.exp
+	return r
 }
 
 func (m *model) wend(e store.EndWrite) store.EndAnswer {
@@ -128,35 +136,51 @@ func (m *model) wend(e store.EndWrite) store.EndAnswer {
 		return store.EndForeign
 	}
 	defer m.publish(e.Notice)
-	if r == nil || !r.is(envelope.Intent) {
-		if r != nil && !r.dirty() {
-			m.rec = nil
+	if r != nil && r.dirty() {
+		return store.EndLost
+	}
+	var open []intent
+	mine := false
+	if r != nil && r.is(envelope.Intent) {
+		mine = slices.ContainsFunc(r.open, func(i intent) bool { return i.token == e.Token })
+		open = slices.DeleteFunc(slices.Clone(r.open), func(i intent) bool { return i.until <= m.now || i.token == e.Token })
+	}
+	switch {
+	case len(open) > 0:
+		m.rec = m.opened(&held{h: envelope.Header{Kind: envelope.Intent, Conflict: true}}, open)
+		if mine {
+			return store.EndOpen
 		}
 		return store.EndLost
+	case mine && !r.h.Conflict && len(e.Body) > 0 && e.TTL >= time.Millisecond:
+		m.put(m.value(e.Soft, e.Token, e.Version), string(e.Body), e.TTL)
+		return store.EndStored
 	}
-	i := slices.Index(r.tokens, e.Token)
-	if i < 0 {
-		r.h.Conflict = true
-		return store.EndLost
-	}
-	r.tokens = slices.Delete(r.tokens, i, i+1)
-	if len(r.tokens) > 0 {
-		r.h.Conflict = true
-		return store.EndOpen
-	}
-	if r.h.Conflict || len(e.Body) == 0 || e.TTL < time.Millisecond {
-		m.rec = nil
+	m.rec = nil
+	if mine {
 		return store.EndRemoved
 	}
-	m.put(envelope.Header{Kind: envelope.Value, Token: envelope.NoToken, CID: e.Token, Version: e.Version}, string(e.Body), e.TTL)
-	return store.EndStored
+	return store.EndLost
 }
 
-// clock masks the deadline in a record, 13 digits from the fourth byte on, unless
-// it is none: what a real server's clock says is not known.
+// clock masks the deadlines in a record that are some: what a real server's clock
+// says is not known.
 func clock(text string) string {
-	if len(text) < envelope.HeaderSize || strings.HasPrefix(text[3:], "0000000000000") {
+	if len(text) < envelope.HeaderSize || !strings.HasPrefix(text, "K1") {
 		return text
 	}
-	return text[:3] + "*************" + text[16:]
+	masked := []byte(text)
+	mask := func(at int) {
+		if text[at:at+13] != "0000000000000" {
+			copy(masked[at:], "*************")
+		}
+	}
+	mask(3)
+	mask(16)
+	if text[2] == 'W' {
+		for at := envelope.HeaderSize; at+envelope.IntentSize <= len(text); at += envelope.IntentSize {
+			mask(at + envelope.TokenSize)
+		}
+	}
+	return string(masked)
 }

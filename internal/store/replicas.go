@@ -117,6 +117,7 @@ func (c *confirmCall) runOn(ctx context.Context, client redis.UniversalClient) e
 		if err := call.runOn(ctx, conn); err != nil {
 			return err
 		}
+		c.store.answerIn(call.reply)
 	}
 	got, err := conn.Wait(ctx, c.replicas.N, c.replicas.Timeout).Result()
 	if err == nil && got < int64(c.replicas.N) {

@@ -6,7 +6,6 @@ import (
 	"crypto/sha1" //nolint:gosec // the digest that EVALSHA asks for
 	_ "embed"
 	"encoding/hex"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,16 +14,12 @@ import (
 	"github.com/larder-go/cache/internal/envelope"
 )
 
-// Preludes.
 var (
-	//go:embed lua/now.lua
-	nowLua string
-	//go:embed lua/publish.lua
-	publishLua string
+	//go:embed lua/head.lua
+	headLua string // before all scripts
+	//go:embed lua/each.lua
+	eachLua string
 )
-
-//go:embed lua/each.lua
-var eachLua string
 
 // script is a Lua text and the digest under which Redis knows it.
 type script struct {
@@ -35,21 +30,18 @@ type script struct {
 	many   *script // the same for any number of keys of one node; nil: there is none
 }
 
-func newScript(name string, parts ...string) *script {
-	s := &script{name: name}
-	for _, p := range parts {
-		s.src += p
-	}
+func newScript(name, text string) *script {
+	s := &script{name: name, src: headLua + text}
 	sum := sha1.Sum([]byte(s.src)) //nolint:gosec // see the import
 	s.digest = hex.EncodeToString(sum[:])
 	return s
 }
 
-// newKeyScript is a script on one key, the last of parts, which one command can run
-// on many keys, too: there that very part is a function.
-func newKeyScript(name string, parts ...string) *script {
-	s, last := newScript(name, parts...), len(parts)-1
-	s.many = newScript(name, slices.Concat(parts[:last], []string{"local function one(KEYS,ARGV)\n", parts[last], "end\n", eachLua})...)
+// newKeyScript is a script on one key, which one command can run on many keys, too:
+// there that very text is a function.
+func newKeyScript(name, text string) *script {
+	s := newScript(name, text)
+	s.many = newScript(name, "local function one(KEYS,ARGV)\n"+text+"end\n"+eachLua)
 	return s
 }
 
@@ -148,7 +140,7 @@ func (s *Store) evalOrder(ctx context.Context, o order) (any, error) {
 	if err := s.send(ctx, s.scripts, c); err != nil {
 		return nil, err
 	}
-	return c.reply, nil
+	return s.answerIn(c.reply), nil
 }
 
 // evalInt is eval for scripts that answer a number between lo and hi.

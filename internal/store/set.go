@@ -14,8 +14,8 @@ var (
 	//go:embed lua/setv.lua
 	setvLua string
 
-	setScript  = sentOnce(newKeyScript("set", nowLua, publishLua, setLua))
-	setvScript = newScript("setv", publishLua, setvLua)
+	setScript  = sentOnce(newKeyScript("set", setLua))
+	setvScript = newScript("setv", setvLua)
 )
 
 // sentOnce marks a script that the client must not repeat after a timeout, because
@@ -35,6 +35,8 @@ type Entry struct {
 	Version uint64
 	// TTL is how long the record shall live, at least 1 ms.
 	TTL time.Duration
+	// Soft is how much of that it is fresh.
+	Soft time.Duration
 	// CID is a new token that names the record.
 	CID envelope.Token
 	// Body is sent as it is and not kept.
@@ -76,7 +78,7 @@ const setLetters = "SOWDX"
 
 func setOrder(key string, e Entry) order {
 	return order{setScript, setScript.evalsha(key, []any{
-		version(e.Version), millis(e.TTL, 1), token(e.CID), e.Body, e.Notice.Channel, e.Notice.Message,
+		version(e.Version), millis(e.TTL, 1), e.Soft.Milliseconds(), token(e.CID), e.Body, e.Notice.Channel, e.Notice.Message,
 	})}
 }
 
@@ -90,8 +92,8 @@ const (
 	VersionedOlder VersionedAnswer = 'O'
 	// VersionedMissing: nothing was there, and nothing was stored.
 	VersionedMissing VersionedAnswer = 'M'
-	// VersionedRemoved: a lease, an unversioned record, or one of the same
-	// version from another source was removed; the next reader loads.
+	// VersionedRemoved: a lease, an unversioned record, one that is not fresh, or one
+	// of the same version from another source was removed; the next reader loads.
 	VersionedRemoved VersionedAnswer = 'D'
 	// VersionedWriting: a write is in progress and was told of the conflict.
 	VersionedWriting VersionedAnswer = 'W'
@@ -104,6 +106,6 @@ const (
 // must come from the database. One round trip; safe to repeat.
 func (s *Store) SetVersioned(ctx context.Context, key string, e Entry) (VersionedAnswer, error) {
 	letter, err := s.evalLetter(ctx, setvScript, "SOMDWX", key,
-		version(e.Version), millis(e.TTL, 1), token(e.CID), e.Body, e.Notice.Channel, e.Notice.Message)
+		version(e.Version), millis(e.TTL, 1), e.Soft.Milliseconds(), token(e.CID), e.Body, e.Notice.Channel, e.Notice.Message)
 	return VersionedAnswer(letter), err
 }

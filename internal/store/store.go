@@ -29,6 +29,10 @@ type Options struct {
 	ReadBudget time.Duration
 	// ScriptBudget bounds all other operations; zero or less means 150 ms.
 	ScriptBudget time.Duration
+	// Unpublished is called when a change was made and the message about it was not
+	// published, with the code of the server's error (NOPERM): on the goroutine of an
+	// operation, under no lock, and once an hour at most, however often that happens.
+	Unpublished func(code string)
 	// Breaker is called when a breaker of the client opens, while all were closed,
 	// and when all are closed again: on the goroutine of an operation, under no lock.
 	Breaker func(open bool)
@@ -58,6 +62,8 @@ type Store struct {
 	readEnds, scriptEnds deadlines
 
 	onBreaker func(open bool)
+
+	silence silence
 }
 
 // New wraps client, which stays the caller's to close. It sends nothing.
@@ -80,6 +86,7 @@ func New(client redis.UniversalClient, o Options) *Store {
 		locate:  locatorOf(client),
 	}
 	s.onBreaker = o.Breaker
+	s.silence.tell = o.Unpublished
 	s.lanes.open(s, s.readAlone, s.readMany)
 	s.peeks.open(s, s.peekAlone, s.peekMany)
 	s.guards = guard(s)

@@ -13,7 +13,7 @@ var (
 	//go:embed lua/mint.lua
 	mintLua string
 
-	mintScript = newScript("mint", publishLua, mintLua)
+	mintScript = newScript("mint", mintLua)
 )
 
 // alphabet of the random end of a minted token.

@@ -81,7 +81,7 @@ func TestAcquireCommitAndIntentTakeTokensAlong(t *testing.T) {
 		assert.NotEqual(t, g.Tokens[0], tokens[1])
 		assert.Equal(t, envelope.Token{}, tokens[2])
 
-		n, tokens, err := s.BeginWrite(ctx, "k", bob, time.Minute, tagKey)
+		n, tokens, err := s.BeginWrite(ctx, "k", bob, time.Minute, store.Notice{}, tagKey)
 		require.NoError(t, err)
 		assert.Equal(t, 1, n)
 		assert.Equal(t, []envelope.Token{captured(t, s, tagKey)}, tokens)

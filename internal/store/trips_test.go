@@ -52,13 +52,13 @@ func operations(t *testing.T, s *store.Store, each func(name string, run func() 
 	each("acquire", func() error { _, err := s.Acquire(ctx, "k", lead(alice, envelope.Token{})); return err })
 	each("renew", func() error { _, err := s.Renew(ctx, "k", alice, time.Minute, time.Hour); return err })
 	each("commit", func() error { _, _, err := s.Commit(ctx, "k", fill(alice)); return err })
-	each("slide", func() error { _, err := s.Slide(ctx, "k", alice, time.Minute, 0); return err })
+	each("slide", func() error { _, err := s.Slide(ctx, "k", alice, time.Minute, time.Minute, 0); return err })
 	each("release", func() error { _, err := s.Release(ctx, "k", alice, 0); return err })
 	each("set", func() error { _, err := s.Set(ctx, "k", e); return err })
 	each("setv", func() error { _, err := s.SetVersioned(ctx, "k", e); return err })
 	each("expire", func() error { _, err := s.Expire(ctx, "k", time.Minute, store.Notice{}); return err })
 	each("invalidate", func() error { _, err := s.Invalidate(ctx, "k", store.Notice{}); return err })
-	each("wbegin", func() error { _, _, err := s.BeginWrite(ctx, "k", alice, time.Minute); return err })
+	each("wbegin", func() error { _, _, err := s.BeginWrite(ctx, "k", alice, time.Minute, store.Notice{}); return err })
 	each("wend", func() error { _, err := s.EndWrite(ctx, "k", store.EndWrite{Token: alice}); return err })
 	each("mint", func() error { _, err := s.Replace(ctx, tagKey, store.Notice{}); return err })
 }
@@ -80,7 +80,10 @@ func tagged(t *testing.T, s *store.Store, each func(name string, run func() erro
 		_, _, err := s.Commit(ctx, "other", c)
 		return err
 	})
-	each("tagged wbegin", func() error { _, _, err := s.BeginWrite(ctx, "k", alice, time.Minute, tagKey); return err })
+	each("tagged wbegin", func() error {
+		_, _, err := s.BeginWrite(ctx, "k", alice, time.Minute, store.Notice{}, tagKey)
+		return err
+	})
 }
 
 func TestEachOperationIsOneRoundTrip(t *testing.T) {

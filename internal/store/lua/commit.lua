@@ -1,20 +1,19 @@
--- commit (publish)  KEYS[1] entry
--- ARGV: token, px ('0' = remove), ver, body, absent ('1' skips the version floor), channel, message
--- 1 committed | 0 refused | 2 older than what is cached: read again instead of returning it
-local k=KEYS[1]
-local h=redis.pcall('GETRANGE',k,0,63)
-if type(h)=='table' then h='??' end
-if #h<64 or string.sub(h,1,2)~='K1' then return 0 end
-local kind=string.sub(h,3,3)
-if (kind~='L' and kind~='V' and kind~='S') or string.sub(h,17,32)~=ARGV[1] then return 0 end
+-- commit  KEYS[1] record
+-- ARGV: token, px ('0' = remove), softMs, ver, body, absent ('1' skips the version floor), channel, message
+-- 1 committed | 0 refused | 2 older than what is cached and fresh: read again instead of returning it
+local h=head(KEYS)
+if (h.kind~='L' and h.kind~='V') or h.tok~=ARGV[1] then return 0 end
 if ARGV[2]=='0' then
-  redis.call('DEL',k)
+  redis.call('DEL',KEYS[1])
 else
-  if kind~='L' and ARGV[5]~='1' and string.sub(h,49,64)>ARGV[3] then
-    redis.call('SETRANGE',k,3,'0000000000000----------------')
+  -- What is not fresh any more, or not known to be, is replaced by what the database has now, also if
+  -- that is older: else the loads of a key whose version went down would never end.
+  if h.kind=='V' and h.fresh>now and ARGV[6]~='1' and h.ver>ARGV[4] then
+    redis.call('SETRANGE',KEYS[1],3,Z13)
+    redis.call('SETRANGE',KEYS[1],29,D16)
     return 2
   end
-  redis.call('SET',k,'K1V0000000000000----------------'..ARGV[1]..ARGV[3]..ARGV[4],'PX',ARGV[2])
+  redis.call('SET',KEYS[1],record('V',Z13,fresh(ARGV[3]),D16,ARGV[1],ARGV[4])..ARGV[5],'PX',ARGV[2])
 end
-if kind~='L' then publish(ARGV[6],ARGV[7]) end -- over a lease there was nothing to hold in an L1
-return 1
+if h.kind=='L' then return 1 end -- there was nothing to hold in an L1
+return publish(1,ARGV[7],ARGV[8])

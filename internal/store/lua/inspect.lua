@@ -1,4 +1,4 @@
--- inspect (now, acquire in a function)  KEYS: record [, dirty, doomed] ; ARGV: key in those
+-- inspect (acquire in a function)  KEYS: record [, dirty, doomed] ; ARGV: key in those
 -- Writes nothing: acquire's writes come to nothing, only its answer is wanted.
 -- {now, pttl, record ('' = none), '1' = another type, acquire's letter and ms,
 --  those if the record is invalid, version in dirty, in doomed ('' = none)}
@@ -11,7 +11,7 @@ local pttl=redis.call('PTTL',KEYS[1])
 local rec,foreign=redis.pcall('GET',KEYS[1]),'0'
 if type(rec)=='table' then rec,foreign='','1' end
 if not rec then rec='' end
-local function would(invalid) return acquire(dry,{'','1','1',string.sub(rec,33,48),invalid}) end
+local function would(invalid) return acquire(dry,{'','1','1',parse(rec).cid or '',invalid}) end
 local good,bad=would('0'),would('1')
 local function version(hash)
   if not hash then return '' end

@@ -1,18 +1,15 @@
--- release (now)  KEYS[1] entry ; ARGV: token, backoffMs ('0' = none)
+-- release  KEYS[1] record ; ARGV: token, backoffMs ('0' = none)
 -- 1 released | 0 not ours
-local k=KEYS[1]
-local h=redis.pcall('GETRANGE',k,0,63)
-if type(h)=='table' then h='??' end
-if #h<64 or string.sub(h,17,32)~=ARGV[1] then return 0 end
-local kind=string.sub(h,3,3)
-local b=tonumber(ARGV[2])
-if kind=='L' then
-  if b>0 then redis.call('SET',k,'K1E'..ts(now+b)..D16..D16..Z16,'PX',b)
-  else redis.call('DEL',k) end
-  return 1
+local h=head(KEYS)
+if (h.kind~='L' and h.kind~='V') or h.tok~=ARGV[1] then return 0 end
+local backoff=tonumber(ARGV[2])
+local till=backoff>0 and ts(now+backoff) or Z13
+if h.kind=='V' then
+  redis.call('SETRANGE',KEYS[1],3,till)
+  redis.call('SETRANGE',KEYS[1],29,D16)
+elseif backoff>0 then
+  redis.call('SET',KEYS[1],record('E',till,Z13,D16,D16,Z16),'PX',backoff)
+else
+  redis.call('DEL',KEYS[1])
 end
-if kind=='V' or kind=='S' then
-  redis.call('SETRANGE',k,3,(b>0 and ts(now+b) or Z13)..D16)
-  return 1
-end
-return 0
+return 1

@@ -1,19 +1,25 @@
--- wbegin (now)  KEYS[1] entry ; ARGV: token, intentMs
+-- wbegin (sent once)  KEYS[1] record ; ARGV: token, intentMs, channel, message
 -- number of open intents | -1 dirty write-behind record | -2 foreign record
-local k=KEYS[1]
-local v=redis.pcall('GETRANGE',k,0,15)
-if type(v)=='table' then v='??' end
-if v~='' and string.sub(v,1,2)~='K1' then return -2 end
-local set,conf,px='','0',tonumber(ARGV[2])
-if string.sub(v,1,3)=='K1D' then return -1 end
-if string.sub(v,1,3)=='K1W' and (tonumber(string.sub(v,4,16)) or 0)>now then
-  set=redis.call('GETRANGE',k,64,-1)
-  for i=1,#set,16 do
-    if string.sub(set,i,i+15)==ARGV[1] then return #set/16 end
+-- The record's body is the list of the open intents: token, and deadline. Those that are over are left out.
+local h=head(KEYS)
+if h.kind=='X' or h.kind=='D' then touch(KEYS,h) return h.kind=='D' and -1 or -2 end
+local open,mine,last={},false,now+ARGV[2]
+if h.kind=='W' then
+  local all=redis.call('GETRANGE',KEYS[1],80,-1)
+  for i=1,#all-28,29 do
+    local till=tonumber(string.sub(all,i+16,i+28)) or 0
+    if till>now then
+      open[#open+1]=string.sub(all,i,i+28)
+      mine=mine or string.sub(all,i,i+15)==ARGV[1]
+      last=math.max(last,till)
+    end
   end
-  conf='1'
-  px=math.max(px,(tonumber(string.sub(v,4,16)) or 0)-now)
 end
-set=set..ARGV[1]
-redis.call('SET',k,'K1W'..ts(now+px)..D16..D16..conf..'000000000000000'..set,'PX',px)
-return #set/16
+if mine then return publish(#open,ARGV[3],ARGV[4]) end
+local conflict=#open>0 and '1' or '0'
+open[#open+1]=ARGV[1]..ts(now+ARGV[2])
+redis.call('SET',KEYS[1],record('W',ts(last),Z13,D16,D16,conflict..'000000000000000')..table.concat(open),
+  'PX',string.format('%.0f',last-now))
+-- Now, and not only in the end: a writer that dies leaves no L1 with what it may have changed. Nothing
+-- is put into one as long as the intent stands.
+return publish(#open,ARGV[3],ARGV[4])

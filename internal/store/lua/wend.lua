@@ -1,31 +1,30 @@
--- wend (publish)  KEYS[1] entry
--- ARGV: token, px, ver, body ('' = do not populate), channel, message
+-- wend  KEYS[1] record
+-- ARGV: token, px, softMs, ver, body ('' = do not populate), channel, message
 -- 'S' populated | 'D' removed | 'K' other intents still open
 -- 'L' own intent was lost: cache left empty, or another intent marked conflicting | 'X' foreign
-local k=KEYS[1]
-local h=redis.pcall('GETRANGE',k,0,63)
-if type(h)=='table' then h='??' end
-if h~='' and string.sub(h,1,2)~='K1' then return 'X' end
-local r='L'
-if string.sub(h,1,3)~='K1W' or #h<64 then
-  if h~='' and string.sub(h,1,3)~='K1D' then redis.call('DEL',k) end
-else
-  local set=redis.call('GETRANGE',k,64,-1)
-  local out,found='',false
-  for i=1,#set,16 do
-    local s=string.sub(set,i,i+15)
-    if s==ARGV[1] and not found then found=true else out=out..s end
-  end
-  if not found then
-    redis.call('SETRANGE',k,48,'1')
-  elseif out~='' then
-    redis.call('SET',k,string.sub(h,1,48)..'1'..string.sub(h,50,64)..out,'KEEPTTL') r='K'
-  elseif string.sub(h,49,49)=='0' and ARGV[4]~='' then
-    redis.call('SET',k,'K1V0000000000000----------------'..ARGV[1]..ARGV[3]..ARGV[4],'PX',ARGV[2])
-    r='S'
-  else
-    redis.call('DEL',k) r='D'
+local h=head(KEYS)
+if h.kind=='X' then touch(KEYS,h) return 'X' end
+local open,mine,last={},false,0
+if h.kind=='W' then
+  local all=redis.call('GETRANGE',KEYS[1],80,-1)
+  for i=1,#all-28,29 do
+    local till=tonumber(string.sub(all,i+16,i+28)) or 0
+    if string.sub(all,i,i+15)==ARGV[1] then mine=true
+    elseif till>now then open[#open+1]=string.sub(all,i,i+28) last=math.max(last,till) end
   end
 end
-publish(ARGV[5],ARGV[6]) -- the database was written, whatever became of the record
-return r
+local r='L'
+if #open>0 then
+  redis.call('SET',KEYS[1],record('W',ts(last),Z13,D16,D16,'1000000000000000')..table.concat(open),
+    'PX',string.format('%.0f',last-now))
+  if mine then r='K' end
+elseif mine and ARGV[5]~='' and string.sub(h.ver,1,1)=='0' then
+  redis.call('SET',KEYS[1],record('V',Z13,fresh(ARGV[3]),D16,ARGV[1],ARGV[4])..ARGV[5],'PX',ARGV[2])
+  r='S'
+elseif h.kind=='D' then
+  touch(KEYS,h)
+else
+  redis.call('DEL',KEYS[1])
+  if mine then r='D' end
+end
+return publish(r,ARGV[6],ARGV[7]) -- the database was written, whatever became of the record
