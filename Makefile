@@ -4,9 +4,10 @@ FUZZTIME ?= 60s
 STRESSTIME ?= 60s
 CHAOSTIME ?= 3m
 EXAMPLES := $(dir $(wildcard examples/*/go.mod))
-MODULES := $(EXAMPLES) internal/oteltest/
+MODULES := $(EXAMPLES) internal/oteltest/ tools/
+PLATFORMS ?= linux/386 linux/arm64 windows/amd64 darwin/arm64
 
-.PHONY: help check fmt vet lint test race fuzz model xfetch stress chaos orders dashboards tidy
+.PHONY: help check fmt vet platforms lint test race fuzz model xfetch stress chaos orders dashboards tidy
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -19,6 +20,9 @@ fmt: ## fails if gofumpt would change a file
 vet: ## go vet, all modules
 	$(GO) vet ./...
 	@for dir in $(MODULES); do echo "$(GO) -C $$dir vet ./..."; $(GO) -C $$dir vet ./... || exit 1; done
+
+platforms: ## the types of the root module's packages and tests as other platforms see them
+	$(GO) -C tools run ./platforms $(PLATFORMS)
 
 lint: ## staticcheck; .golangci.yml is for editors and reviews
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...
@@ -40,7 +44,7 @@ fuzz: ## each fuzz target for FUZZTIME, a time or a count such as 10000x
 model: ## the model checker's large bound: three readers
 	$(GO) test ./internal/model -run TestModel -readers 3 -timeout 60m
 
-stress: ## races against real servers, standalone and cluster, with and without eviction
+stress: ## every stress scenario, standalone and cluster
 	$(GO) run ./internal/stress -for $(STRESSTIME)
 
 chaos: ## Redis fails in every way for CHAOSTIME, standalone and cluster; a freeze of an eighteenth of it
@@ -54,4 +58,4 @@ dashboards: ## Grafana's dashboard, Prometheus's rules and their tables, from in
 	$(GO) run ./internal/dash/gen
 
 tidy: ## go mod tidy, all modules
-	@for dir in . tools $(MODULES); do $(GO) -C $$dir mod tidy || exit 1; done
+	@for dir in . $(MODULES); do $(GO) -C $$dir mod tidy || exit 1; done

@@ -14,5 +14,6 @@
 //
 // An in-memory server is not Redis. It has no eviction, replication, persistence
 // or client-side caching, and it takes all keys for those of one cluster slot:
-// test what depends on these against a real server.
+// test what depends on these against a real server. Where an int has 32 bits, it cuts
+// the times that scripts return, and entries do not expire as they should.
 package cachetest

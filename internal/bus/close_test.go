@@ -35,7 +35,7 @@ func TestCloseAtAnyPoint(t *testing.T) {
 			p, err := redistest.ListenProxy(s.Addr())
 			require.NoError(t, err)
 			for range 10 {
-				client := redis.NewClient(&redis.Options{Addr: p.Addr(), DialTimeout: time.Minute, ReadTimeout: 300 * time.Millisecond})
+				client := redis.NewClient(&redis.Options{Addr: p.Addr(), DialTimeout: time.Minute, ReadTimeout: 100 * time.Millisecond})
 				b := bus.Open(client, bus.Options{Ping: 5 * time.Millisecond, Silence: 20 * time.Millisecond})
 				e := newEar()
 				for range rand.N(4) {
@@ -80,6 +80,7 @@ func TestCloseInterruptsADial(t *testing.T) {
 
 // A dead Redis is no error for the bus: it waits for it.
 func TestItWaitsForADeadRedis(t *testing.T) {
+	t.Parallel()
 	s := redistest.Single(t)
 	s.Kill()
 	client := s.Client(t, func(o *redis.Options) { o.MaxRetries = -1 })

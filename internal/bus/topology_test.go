@@ -77,6 +77,7 @@ func TestAnOrderlyFailoverIsALossToo(t *testing.T) {
 
 // Scripts publish on the shard of their key.
 func TestOnARingEveryShardIsHeard(t *testing.T) {
+	t.Parallel()
 	a, z := redistest.Single(t), redistest.Single(t)
 	ring := redis.NewRing(&redis.RingOptions{
 		Addrs:              map[string]string{"a": a.Addr(), "z": z.Addr()},

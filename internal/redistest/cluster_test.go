@@ -14,6 +14,7 @@ import (
 )
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	c := redistest.SharedCluster(t)
 	t.Run("keys have owners", func(t *testing.T) { clusterOwners(t, c) })
 	t.Run("slots move under load", func(t *testing.T) { clusterMove(t, c) })

@@ -10,6 +10,7 @@ import (
 )
 
 func TestSentinel(t *testing.T) {
+	t.Parallel()
 	s := redistest.SharedSentinel(t)
 	rdb := s.Client(t)
 	require.NoError(t, rdb.Set(t.Context(), "k", "v", 0).Err())

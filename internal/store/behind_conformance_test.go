@@ -212,11 +212,13 @@ func conformBehind(t *testing.T, c *redis.Client) {
 }
 
 func TestBehindConformanceOnMiniredis(t *testing.T) {
+	t.Parallel()
 	m := mini(t)
 	conformBehind(t, dial(t, m.Addr()))
 }
 
 func TestBehindConformanceOnRedis(t *testing.T) {
+	t.Parallel()
 	conformBehind(t, redistest.Single(t).Client(t))
 }
 

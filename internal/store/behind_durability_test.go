@@ -62,7 +62,6 @@ func TestRedisThatDoesNotAnswerIsAnotherError(t *testing.T) {
 }
 
 func TestEveryPrimaryOfAClusterIsAsked(t *testing.T) {
-	t.Parallel()
 	cluster := redistest.SharedCluster(t)
 	for _, n := range cluster.Nodes()[:3] {
 		set(t, n, "save", "3600 1")

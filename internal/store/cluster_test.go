@@ -25,6 +25,7 @@ func forCache(o *redis.ClusterOptions) {
 }
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.SharedCluster(t)
 	t.Run("keys of all nodes are served", func(t *testing.T) { clusterServes(t, cluster) })
 	t.Run("scripts lost by one node are sent to it once", func(t *testing.T) { clusterForgets(t, cluster) })

@@ -122,6 +122,7 @@ func cellsOf(matrix string) map[string]string {
 // are asked about with it. The numbers are those at which one script on many keys
 // begins, is full, is followed by one key alone, and by another.
 func TestMatrixHoldsForEachOfManyKeys(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, c *redis.Client) {
 		t.Run("by scripts on many keys", func(t *testing.T) {
 			s := open(t, c)

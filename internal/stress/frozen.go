@@ -107,7 +107,7 @@ func (f frozenRun) judge(t *table, mode string, load time.Duration, r *report) {
 		t.requireQuiet(o.Overloaded > 0, "no load was refused, so this run is blind")
 		return
 	}
-	t.requireQuiet(o.Overloaded == 0, "%d calls were refused though %d loads fit the limit", o.Overloaded, frozenRate*int(frozenLoad)/int(time.Second))
+	t.requireQuiet(o.Overloaded == 0, "%d calls were refused though %d loads fit the limit", o.Overloaded, frozenRate*frozenLoad/time.Second)
 	p99 := r.Calls.quantile(0.99)
 	t.requireQuiet(p99 <= frozenBound+load, "p99 %v, wants %v at most", p99, frozenBound+load)
 }

@@ -6,11 +6,13 @@
 //
 //	go run ./internal/stress                       # everything, 60 s per history
 //	go run ./internal/stress -for 10s -topology single -scenario storm
+//	go run ./internal/stress -short                # everything, some seconds each
 //
 // It prints a table per scenario. The exit code is 1 if a pass figure was
 // missed, and 2 if a scenario could not be run. The figures about time are for
 // a machine that does nothing else: a scenario that misses one of them, or whose
-// control looks fine, is run three times at most, and the last run counts.
+// control looks fine, is run three times at most, and the last run counts. The short
+// forms check what the long ones check, but for the figures that need a quiet machine.
 //
 // The processes are this program again, started with a plan in the environment
 // (worker.go). Parent and workers exchange lines of JSON; the system of record
@@ -38,49 +40,6 @@ import (
 // scenario is something that can be run against a target.
 type scenario interface {
 	run(ctx context.Context, to target) (*table, error)
-}
-
-// names are the scenarios in the order in which they are run.
-var names = []string{"history", "tags", "eviction", "coldkey", "herd", "hotkey", "storm", "behind", "l1", "absorb", "chaos", "frozen"}
-
-// scenarios are the long forms: history, tags, eviction and behind take length for each
-// mode of the library, hot key, storm and L1 a sixth of it for each mode; chaos takes
-// length, and frozen an eighteenth of it for each mode: 10 s of three minutes.
-func scenarios(length time.Duration, seed uint64) map[string]scenario {
-	const seconds = 3
-	part := max(length/6, seconds*time.Second)
-	return map[string]scenario{
-		"history":  historyRun{ours: length, controls: part, gets: 100_000},
-		"tags":     tagRun{historyRun{ours: length, controls: part, gets: 100_000}},
-		"eviction": historyRun{ours: length, controls: part, gets: 100_000, evicted: 10_000},
-		"coldkey":  coldKey(30),
-		"herd":     herd(20),
-		"hotkey":   hotKeyRun{length: part, strict: true},
-		"storm":    stormRun{length: part, readers: 250, strict: true},
-		"l1":       nearRun{length: part, gets: 100_000},
-		"absorb":   absorbRun{workers: 20, rate: 100_000, length: part},
-		"behind":   behindRun{length: length, keys: 200, workers: 3, every: 300 * time.Millisecond},
-		"chaos":    chaosRun{length: length, seed: seed, calm: chaosCalm(length), worst: 2 * time.Second},
-		"frozen":   frozenRun{length: max(length/18, seconds*time.Second)},
-	}
-}
-
-// chaosCalm is the least time between two faults: what a long run can spare.
-func chaosCalm(length time.Duration) time.Duration {
-	return min(max(length/10, 2*time.Second), 4*time.Second)
-}
-
-// coldKey is one load for 8 processes of 128 callers.
-func coldKey(rounds int) herdRun {
-	return herdRun{title: "Cold key", workers: 8, callers: 128, rounds: rounds, controls: 3, load: 20 * time.Millisecond, strict: true}
-}
-
-// herd is coldKey with bounds on what it takes.
-func herd(rounds int) herdRun {
-	return herdRun{
-		title: "Herd", workers: 4, callers: 250, rounds: rounds, controls: 3, load: 50 * time.Millisecond,
-		strict: true, median: 1.3, worst: 1.6,
-	}
 }
 
 // servers are the options of the servers that a scenario needs. What a primary
@@ -114,11 +73,16 @@ func main() {
 	}
 	name := flag.String("scenario", "all", strings.Join(names, ", ")+" or all")
 	length := flag.Duration("for", time.Minute, "how long each history runs")
+	short := flag.Bool("short", false, "the short form of each scenario, in place of -for")
 	topology := flag.String("topology", "all", "single, cluster or all")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "chaos: decides which fault comes when")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	missed, err := runAll(ctx, os.Stdout, chosen(*name, names), chosen(*topology, []string{single, cluster}), *length, *seed)
+	all := scenarios(*length, *seed)
+	if *short {
+		all = shortScenarios(*seed)
+	}
+	missed, err := runAll(ctx, os.Stdout, all, chosen(*name, names), chosen(*topology, []string{single, cluster}))
 	stop()
 	switch {
 	case err != nil:
@@ -158,10 +122,10 @@ func try(out io.Writer, run func() (*table, error)) (t *table, err error) {
 
 // runAll runs scenarios, prints their tables, and returns how many pass figures
 // they missed. One that could not be run ends it.
-func runAll(ctx context.Context, out io.Writer, names, topologies []string, length time.Duration, seed uint64) (missed int, err error) {
+func runAll(ctx context.Context, out io.Writer, all map[string]scenario, names, topologies []string) (missed int, err error) {
 	for _, topology := range topologies {
 		for _, name := range names {
-			s, ok := scenarios(length, seed)[name]
+			s, ok := all[name]
 			if !ok || !slices.Contains([]string{single, cluster}, topology) {
 				return missed, fmt.Errorf("no such scenario or topology: %s, %s", name, topology)
 			}

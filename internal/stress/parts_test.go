@@ -121,13 +121,15 @@ func TestReportsAddUp(t *testing.T) {
 }
 
 func TestUnknownScenariosAndTopologiesAreErrors(t *testing.T) {
+	all := scenarios(time.Minute, 1)
 	for _, name := range []string{"histroy", ""} {
-		_, err := runAll(t.Context(), io.Discard, []string{name}, []string{single}, time.Second, 1)
+		_, err := runAll(t.Context(), io.Discard, all, []string{name}, []string{single})
 		assert.ErrorContains(t, err, "no such scenario")
 	}
-	_, err := runAll(t.Context(), io.Discard, []string{"herd"}, []string{"ring"}, time.Second, 1)
+	_, err := runAll(t.Context(), io.Discard, all, []string{"herd"}, []string{"ring"})
 	assert.ErrorContains(t, err, "ring")
-	assert.ElementsMatch(t, names, keys(scenarios(time.Minute, 1)), "-scenario all runs every one of them")
+	assert.ElementsMatch(t, names, keys(all), "-scenario all runs every one of them")
+	assert.ElementsMatch(t, names, keys(shortScenarios(1)))
 }
 
 func keys(m map[string]scenario) (all []string) {

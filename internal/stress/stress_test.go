@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/larder-go/cache/internal/redistest"
 )
 
 // TestMain makes the test binary a worker when a test has started it as one.
@@ -26,67 +28,19 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// passes runs the short form of a scenario on a single server. What is checked
-// is what the long forms check, but for the figures that need a quiet machine.
-func passes(t *testing.T, name string, s scenario) {
-	t.Helper()
+// TestSmoke runs the program as it runs by itself, processes and all. What the scenarios
+// find is for `go run ./internal/stress -short`, which CI runs, and `make stress`.
+func TestSmoke(t *testing.T) {
+	redistest.Require(t)
+	short := map[string]scenario{"history": historyRun{ours: 2 * time.Second, controls: time.Second, gets: 100}}
 	var text strings.Builder
-	found, err := try(&text, func() (*table, error) {
-		return s.run(t.Context(), deploy(t, single, servers(name)...))
-	})
+	missed, err := runAll(t.Context(), &text, short, []string{"history"}, []string{single})
 	t.Log(text.String())
 	require.NoError(t, err)
-	assert.Empty(t, found.missed)
-	assert.Empty(t, found.spoilt)
-}
-
-func TestStressHistory(t *testing.T) {
-	passes(t, "history", historyRun{ours: 3 * time.Second, controls: time.Second, gets: 1000})
-}
-
-func TestStressTags(t *testing.T) {
-	passes(t, "tags", tagRun{historyRun{ours: 3 * time.Second, controls: time.Second, gets: 1000}})
-}
-
-func TestStressUnderEviction(t *testing.T) {
-	passes(t, "eviction", historyRun{ours: 2 * time.Second, controls: time.Second, gets: 1000, evicted: 1000})
-}
-
-func TestColdKeyHerd(t *testing.T) {
-	h := coldKey(5)
-	h.strict, h.callers = false, h.callers/crowd
-	passes(t, "coldkey", h)
-}
-
-func TestHerd(t *testing.T) {
-	h := herd(5)
-	h.strict, h.callers = false, h.callers/crowd
-	h.median, h.worst = 5, 10 // callers who load one after the other take hundreds
-	passes(t, "herd", h)
-}
-
-func TestHotKey(t *testing.T) {
-	passes(t, "hotkey", hotKeyRun{length: 2 * time.Second})
-}
-
-func TestInvalidationStorm(t *testing.T) {
-	passes(t, "storm", stormRun{length: 2 * time.Second, readers: 50})
-}
-
-func TestL1UnderStress(t *testing.T) {
-	passes(t, "l1", nearRun{length: 4 * time.Second, gets: 1000})
-}
-
-func TestHotKeyIsAbsorbed(t *testing.T) {
-	passes(t, "absorb", absorbRun{workers: 20, rate: 100_000 / crowd, length: 3 * time.Second})
-}
-
-func TestWriteBehindUnderKill9(t *testing.T) {
-	passes(t, "behind", behindRun{length: 3 * time.Second, keys: 200, workers: 2, every: 500 * time.Millisecond})
-}
-
-func TestChaos(t *testing.T) {
-	passes(t, "chaos", chaosRun{length: 9 * time.Second, seed: uint64(time.Now().UnixNano()), calm: 1500 * time.Millisecond, worst: 500 * time.Millisecond})
+	assert.Zero(t, missed)
+	for _, mode := range []string{naive, lockOnly, ours, updating} {
+		assert.Contains(t, text.String(), mode)
+	}
 }
 
 func TestFullServiceIsHitsAndAnEmptyQueueInAllProcesses(t *testing.T) {
