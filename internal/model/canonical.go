@@ -1,9 +1,6 @@
 package model
 
-import (
-	"hash/maphash"
-	"slices"
-)
+import "hash/maphash"
 
 // canonical renames what has no meaning but its identity: readers that run the same program
 // may change places, tokens are numbered in the order in which they are met. Two states that
@@ -15,9 +12,9 @@ func (m *keyed) canonical(s *State) State {
 		return c
 	}
 	var tokens, tags renaming
-	tokens.visit(&c.lock, &c.lateAcq, &c.rec.tok, &c.rec.cid, &c.replica.tok, &c.replica.cid)
+	tokens.visit(&c.lock, &c.rival, &c.lateAcq, &c.rec.tok, &c.rec.cid, &c.replica.tok, &c.replica.cid)
 	tags.visit(&c.tag, &c.rec.tag, &c.replica.tag, &c.late)
-	slices.SortFunc(c.r[:m.readers], compareReaders)
+	sortReaders(c.r[:m.readers])
 	for i := range c.r[:m.readers] {
 		tokens.visit(&c.r[i].tok, &c.r[i].seen)
 		tags.visit(&c.r[i].tag)
@@ -52,22 +49,24 @@ func (r *renaming) visit(tokens ...*int8) {
 	}
 }
 
-// compareReaders is any total order; tokens come last, so that readers which differ
-// otherwise are in the same order whatever their tokens are called.
-func compareReaders(a, b reader) int {
-	if x, y := a.order(), b.order(); x != y {
-		if x < y {
-			return -1
+// sortReaders sorts by order. They are few, and each order is worked out once.
+func sortReaders(readers []reader) {
+	var orders [maxReaders]uint64
+	for i := range readers {
+		orders[i] = readers[i].order()
+		for k := i; k > 0 && orders[k] < orders[k-1]; k-- {
+			orders[k], orders[k-1] = orders[k-1], orders[k]
+			readers[k], readers[k-1] = readers[k-1], readers[k]
 		}
-		return 1
 	}
-	return 0
 }
 
+// order makes any total order; tokens come last, so that readers which differ otherwise are
+// in the same order whatever their tokens are called.
 func (r *reader) order() uint64 {
 	n := uint64(r.pc)
 	for _, flag := range [...]bool{
-		r.soft, r.onError, r.swept, r.bg, r.waited, r.polled, r.unleased, r.covered, r.okc,
+		r.soft, r.onError, r.swept, r.bg, r.waited, r.unleased, r.covered, r.okc,
 	} {
 		n <<= 1
 		if flag {
@@ -89,7 +88,8 @@ func (r *reader) order() uint64 {
 // freshToken returns a lease token that nothing in s holds. To reuse the number of a token
 // that is gone everywhere is the same as to draw a new one.
 func (m *keyed) freshToken(s *State) int8 {
-	used := bit(s.lock) | bit(s.lateAcq) | bit(s.rec.tok) | bit(s.rec.cid) | bit(s.replica.tok) | bit(s.replica.cid)
+	used := bit(s.lock) | bit(s.rival) | bit(s.lateAcq) | bit(s.rec.tok) | bit(s.rec.cid) |
+		bit(s.replica.tok) | bit(s.replica.cid)
 	for i := range s.r[:m.readers] {
 		used |= bit(s.r[i].tok) | bit(s.r[i].seen)
 	}

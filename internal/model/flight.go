@@ -16,6 +16,7 @@ type sharing struct {
 	lateJoiners  bool // BUG: a proof is given also to those who joined after it was sent
 	noDetach     bool // BUG: a change leaves the flights of its process alone
 	sendsPending bool // BUG: acquire is sent although an invalidation is pending
+	pollsAgain   bool // BUG: a caller that has waited for another process does so in each round
 	alwaysWaits  bool // BUG: a caller waits as often as it finds somebody loading
 	soloJoins    bool // BUG: a call in its last round joins flights
 	impatient    bool // the wait for another process may be over before that process's load
@@ -158,7 +159,7 @@ func (m *keyed) loadUnleased(x *explorer, s *State, i int) {
 	t := *s
 	p := &t.r[i]
 	p.unleased, p.tok, p.seen, p.pc = true, 0, 0, bypassing
-	p.acquires, p.polled, p.swept = 0, false, false
+	p.acquires, p.swept = 0, false
 	if m.get.share.callStep {
 		p.pc = calling
 	}
@@ -181,7 +182,7 @@ func (m *keyed) busy(x *explorer, s *State, i int) {
 	default:
 		t := *s
 		m.countAcquire(&t, i)
-		t.r[i].pc, t.r[i].polled = polling, true
+		t.r[i].pc, t.f[p.flight-1].polled = polling, true
 		m.setWaiting(&t, p.flight, true)
 		for k := range m.readers {
 			if t.r[k].flight == p.flight {
@@ -195,7 +196,8 @@ func (m *keyed) busy(x *explorer, s *State, i int) {
 // waitsNot says that the flight of p does not wait for another process, because it has, or
 // because a member has.
 func (m *keyed) waitsNot(s *State, p *reader) bool {
-	return p.polled || p.waited || s.f[p.flight-1].stopWaiting
+	f := &s.f[p.flight-1]
+	return f.polled || p.waited || f.stopWaiting
 }
 
 // stopWaiting ends a flight that another process's load keeps waiting for too long, if its
@@ -223,6 +225,7 @@ func (m *keyed) poll(x *explorer, s *State, i int) {
 		m.setWaiting(&t, p.flight, false)
 		m.readTagged(x, &t, i, "R%d polls v%d")
 	case rec.serves() && rec.cid != p.seen:
+		m.setWaiting(&t, p.flight, false)
 		m.startProof(x, &t, i, "R%d polls v%d, the answer is on its way")
 	case rec.tok == 0 || !rec.live:
 		t.r[i].pc = acquiring

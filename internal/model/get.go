@@ -232,7 +232,7 @@ func (m *keyed) grant(x *explorer, s *State, i int) {
 	}
 	t.rec.tok, t.rec.live = p.tok, true
 	m.countAcquire(&t, i)
-	p.seen, p.swept, p.acquires, p.polled = 0, false, 0, false
+	p.seen, p.swept, p.acquires = 0, false, 0
 	switch {
 	case m.tags && !m.get.tagAtCommit:
 		p.pc = capturing

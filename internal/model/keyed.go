@@ -17,7 +17,6 @@ type keyed struct {
 	garbled          bool   // with warm: its body does not decode
 	cutShort         bool   // with warm: the record is cut short
 	zeroCID          bool   // with warm: its cid is that of no load
-	heldElsewhere    bool   // with warm: a process that is not in the model holds the lease
 	replicaReads     bool   // loaders read a replica of the database that may lag
 	waitReplica      bool   // a write waits for the Redis replica
 	intentOutlivesTx bool   // an intent ends only when its writer has committed or crashed
@@ -59,9 +58,6 @@ func (m *keyed) initial() any {
 		}
 		if m.staleTag {
 			s.tag = 2
-		}
-		if m.heldElsewhere {
-			s.rec.tok, s.rec.live = warmLoad+1, true
 		}
 		if m.zeroCID {
 			s.rec.cid = 0
@@ -191,7 +187,14 @@ func (m *keyed) expandFaults(x *explorer, s *State) {
 		m.step(x, &t, "back-off ends")
 	}
 	m.expandDeadlines(x, s)
-	m.expandRecord(x, s)
+	if s.left.softEnds > 0 && s.rec.holdsValue() && s.rec.fresh {
+		t := *s
+		t.left.softEnds--
+		t.rec.fresh = false
+		m.step(x, &t, "the soft deadline passes")
+	}
+	m.expandIntents(x, s)
+	m.expandRival(x, s)
 	if s.left.tagEvictions > 0 && s.tag != 0 {
 		t := *s
 		t.left.tagEvictions--
@@ -233,27 +236,6 @@ func (m *keyed) expandDeadlines(x *explorer, s *State) {
 		t.lock = 0
 		m.step(x, &t, "lock key expires")
 	}
-}
-
-// expandRecord lets the soft deadline of a value pass, and the load of a process fail that is
-// not in the model.
-func (m *keyed) expandRecord(x *explorer, s *State) {
-	if s.left.softEnds > 0 && s.rec.holdsValue() && s.rec.fresh {
-		t := *s
-		t.left.softEnds--
-		t.rec.fresh = false
-		m.step(x, &t, "the soft deadline passes")
-	}
-	if s.left.backoffs > 0 && (s.rec.kind == none || s.rec.stale()) && s.rec.tok == 0 && !s.rec.live {
-		t := *s
-		t.left.backoffs--
-		t.rec.live = true
-		if s.rec.kind == none {
-			t.rec.kind = backoff
-		}
-		m.step(x, &t, "another process's load fails, the key backs off")
-	}
-	m.expandIntents(x, s)
 }
 
 // expandFailover replicates the record as it is, or makes what was replicated last the record.

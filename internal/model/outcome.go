@@ -140,7 +140,11 @@ func (m *keyed) returnError(x *explorer, t *State, i int, sleeps bool, what stri
 // lookAgain sends the call of reader i to its own read, in the given round.
 func (m *keyed) lookAgain(t *State, i int, round int8) {
 	p := t.r[i]
-	waited := p.waited || p.flight != 0 && p.pc != attending && t.f[p.flight-1].calledLoader
+	waited := p.waited
+	if p.flight != 0 && p.pc != attending {
+		f := &t.f[p.flight-1]
+		waited = waited || f.calledLoader || f.polled && !m.get.share.pollsAgain
+	}
 	t.r[i] = reader{
 		pc: reading, soft: p.soft, onError: p.onError,
 		waited: waited, floor: p.floor, loads: p.loads, round: round, after: p.after,

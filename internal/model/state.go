@@ -93,7 +93,6 @@ type reader struct {
 	swept    bool // saw an invalid record: acquire carries `invalid`
 	bg       bool // has answered; what runs is the refresh
 	waited   bool // has waited for a load that was not for it
-	polled   bool // its flight has waited for another process
 	unleased bool // loads without a lease
 	covered  bool // joined before the command whose answer decides was sent
 	okc      bool // its commit was accepted
@@ -127,6 +126,7 @@ type writer struct {
 type flight struct {
 	calledLoader bool
 	waiting      bool // waits for another process's load
+	polled       bool // has waited for one
 	stopWaiting  bool // a member has waited before: it does not for another process
 	sealed       bool // nobody may join any more
 	detached     bool // a change of this process concerns it: no joiners, no commit
@@ -139,28 +139,30 @@ func (f *flight) over() bool { return f.outcome != underWay }
 // State is a state of the single-key models: the database row, the record, every process,
 // and what is left of each kind of fault.
 type State struct {
-	db      int8  // version of the row
-	lagging int8  // version a replica of the database shows
-	gone    uint8 // versions that are deletions, by bit
-	lower   uint8 // versions whose number in the row is lower than that of all before, by bit
-	floor   int8  // newest version whose write has returned
-	rec     record
-	replica record // the Redis replica's copy
-	lock    int8   // token in the lock key of the plain-lock protocol
-	tag     int8   // token under the tag key, 0 missing
-	late    int8   // tag token of a command whose second copy is still in the network
-	lateAcq int8   // token of an acquire whose second copy is still in the network
-	lateBeg int8   // writer, plus one, whose wbegin has a late copy
-	lateEnd int8   // likewise wend
-	lateVal int8   // and the value that wend carries
-	pending bool   // an invalidation failed and waits in this process's queue
-	bad     broken // invariant the last step broke
-	culprit int8   // reader that broke it
-	left    faults
-	epoch   int8 // failovers so far
-	r       [maxReaders]reader
-	w       [maxWriters]writer
-	f       [maxReaders]flight
+	db       int8  // version of the row
+	lagging  int8  // version a replica of the database shows
+	gone     uint8 // versions that are deletions, by bit
+	lower    uint8 // versions whose number in the row is lower than that of all before, by bit
+	floor    int8  // newest version whose write has returned
+	rec      record
+	replica  record // the Redis replica's copy
+	lock     int8   // token in the lock key of the plain-lock protocol
+	tag      int8   // token under the tag key, 0 missing
+	late     int8   // tag token of a command whose second copy is still in the network
+	rival    int8   // token of the load of a process that has no readers here, 0 none
+	lateAcq  int8   // token of an acquire whose second copy is still in the network
+	lateBeg  int8   // writer, plus one, whose wbegin has a late copy
+	lateEnd  int8   // likewise wend
+	lateVal  int8   // and the value that wend carries
+	rivalVal int8   // what the rival has read
+	pending  bool   // an invalidation failed and waits in this process's queue
+	bad      broken // invariant the last step broke
+	culprit  int8   // reader that broke it
+	left     faults
+	epoch    int8 // failovers so far
+	r        [maxReaders]reader
+	w        [maxWriters]writer
+	f        [maxReaders]flight
 }
 
 // faults counts what may still go wrong.
@@ -176,7 +178,7 @@ type faults struct {
 	lateIntents  int8 // wbegin or wend runs a second time later
 	lateCopies   int8 // a command on the tag key runs a second time later
 	softEnds     int8 // the soft deadline of the record passes
-	backoffs     int8 // the load of a process that is not in the model fails
+	rivals       int8 // a process that has no readers here loads
 }
 
 // broken names an invariant.

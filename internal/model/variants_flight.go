@@ -54,7 +54,7 @@ func flightVariants() []Variant {
 			Number: "63a", Breaks: "I",
 			Sentence: "what a poll or acquire finds is given to later joiners too",
 			Readers:  3,
-			keyed: model(with(staged, func(o *sharing) { o.lateJoiners = true }), faults{},
+			keyed: model(with(staged, func(o *sharing) { o.lateJoiners, o.impatient = true, false }), faults{},
 				writeInvalidate),
 		},
 	}, processVariants(model, with, rules, staged)...)
@@ -75,6 +75,10 @@ func processVariants(
 	}
 	endless := counted(with(staged, func(o *sharing) { o.alwaysWaits = true }))
 	endless.left = faults{}
+	rivals := counted(staged)
+	rivals.programs, rivals.left.rivals = by(writeNothing), 2
+	forgets := rivals
+	forgets.get.share.pollsAgain = true
 	tagged := model(with(staged, func(o *sharing) { o.reread = true }),
 		faults{deadlines: 1, tagEvictions: 1}, writeTagged, writeInvalidate)
 	tagged.tags, tagged.get.invalidFlag = true, true
@@ -101,13 +105,23 @@ func processVariants(
 			Number: "61b", Breaks: "I",
 			Sentence: "the same, a flight led by an earlier caller still sends acquire",
 			Readers:  3,
-			keyed: model(with(local, func(o *sharing) { o.sendsPending = true }),
+			keyed: model(with(local, func(o *sharing) { o.sendsPending, o.impatient = true, false }),
 				faults{outages: 1}, writeInvalidate),
 		},
 		{
 			Number:   "62",
 			Sentence: "a caller waits once for a load that began before its call",
 			keyed:    counted(staged),
+		},
+		{
+			Number:   "62'",
+			Sentence: "the same, beside loads of other processes",
+			keyed:    rivals,
+		},
+		{
+			Number: "62b", Breaks: "W",
+			Sentence: "the same, a load of another process that failed does not count as waited for",
+			keyed:    forgets,
 		},
 		{
 			Number: "62a", Breaks: "W", Readers: 3,

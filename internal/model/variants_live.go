@@ -17,9 +17,8 @@ func versionVariants() []Variant {
 	model := func(o getRules) keyed {
 		o.share = staged
 		return keyed{
-			reader: get, programs: by(writeRestore), warm: true, heldElsewhere: true,
-			skipQ: true, checkW: true, get: o,
-			left: faults{evictions: 1, deadlines: 2, softEnds: 1},
+			reader: get, programs: by(writeRestore), warm: true, skipQ: true, checkW: true,
+			get: o, left: faults{deadlines: 1, softEnds: 1, rivals: 1},
 		}
 	}
 	unbounded := model(getRules{staleFloor: true, endless: true})
@@ -27,8 +26,8 @@ func versionVariants() []Variant {
 	waiting := model(getRules{staleFloor: true})
 	waiting.checkW, waiting.get.share.alwaysWaits = false, true
 	beside := model(getRules{})
-	beside.programs, beside.heldElsewhere = by(writeRestore, writeInvalidate), false
-	beside.left.deadlines = 1
+	beside.programs, beside.left.rivals = by(writeRestore, writeInvalidate), 0
+	beside.left.evictions = 1
 	return []Variant{
 		{
 			Number:   "80",
@@ -130,9 +129,8 @@ func waitVariants() []Variant {
 	}
 	held := func(soloJoins bool) keyed {
 		m := model(keyed{
-			programs: by(writeInvalidate, writeNothing),
-			garbled:  true, heldElsewhere: true, onError: 2,
-			left: faults{deadlines: 1, softEnds: 1},
+			programs: by(writeNothing), garbled: true, onError: 2,
+			left: faults{deadlines: 1, softEnds: 1, rivals: 1},
 		})
 		m.get.share.soloJoins = soloJoins
 		return m
@@ -140,7 +138,7 @@ func waitVariants() []Variant {
 	backoffs := func(endless bool) keyed {
 		return model(keyed{
 			programs: by(writeNothing), onError: 1, get: getRules{endless: endless},
-			left: faults{evictions: 1, softEnds: 1, backoffs: 3},
+			left: faults{softEnds: 1, rivals: 3},
 		})
 	}
 	return []Variant{
