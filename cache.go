@@ -124,7 +124,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		closing:   make(chan struct{}),
 	}
 	c.clear.emptied = c.limit.refill
-	c.pending = newPending(c.closing, c.retry)
+	c.pending = newPending(c.closing, c.tel.logger, c.retry)
 	config.budgets.Breaker = c.breakerChanged
 	config.budgets.Unpublished = c.unpublished
 	c.store = store.New(client, config.budgets)
@@ -232,7 +232,8 @@ func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
 // [ErrPending], because its invalidation is queued and retried until Redis
 // accepts it: meanwhile this process does not read the key from Redis, and
 // other processes may be served the old entry. It costs one round trip for each
-// node of a cluster.
+// 256 keys, one after the other, on a cluster for each node; one that fails
+// concerns its own keys only.
 func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 	if err := c.usable(ctx); err != nil {
 		return err

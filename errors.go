@@ -85,6 +85,34 @@ func (e *PanicError) Unwrap() error {
 // errGoexit is the Value of the PanicError of a function that called Goexit.
 var errGoexit = errors.New("runtime.Goexit was called")
 
+// manyError is the errors of single keys of one call, of so many keys. Its text does
+// not grow with their number: see toldErrors.
+type manyError struct {
+	errs []error
+	of   int
+}
+
+// toldErrors is how many errors are told in full.
+const toldErrors = 10
+
+// joinErrors joins the errors of a call of so many keys; one alone stays itself, and
+// none is nil.
+func joinErrors(errs []error, of int) error {
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	if len(errs) <= toldErrors {
+		return errors.Join(errs...)
+	}
+	return &manyError{errs: errs, of: of}
+}
+
+func (e *manyError) Error() string {
+	return fmt.Sprintf("cache: %d of %d keys failed; the first: %v", len(e.errs), e.of, e.errs[0])
+}
+
+func (e *manyError) Unwrap() []error { return e.errs }
+
 // RemainingError says what Close or Shutdown had to leave behind.
 type RemainingError struct {
 	// Dirty is the number of write-behind keys that are not in the sink yet.

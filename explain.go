@@ -28,10 +28,11 @@ type Explanation struct {
 	Record ExplainedRecord
 	Lease  ExplainedLease
 
-	BreakerOpen bool // Redis, or a node of it, is not asked, since it did not answer lately
-	Pending     bool // an invalidation of the key, or of everything, is queued in this process
-	Loading     bool // a load of the key runs in this process
-	Exchanges   int  // with Redis, that the explanation took: 1, or 2 for tags that the cache's options do not name
+	BreakerOpen bool  // Redis, or a node of it, is not asked, since it did not answer lately
+	Pending     bool  // an invalidation of the key, or of everything, is queued in this process
+	Queued      int64 // invalidations that are queued in this process, of whatever keys
+	Loading     bool  // a load of the key runs in this process
+	Exchanges   int   // with Redis, that the explanation took: 1, or 2 for tags that the cache's options do not name
 }
 
 // Action is what a GetOrLoad does.

@@ -20,7 +20,7 @@ func (x *exam[T]) lookHere() {
 	c := x.cache
 	x.seen.redisKey = x.RedisKey
 	x.seen.owed, x.seen.mark = c.pending.has(x.key), c.pending.mark()
-	x.Pending = x.seen.owed
+	x.Pending, x.Queued = x.seen.owed, c.pending.size.Load()
 	x.BreakerOpen = c.store.Open()
 	x.Loading = c.flights.foresee(x.key) != lead
 	if c.near != nil {

@@ -32,8 +32,12 @@ func (e Explanation) here() string {
 	if e.BreakerOpen {
 		breaker = "breaker open"
 	}
+	queued := "nothing queued"
+	if e.Queued > 0 {
+		queued = fmt.Sprintf("%d invalidations queued, none of this key", e.Queued)
+	}
 	return join(breaker,
-		when(e.Pending, "invalidation queued"), when(!e.Pending, "nothing queued"), when(e.Loading, "loading"))
+		when(e.Pending, "invalidation queued"), when(!e.Pending, queued), when(e.Loading, "loading"))
 }
 
 // String says what the memory holds.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"time"
 )
@@ -76,18 +77,22 @@ const (
 )
 
 // Follow invalidates in every one of the caches what the log says, until ctx ends,
-// and returns ctx's error. The changes of a call of Next are merged: one call of
-// Invalidate and one of InvalidateTags for each cache, or one of InvalidateAll.
+// and returns ctx's error. The changes of a call of Next are merged: for each cache
+// one call of Invalidate for each 1,000 keys and one of InvalidateTags for each 1,000
+// tags, or one of InvalidateAll.
 //
 // A change is done only after each cache has returned nil for it. What fails is
 // made again, with pauses of 50 ms growing to 1 s and a quarter more or less,
 // however long that takes, and nothing is skipped: a Redis that is down leaves
 // changes in the log, as does a consumer that dies. [ErrPending] is such a failure,
-// because the queue that holds the invalidation ends with the process. A cache that
-// has accepted the changes is not called again for those that have not; but it gets
-// the next changes only when they have, so caches on different servers are better
+// because the queue that holds the invalidation ends with the process. A call that
+// has returned nil is not made again for those that have not; but a cache gets
+// the next changes only when all have, so caches on different servers are better
 // followed each on its own. So changes are invalidated at least once; an error that
 // Is [ErrClosed], of a cache or of the log, ends Follow, which returns it.
+//
+// The first [*Cache] among the caches writes into its log when something begins to
+// fail, and when nothing does any more; of an error of the log it tells the type.
 //
 // It runs on the caller's goroutine and starts none; a panic of the log is the
 // caller's. One consumer of a log is enough; several at once are safe and do the
@@ -107,9 +112,10 @@ func Follow(ctx context.Context, log InvalidationLog, to ...Invalidator) error {
 	case slices.ContainsFunc(to, func(i Invalidator) bool { return isNil(i) }):
 		return argError("follow", "", "a cache is nil")
 	}
+	f := newFollowing(log, to)
 	var pause followPause
 	for {
-		err := followOnce(ctx, log, to)
+		err := f.once(ctx)
 		switch {
 		case errors.Is(err, ErrClosed):
 			return err
@@ -126,22 +132,85 @@ func Follow(ctx context.Context, log InvalidationLog, to ...Invalidator) error {
 // errNoChanges is that of a log which does not wait.
 var errNoChanges = errors.New("the log returned no changes")
 
-// followOnce brings the next changes from the log to all caches.
-func followOnce(ctx context.Context, log InvalidationLog, to []Invalidator) error {
+// following is one Follow.
+type following struct {
+	log    InvalidationLog
+	to     []Invalidator
+	told   func(failure string, failures int) // the log of a cache; nil: none
+	failed int                                // failures since something last succeeded
+}
+
+func newFollowing(log InvalidationLog, to []Invalidator) *following {
+	f := &following{log: log, to: to}
+	for _, i := range to {
+		if c, ok := i.(interface{ followed(string, int) }); ok && f.told == nil {
+			f.told = c.followed
+		}
+	}
+	return f
+}
+
+// followed tells the log that Follow fails, or no longer does after so many failures.
+func (c *Cache[T]) followed(failure string, failures int) {
+	if failure != "" {
+		c.tel.logger.Warn("changes cannot be followed; it is tried again until they can", "failure", failure)
+	} else {
+		c.tel.logger.Info("changes are followed again", "failures", failures)
+	}
+}
+
+// fails notes a failure of what.
+func (f *following) fails(what string, err error) {
+	if f.failed++; f.failed == 1 && f.told != nil {
+		f.told(what+": "+failureOf(err), f.failed)
+	}
+}
+
+// works notes that nothing fails.
+func (f *following) works() {
+	if f.failed > 0 && f.told != nil {
+		f.told("", f.failed)
+	}
+	f.failed = 0
+}
+
+// failureOf is failure for an error that need not be of a cache: the text of others
+// may quote data.
+func failureOf(err error) string {
+	var own *OpError
+	if errors.As(err, &own) {
+		return failure(err)
+	}
+	return reflect.TypeOf(err).String()
+}
+
+// once brings the next changes from the log to all caches.
+func (f *following) once(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	changes, err := log.Next(ctx)
+	changes, err := f.log.Next(ctx)
 	switch {
 	case err != nil:
+		if ctx.Err() == nil {
+			f.fails("the log's Next", err)
+		}
 		return err
 	case len(changes) == 0:
+		f.works()
 		return errNoChanges
 	}
-	if err := deliver(ctx, merge(changes), to); err != nil {
+	if err := f.deliver(ctx, merge(changes)); err != nil {
 		return err
 	}
-	return log.Done(ctx, changes)
+	if err := f.log.Done(ctx, changes); err != nil {
+		if ctx.Err() == nil {
+			f.fails("the log's Done", err)
+		}
+		return err
+	}
+	f.works()
+	return nil
 }
 
 // merge is what all the changes made invalid, each key and tag once.
@@ -168,8 +237,8 @@ func appendNew(to []string, seen map[string]bool, more []string) []string {
 
 // deliver returns nil when each cache has. Another error is of one that is closed,
 // or comes after the end of ctx.
-func deliver(ctx context.Context, c Change, to []Invalidator) error {
-	calls := c.calls(to)
+func (f *following) deliver(ctx context.Context, c Change) error {
+	calls := c.calls(f.to)
 	for pause := (followPause{}); ; pause.rest(ctx) {
 		var errs []error
 		calls = slices.DeleteFunc(calls, func(call func(context.Context) error) bool {
@@ -181,8 +250,13 @@ func deliver(ctx context.Context, c Change, to []Invalidator) error {
 		if err == nil || errors.Is(err, ErrClosed) || ctx.Err() != nil {
 			return err
 		}
+		f.fails("a cache", err)
 	}
 }
+
+// followPiece is how many keys, or tags, are invalidated in one call: what has
+// succeeded is not repeated with what has not.
+const followPiece = 1_000
 
 // calls are what has to return nil before c is done.
 func (c Change) calls(to []Invalidator) (all []func(context.Context) error) {
@@ -191,11 +265,11 @@ func (c Change) calls(to []Invalidator) (all []func(context.Context) error) {
 			all = append(all, i.InvalidateAll)
 			continue
 		}
-		if len(c.Keys) > 0 {
-			all = append(all, func(ctx context.Context) error { return i.Invalidate(ctx, c.Keys...) })
+		for keys := range slices.Chunk(c.Keys, followPiece) {
+			all = append(all, func(ctx context.Context) error { return i.Invalidate(ctx, keys...) })
 		}
-		if len(c.Tags) > 0 {
-			all = append(all, func(ctx context.Context) error { return i.InvalidateTags(ctx, c.Tags...) })
+		for tags := range slices.Chunk(c.Tags, followPiece) {
+			all = append(all, func(ctx context.Context) error { return i.InvalidateTags(ctx, tags...) })
 		}
 	}
 	return all

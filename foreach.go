@@ -40,7 +40,7 @@ func forEach(keys []string, f func(key string) error) error {
 		})
 	}
 	_ = calls.Wait() // each error is in errs
-	return errors.Join(errs...)
+	return joinErrors(slices.DeleteFunc(errs, func(err error) bool { return err == nil }), len(keys))
 }
 
 // inBatches calls f for each batch of all, several at once; one alone on the

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -26,7 +27,8 @@ type Hooks struct {
 	// overlapped its load.
 	Refused func(key string)
 	// RedisError is called for each operation that Redis did not answer
-	// properly. Most such errors are absorbed: this is where they show.
+	// properly, for one about several keys once. Most such errors are absorbed:
+	// this is where they show.
 	RedisError func(op string, err error)
 	// Breaker is called when the cache has stopped to ask Redis, or a node of a
 	// cluster, because it does not answer, and when it asks all of it again. The
@@ -130,15 +132,29 @@ func (t *telemetry) saw(r *record) {
 	}
 }
 
-// redisFailed reports an error that the caller may never see.
-func (t *telemetry) redisFailed(op op, err error) {
-	if errors.Is(err, store.ErrOpen) {
-		return // it was not asked
+// redisFailed reports errors that the caller may never see, those of one call and
+// nils among them: each is counted, and the first is told with their number.
+func (t *telemetry) redisFailed(op op, errs ...error) {
+	var first error
+	n := int64(0)
+	for _, err := range errs {
+		if err == nil || errors.Is(err, store.ErrOpen) {
+			continue // it was not asked
+		}
+		first = cmp.Or(first, err)
+		n++
 	}
-	t.stats.redisErrors[op].Add(1)
-	t.logger.Warn("redis failed", "op", string(op), "error", err)
+	if n == 0 {
+		return
+	}
+	t.stats.redisErrors[op].Add(n)
+	if n == 1 {
+		t.logger.Warn("redis failed", "op", string(op), "error", first)
+	} else {
+		t.logger.Warn("redis failed", "op", string(op), "error", first, "count", n)
+	}
 	if f := t.hooks.RedisError; f != nil {
-		t.call("RedisError", func() { f(string(op), err) })
+		t.call("RedisError", func() { f(string(op), first) })
 	}
 }
 

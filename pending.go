@@ -1,13 +1,12 @@
 package cache
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/keyspace"
@@ -45,12 +44,8 @@ func keyTargets(keys []string) []target {
 	return all
 }
 
-const (
-	maxPending   = 100_000
-	pendingBatch = 500
-	pendingFirst = 50 * time.Millisecond
-	pendingLast  = time.Second
-)
+// maxPending is how many invalidations the queue holds.
+const maxPending = 100_000
 
 // pendingError is an error that Is ErrPending, and its cause.
 type pendingError struct{ error }
@@ -73,14 +68,7 @@ func (c *Cache[T]) queue(op string, about target, cause error, intents ...envelo
 // retry makes invalidations again: intents that may be open are closed first,
 // else their keys would stay uncached until they end by themselves.
 func (c *Cache[T]) retry(ctx context.Context, batch []owed) []error {
-	errs := make([]error, len(batch))
-	for i, o := range batch {
-		for _, token := range o.intents {
-			if _, err := c.store.EndWrite(ctx, c.redisKey(o.name), store.EndWrite{Token: token}); err != nil {
-				errs[i] = err
-			}
-		}
-	}
+	errs := c.endIntents(ctx, batch)
 	for kind, send := range map[targetKind]func([]string) []error{
 		oneKey:     func(keys []string) []error { return c.sendInvalidations(ctx, keys) },
 		oneTag:     func(keys []string) []error { return c.replaceTags(ctx, keys) },
@@ -103,6 +91,25 @@ func (c *Cache[T]) retry(ctx context.Context, batch []owed) []error {
 	return errs
 }
 
+// endIntents ends the intents of a batch. The errors are aligned with the batch.
+func (c *Cache[T]) endIntents(ctx context.Context, batch []owed) []error {
+	errs := make([]error, len(batch))
+	var keys []string
+	var ends []store.EndWrite
+	var at []int
+	for i, o := range batch {
+		for _, token := range o.intents {
+			keys, ends, at = append(keys, c.redisKey(o.name)), append(ends, store.EndWrite{Token: token}), append(at, i)
+		}
+	}
+	for i, err := range c.store.EndWriteMany(ctx, keys, ends) {
+		if err != nil {
+			errs[at[i]] = err
+		}
+	}
+	return errs
+}
+
 // pending is the queue. One goroutine drains it, and exists only while it
 // holds something.
 type pending struct {
@@ -110,6 +117,7 @@ type pending struct {
 	landed  atomic.Int64 // batches with tags or the whole cache that Redis accepted
 	limit   int
 	send    func(ctx context.Context, batch []owed) []error
+	logger  *slog.Logger
 	closing <-chan struct{}
 	hurried chan struct{} // Redis answers again
 	drainer sync.WaitGroup
@@ -117,6 +125,7 @@ type pending struct {
 	mu      sync.Mutex // protects following
 	all     map[target]owed
 	failure uint64
+	pass    uint64 // the number of the drainer's pass
 	drains  bool
 	closed  bool
 	empty   chan struct{} // non-nil while somebody waits for the queue to be empty
@@ -126,11 +135,15 @@ type pending struct {
 type owed struct {
 	target
 	failure uint64 // number of its last failure
+	pass    uint64 // in which it was sent last
 	intents []envelope.Token
 }
 
-func newPending(closing <-chan struct{}, send func(context.Context, []owed) []error) *pending {
-	return &pending{limit: maxPending, send: send, closing: closing, hurried: make(chan struct{}, 1), all: map[target]owed{}}
+func newPending(closing <-chan struct{}, logger *slog.Logger, send func(context.Context, []owed) []error) *pending {
+	return &pending{
+		limit: maxPending, send: send, logger: logger, closing: closing,
+		hurried: make(chan struct{}, 1), all: map[target]owed{},
+	}
 }
 
 // has reports whether an invalidation of the key is queued, or of everything.
@@ -197,97 +210,13 @@ func (p *pending) add(about target, intents ...envelope.Token) {
 		about, intents = target{kind: wholeCache}, nil
 	}
 	p.failure++
-	p.all[about] = owed{target: about, failure: p.failure, intents: append(slices.Clone(o.intents), intents...)}
+	// Those who hold a batch with o do not look beyond its intents.
+	p.all[about] = owed{target: about, failure: p.failure, intents: append(o.intents, intents...)}
 	p.size.Store(int64(len(p.all)))
 	if !p.drains && !p.closed {
 		p.drains = true
 		p.drainer.Go(p.drain)
 	}
-}
-
-// drain retries until the queue is empty or the cache closes.
-func (p *pending) drain() {
-	wait := pendingFirst
-	for {
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-p.hurried:
-			timer.Stop()
-		case <-p.closing:
-			timer.Stop()
-			return
-		}
-		switch p.try() {
-		case nil, store.ErrOpen: // it costs nothing to ask again soon
-			wait = pendingFirst
-		default:
-			wait = min(2*wait, pendingLast)
-		}
-		if p.done() {
-			return
-		}
-	}
-}
-
-// hurry ends the wait for the next try.
-func (p *pending) hurry() {
-	select {
-	case p.hurried <- struct{}{}:
-	default: // it is told already
-	}
-}
-
-// try sends one batch. The error is one of those that were not accepted, and bare
-// ErrOpen only if nothing was sent.
-func (p *pending) try() (failed error) {
-	batch := p.batch()
-	errs := p.send(context.Background(), batch)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var landed int64
-	for i, o := range batch {
-		switch {
-		case errs[i] != nil && errors.Is(errs[i], store.ErrOpen):
-			failed = cmp.Or(failed, store.ErrOpen)
-		case errs[i] != nil:
-			failed = errs[i]
-		case p.all[o.target].failure == o.failure: // else it failed again meanwhile
-			delete(p.all, o.target)
-			if o.kind != oneKey {
-				landed = 1
-			}
-		}
-	}
-	p.landed.Add(landed) // before size, which readers look at first
-	p.size.Store(int64(len(p.all)))
-	return failed
-}
-
-func (p *pending) batch() (batch []owed) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, o := range p.all {
-		if batch = append(batch, o); len(batch) == pendingBatch {
-			break
-		}
-	}
-	return batch
-}
-
-// done reports whether the drainer may end, and lets those go who wait for it.
-func (p *pending) done() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.all) > 0 {
-		return false
-	}
-	p.drains = false
-	if p.empty != nil {
-		close(p.empty)
-		p.empty = nil
-	}
-	return true
 }
 
 // flush waits until the queue is empty or ctx ends.

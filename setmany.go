@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 
@@ -74,7 +73,7 @@ func (c *Cache[T]) setEntries(ctx context.Context, values map[string]T, kept ent
 			errs = append(errs, &OpError{Op: "set", Key: s.key, Err: s.err})
 		}
 	}
-	err := errors.Join(errs...)
+	err := joinErrors(errs, len(all))
 	c.endPutMany(ctx, span, keys, entries, problems, err)
 	return err
 }
@@ -98,10 +97,9 @@ func (c *Cache[T]) setBatch(ctx context.Context, batch []setting[T]) {
 		entries = append(entries, c.entryToStore(s.key, s.entry))
 	}
 	answers, errs := c.store.SetMany(ctx, redisKeys, entries)
+	c.tel.redisFailed(opPut, errs...)
 	for i, s := range sent {
-		if s.err = errs[i]; s.err != nil {
-			c.tel.redisFailed(opPut, s.err)
-		} else {
+		if s.err = errs[i]; s.err == nil {
 			c.notStored(answers[i])
 		}
 	}

@@ -313,10 +313,12 @@ func (g *group[T]) depend(f *flight[T], tags []tagRef) {
 // detachTagged detaches the flights that depend on any of tags. One that begins to
 // do so later captures the new tokens.
 func (g *group[T]) detachTagged(tags []tagRef) {
+	changed := make(map[uint64]bool, len(tags))
+	for _, t := range tags {
+		changed[t.id] = true
+	}
 	g.detachIf(func(f *flight[T]) bool {
-		return slices.ContainsFunc(f.tags, func(t tagRef) bool {
-			return slices.ContainsFunc(tags, func(of tagRef) bool { return of.id == t.id })
-		})
+		return slices.ContainsFunc(f.tags, func(t tagRef) bool { return changed[t.id] })
 	})
 }
 

@@ -32,7 +32,7 @@ type Stats struct {
 	DeadLetters  int64         // write-behind values that were given up, as last sampled; these two and Lag are 0 where no worker runs
 	Flushed      int64         // write-behind values that this process's workers brought to the sink
 	FlushErrors  int64         // calls of the sink that failed
-	RedisErrors  int64         // operations that Redis did not answer properly
+	RedisErrors  int64         // operations that Redis did not answer properly; each key of a batch is one
 	Lag          time.Duration // for how long the oldest dirty key has waited, as last sampled
 	Unencodable  int64         // values that the codec refused, returned without being stored
 }

@@ -250,7 +250,7 @@ func (c *Cache[T]) tagsValid(ctx context.Context, tags envelope.Tags, named []ta
 // joined; each Is [ErrPending], because its invalidation is queued and retried:
 // meanwhile this process does not read the tag's entries from Redis. Writes of a
 // [WriteBehind] cache that are not flushed yet are not touched. It costs one round
-// trip for each node of a cluster, whatever the number of entries.
+// trip for each 256 tags, on a cluster for each node, whatever the number of entries.
 func (c *Cache[T]) InvalidateTags(ctx context.Context, tags ...string) error {
 	if slices.Contains(tags, "") {
 		return argError("invalidate tags", "", "a tag is empty")
@@ -261,9 +261,12 @@ func (c *Cache[T]) InvalidateTags(ctx context.Context, tags ...string) error {
 	if err := c.agree(ctx, "invalidate tags", ""); err != nil || len(tags) == 0 {
 		return err
 	}
-	var refs []tagRef
+	refs, known := make([]tagRef, 0, len(tags)), make(map[uint64]bool, len(tags))
 	for _, tag := range tags {
-		refs = appendTag(refs, c.space, keyspace.TagID(tag))
+		if id := keyspace.TagID(tag); !known[id] {
+			known[id] = true
+			refs = append(refs, tagRef{id: id, key: c.space.TagKey(id)})
+		}
 	}
 	ctx, span := c.tel.start(ctx, opRemove)
 	err := c.invalidateTags(ctx, refs)

@@ -83,6 +83,7 @@ type guard[T any] struct {
 	stamp    stamp   // captured with the intent, if the write is to be stored
 	entry    *stored // what was sent to be stored; nil: nothing
 	failed   bool    // the intent may not be there: nothing may be stored with it
+	unsent   bool    // it is certainly not there
 }
 
 // guard opens a write intent. What the write returns may be stored if kept says
@@ -93,11 +94,17 @@ func (c *Cache[T]) guard(ctx context.Context, op, key string, kept *entry) (*gua
 	over := store.Ended(ctx)
 	switch {
 	case err != nil && over != nil:
-		g.close(ctx, nil) // perhaps it is open
+		if g.unsent = store.NotSent(err); !g.unsent {
+			_ = g.close(ctx, nil) // perhaps it is open; what fails is queued
+		}
 		return nil, over
 	case err != nil:
 		c.tel.redisFailed(opPut, err)
+		g.unsent = store.NotSent(err)
 		if c.strategy.failClosed() {
+			if !g.unsent {
+				_ = g.close(ctx, nil) // perhaps it is open; what fails is queued
+			}
 			return nil, &OpError{Op: op, Key: key, Err: err}
 		}
 		g.failed = true
@@ -179,8 +186,17 @@ func (g *guard[T]) close(ctx context.Context, entry *stored) error {
 	}
 	if err != nil {
 		c.tel.redisFailed(opPut, err)
-		err = c.queue(g.op, keyTarget(g.key), err, g.token)
+		err = c.queue(g.op, keyTarget(g.key), err, g.owed()...)
 	}
 	c.changed(g.key)
 	return err
+}
+
+// owed are the intents that the queue has to end: none where none was sent, or each
+// write of an outage would leave one there.
+func (g *guard[T]) owed() []envelope.Token {
+	if g.unsent {
+		return nil
+	}
+	return []envelope.Token{g.token}
 }

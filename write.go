@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"reflect"
 
 	"github.com/larder-go/cache/internal/envelope"
@@ -137,8 +136,7 @@ func (c *Cache[T]) sendInvalidations(ctx context.Context, keys []string) []error
 // one given to a call) has a stale window,
 // callers are served the old value for as long as the window allows while one
 // of them refreshes it, or while loads fail; where it has none, Expire is
-// [Cache.Invalidate]. The errors are those of Invalidate. It costs one round
-// trip for each node of a cluster.
+// [Cache.Invalidate]. The errors and the round trips are those of Invalidate.
 func (c *Cache[T]) Expire(ctx context.Context, keys ...string) error {
 	if err := c.usable(ctx); err != nil {
 		return err
@@ -177,18 +175,14 @@ func (c *Cache[T]) redisKeys(keys []string) []string {
 	return redisKeys
 }
 
-// queueFailed queues the invalidations that failed, and joins their errors; one
-// alone stays itself.
+// queueFailed queues the invalidations that failed, and joins their errors.
 func (c *Cache[T]) queueFailed(op string, targets []target, failed []error) error {
 	var all []error
 	for i, err := range failed {
 		if err != nil {
-			c.tel.redisFailed(opRemove, err)
 			all = append(all, c.queue(op, targets[i], err))
 		}
 	}
-	if len(all) == 1 {
-		return all[0]
-	}
-	return errors.Join(all...)
+	c.tel.redisFailed(opRemove, failed...)
+	return joinErrors(all, len(targets))
 }

@@ -243,6 +243,9 @@ func TestFailClosedRefusesAWriteWhileRedisIsDown(t *testing.T) {
 			assert.NotErrorIs(t, err, cache.ErrPending, name)
 		}
 		assert.Zero(t, rows.version, "nothing was written")
+		assert.Equal(t, int64(1), c.Stats().Pending, "an intent may be there, and is ended as soon as Redis answers")
+		cut.on.Store(false)
+		time.Sleep(2 * time.Second)
 		assert.Zero(t, c.Stats().Pending)
 	})
 }

@@ -3,37 +3,29 @@ package store
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 )
 
-// evalMany runs sc on each key, with the arguments that args gives it, in one
-// pipeline. The scripts answer a number between lo and hi.
+// evalMany runs sc on each key, with the arguments that args gives it, as together
+// does. The scripts answer a number between lo and hi.
 func evalMany[A ~int8](
 	ctx context.Context, s *Store, sc *script, lo, hi int64, keys []string, args func(i int) []any,
 ) ([]A, []error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	start := time.Now()
 	orders := make([]order, len(keys))
 	for i, key := range keys {
 		orders[i] = order{script: sc, args: sc.evalsha(key, args(i))}
 	}
-	c := &batchCall{label: sc.name, store: s, orders: orders}
-	answers, errs := make([]A, len(keys)), make([]error, len(keys))
-	if err := s.send(ctx, s.scripts, c); err != nil {
-		for i := range errs {
-			errs[i] = err
-		}
-		return answers, errs
-	}
-	explainAll(ctx, start, s.scripts, sc.name, c.errs)
-	failed := false
+	replies, errs := s.eachOf(ctx, sc.name, orders)
+	answers, failed := make([]A, len(keys)), false
 	for i := range keys {
-		if errs[i] = c.errs[i]; errs[i] == nil {
-			n, ok := c.replies[i].(int64)
+		if errs[i] == nil {
+			n, ok := replies[i].(int64)
 			if !ok || n < lo || n > hi {
-				errs[i] = &AnswerError{Script: sc.name, Answer: c.replies[i]}
+				errs[i] = &AnswerError{Script: sc.name, Answer: replies[i]}
 			}
 			answers[i] = A(n)
 		}
@@ -103,9 +95,50 @@ func (c *batchCall) own() {
 	}
 }
 
-// together sends orders in one pipeline within budget. The error is that of all,
-// or else the first of any.
+// A budget is the time for a bounded number of orders, and of bytes of bodies unless
+// it is one order: were it that of a whole batch, a batch that is large enough would
+// never be done, however often it is sent.
+const (
+	pieceOrders = 256
+	pieceBytes  = 1 << 20
+)
+
+// pieceOf is how many of orders, of which there is one at least, are sent within one
+// budget.
+func pieceOf(orders []order) int {
+	n, size := 1, orders[0].size()
+	for n < min(len(orders), pieceOrders) {
+		more := orders[n].size()
+		if size += more; more > 0 && size > pieceBytes {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// together sends orders in one pipeline within budget; more than that is for in
+// several, one after the other, each with the budget, and whatever became of those
+// before. The error is that of all, if they are one piece, or else the first of any.
 func (s *Store) together(ctx context.Context, label string, orders []order) (replies []any, errs []error, err error) {
+	n := pieceOf(orders)
+	if n == len(orders) {
+		return s.piece(ctx, label, orders)
+	}
+	replies, errs = make([]any, 0, len(orders)), make([]error, 0, len(orders))
+	for ; len(orders) > 0; orders = orders[n:] {
+		n = pieceOf(orders)
+		some, failed, err := s.piece(ctx, label, orders[:n])
+		if err != nil {
+			some, failed = make([]any, n), slices.Repeat([]error{err}, n)
+		}
+		replies, errs = append(replies, some...), append(errs, failed...)
+	}
+	return replies, errs, nil
+}
+
+// piece sends orders in one pipeline within budget.
+func (s *Store) piece(ctx context.Context, label string, orders []order) (replies []any, errs []error, err error) {
 	start := time.Now()
 	c := &batchCall{label: label, store: s, orders: orders}
 	if err := s.send(ctx, s.scripts, c); err != nil {

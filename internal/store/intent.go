@@ -97,6 +97,17 @@ func (s *Store) EndWrite(ctx context.Context, key string, e EndWrite) (EndAnswer
 	return EndAnswer(letter), err
 }
 
+// EndWriteMany is EndWrite for several intents; ends[i] is about keys[i], and a key
+// may be there more than once. The errors are aligned.
+func (s *Store) EndWriteMany(ctx context.Context, keys []string, ends []EndWrite) []error {
+	orders := make([]order, len(keys))
+	for i, key := range keys {
+		orders[i] = order{wendScript, wendScript.evalsha(key, endArgs(ends[i]))}
+	}
+	_, errs := s.eachOf(ctx, wendScript.name, orders)
+	return errs
+}
+
 func endArgs(e EndWrite) []any {
 	if e.TTL < time.Millisecond {
 		e.Body = nil

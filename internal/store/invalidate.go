@@ -34,9 +34,9 @@ func (s *Store) Invalidate(ctx context.Context, key string, n Notice) (Invalidat
 	return InvalidateAnswer(answer), err
 }
 
-// InvalidateMany is Invalidate for several keys in one pipeline, which a cluster
-// client splits into one round trip per node; a node that does not know the
-// script costs one more. notice is called with the index of each key, nil means none.
+// InvalidateMany is Invalidate for several keys in one pipeline for each 256, which
+// a cluster client splits into one round trip per node; a node that does not know the
+// script costs one more. Each pipeline has the budget for itself. notice is called with the index of each key, nil means none.
 //
 // Answer i belongs to key i and is good if error i is nil. The errors are nil
 // if all keys succeeded. No keys cost nothing.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
@@ -126,10 +127,7 @@ func (s *Store) eachOf(ctx context.Context, label string, orders []order) (repli
 	}
 	replies, errs, err := s.together(ctx, label, orders)
 	if err != nil {
-		replies, errs = make([]any, len(orders)), make([]error, len(orders))
-		for i := range errs {
-			errs[i] = err
-		}
+		replies, errs = make([]any, len(orders)), slices.Repeat([]error{err}, len(orders))
 	}
 	return replies, errs
 }

@@ -26,7 +26,7 @@ type Replicas struct {
 var ErrReplicas = errors.New("not confirmed by enough replicas")
 
 // InvalidateConfirmed is [Store.InvalidateMany], confirmed by replicas. It costs
-// a round trip for each key and one for each node, which takes as long as the
+// a round trip for each key and one for each 50 of a node, which takes as long as the
 // replicas do. The errors are aligned with the keys; nil if there is none.
 func (s *Store) InvalidateConfirmed(ctx context.Context, keys []string, notice func(i int) Notice, r Replicas) []error {
 	calls := make([]*scriptCall, len(keys))
@@ -47,16 +47,21 @@ func (s *Store) EndWriteConfirmed(ctx context.Context, key string, e EndWrite, r
 	return nil
 }
 
+// confirmedAtOnce is how many changes of one node are confirmed together, within one
+// budget: each costs a round trip.
+const confirmedAtOnce = 50
+
 // confirmed runs the calls, those of one node on one connection, for WAIT is about
 // the writes of its own connection.
 func (s *Store) confirmed(ctx context.Context, keys []string, calls []*scriptCall, r Replicas) []error {
-	groups := map[string]*confirmCall{}
+	var groups []*confirmCall
+	open := map[string]*confirmCall{} // the last group of each node
 	for i, key := range keys {
 		owner := s.locate.owner(ctx, key)
-		g := groups[owner]
-		if g == nil {
+		g := open[owner]
+		if g == nil || len(g.calls) == confirmedAtOnce {
 			g = &confirmCall{store: s, key: key, replicas: r}
-			groups[owner] = g
+			open[owner], groups = g, append(groups, g)
 		}
 		g.calls, g.index = append(g.calls, calls[i]), append(g.index, i)
 	}

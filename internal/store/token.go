@@ -78,13 +78,7 @@ func (s *Store) ReplaceMany(ctx context.Context, keys []TokenKey, n Notice) []er
 	for i, k := range keys {
 		orders[i] = mintOrder(k, true, n)
 	}
-	_, errs, err := s.together(ctx, mintScript.name, orders)
-	if err != nil {
-		errs = make([]error, len(keys))
-		for i := range errs {
-			errs[i] = err
-		}
-	}
+	_, errs := s.eachOf(ctx, mintScript.name, orders)
 	for _, err := range errs {
 		if err != nil {
 			return errs
