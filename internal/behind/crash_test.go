@@ -195,6 +195,7 @@ func crashing(ctx context.Context, t *testing.T, dial func() redis.UniversalClie
 }
 
 func TestWBRedisKill9(t *testing.T) {
+	t.Parallel()
 	for _, fsync := range []string{"always", "everysec"} {
 		t.Run("appendfsync "+fsync, func(t *testing.T) { testKill9(t, redistest.AppendOnly(fsync)) })
 	}

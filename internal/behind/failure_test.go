@@ -35,6 +35,7 @@ func (d *table) poisoned(refuse func() error) behind.Sink {
 }
 
 func TestWBPoison(t *testing.T) {
+	t.Parallel()
 	for name, refuse := range map[string]func() error{
 		"an error":   func() error { return errPoison },
 		"a panic":    func() error { panic("poison") },
@@ -125,6 +126,7 @@ func (d *table) takes(t *testing.T, e *behind.Engine, name string, n int) time.D
 
 // Nobody is given up for a neighbour, whatever the sink does with the batch.
 func TestManyBadValuesDoNotTakeOthersWithThem(t *testing.T) {
+	t.Parallel()
 	const bad, good = 20, 300
 	db, c := newTable(), miniClient(t)
 	var mu sync.Mutex
@@ -162,6 +164,7 @@ func TestManyBadValuesDoNotTakeOthersWithThem(t *testing.T) {
 // While the sink takes nothing, tickets are tried one by one and ever more
 // rarely: an outage must not make dead letters of everything.
 func TestSinkOutageKillsNobody(t *testing.T) {
+	t.Parallel()
 	const keys = 500
 	db := newTable()
 	var down atomic.Bool
@@ -272,6 +275,7 @@ func TestPutThatWaitsForRoomEndsWithTheEngine(t *testing.T) {
 
 // With a single try each, only those may be given up that failed by themselves.
 func TestValueIsGivenUpOnlyWhenItFailedAlone(t *testing.T) {
+	t.Parallel()
 	const keys = 64
 	db := newTable()
 	var down atomic.Bool

@@ -12,6 +12,7 @@ import (
 
 // Whatever a test does to the shared servers, the next one finds them whole and empty.
 func TestSharedClusterIsWholeAndEmptyForEachTest(t *testing.T) {
+	redistest.Require(t)
 	var pids []int
 	t.Run("one breaks it", func(t *testing.T) {
 		c := redistest.SharedCluster(t)
@@ -64,6 +65,7 @@ func otherThan(all []*redistest.Server, s *redistest.Server) int {
 }
 
 func TestSharedServersAreOneTestsAtATime(t *testing.T) {
+	redistest.Require(t)
 	const n = 3
 	ended := make(chan int, n)
 	t.Run("all", func(t *testing.T) {
