@@ -80,29 +80,28 @@ func codecsOver(inner cache.Codec) map[string]cache.Codec {
 // from: buffers of replies, and of layers, are used again for types and codecs that do not.
 func TestADecodedValueIsNeverOverwrittenByAnother(t *testing.T) {
 	rdb := redistest.Single(t).Client(t, func(o *redis.Options) { o.ContextTimeoutEnabled = true })
-	l1 := newL1(t, rdb, cache.L1Options{TTL: time.Hour})
 	text := func(owner int) string { return strings.Repeat(string(rune('a'+owner)), 300) }
 	for name, codec := range codecsOver(cache.JSON) {
 		t.Run(name, func(t *testing.T) {
 			t.Run("a field that keeps its JSON", func(t *testing.T) {
-				staysAsItWas(t, l1, rdb, codec, func(owner int) metaRow { return metaRow{owner, doc(fmt.Sprintf("%q", text(owner)))} })
+				staysAsItWas(t, rdb, codec, func(owner int) metaRow { return metaRow{owner, doc(fmt.Sprintf("%q", text(owner)))} })
 			})
 			t.Run("a part that keeps its text", func(t *testing.T) {
-				staysAsItWas(t, l1, rdb, codec, func(owner int) deepMeta {
+				staysAsItWas(t, rdb, codec, func(owner int) deepMeta {
 					part := map[string][]*struct{ Word word }{"part": {{word{[]byte(text(owner))}}}}
 					return deepMeta{Next: &deepMeta{Parts: part}}
 				})
 			})
 			t.Run("an embedded struct with one that does", func(t *testing.T) {
-				staysAsItWas(t, l1, rdb, codec, func(owner int) embeddedMeta {
+				staysAsItWas(t, rdb, codec, func(owner int) embeddedMeta {
 					return embeddedMeta{metaRow{owner, doc(fmt.Sprintf("%q", text(owner)))}}
 				})
 			})
 			t.Run("the type itself", func(t *testing.T) {
-				staysAsItWas(t, l1, rdb, codec, func(owner int) doc { return doc(fmt.Sprintf("%q", text(owner))) })
+				staysAsItWas(t, rdb, codec, func(owner int) doc { return doc(fmt.Sprintf("%q", text(owner))) })
 			})
 			t.Run("one that keeps nothing", func(t *testing.T) {
-				staysAsItWas(t, l1, rdb, codec, func(owner int) map[string]any {
+				staysAsItWas(t, rdb, codec, func(owner int) map[string]any {
 					return map[string]any{"text": text(owner), "raw": []any{text(owner)}}
 				})
 			})
@@ -110,14 +109,14 @@ func TestADecodedValueIsNeverOverwrittenByAnother(t *testing.T) {
 	}
 	for name, codec := range codecsOver(lending{}) {
 		t.Run("a codec that lends its data, "+name, func(t *testing.T) {
-			staysAsItWas(t, l1, rdb, codec, func(owner int) []byte { return []byte(text(owner)) })
+			staysAsItWas(t, rdb, codec, func(owner int) []byte { return []byte(text(owner)) })
 		})
 	}
 }
 
 // staysAsItWas reads one key in each way, and then others in each, again and again: the
 // first value must stay what it was.
-func staysAsItWas[T any](t *testing.T, l1 *cache.L1, rdb redis.UniversalClient, codec cache.Codec, of func(owner int) T) {
+func staysAsItWas[T any](t *testing.T, rdb redis.UniversalClient, codec cache.Codec, of func(owner int) T) {
 	t.Helper()
 	ctx := t.Context()
 	require.NoError(t, rdb.FlushAll(ctx).Err())
@@ -141,20 +140,6 @@ func staysAsItWas[T any](t *testing.T, l1 *cache.L1, rdb redis.UniversalClient, 
 			}
 		}
 	}
-	near := newCache[T](t, rdb, cache.WithCodec(codec), cache.WithXFetch(0), cache.WithL1(l1))
-	nearby(t, near, keys[1], mustNotLoad[T](t))
-	none := func(context.Context, []string) (map[string]T, error) { return nil, errors.New("all of them are there") }
-	report, err := near.Warm(ctx, slices.Values(keys), none, cache.WarmOptions{})
-	require.NoError(t, err)
-	require.Equal(t, owners, report.Skipped)
-	for _, read := range ways {
-		read()
-	}
-	hits := near.Stats().HitsL1
-	got, err := near.Get(ctx, keys[0])
-	require.NoError(t, err)
-	require.Equal(t, of(0), got, "in the L1, by Warm")
-	require.Equal(t, hits+1, near.Stats().HitsL1)
 }
 
 // waysToRead are ways to read all keys; each returns the value of the first.
@@ -192,6 +177,38 @@ func waysToRead[T any](t *testing.T, c *cache.Cache[T], keys []string) map[strin
 			}
 			return soon(t, readers[0], "the first reader").v
 		},
+	}
+}
+
+func TestWhatWarmKeepsInTheL1IsNeverOverwrittenByAnother(t *testing.T) {
+	for name, codec := range codecsOver(cache.JSON) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx := t.Context()
+			rdb := redistest.Single(t).Client(t, func(o *redis.Options) { o.ContextTimeoutEnabled = true })
+			of := func(owner int) metaRow { return metaRow{owner, doc(strings.Repeat(fmt.Sprint(owner+1), 300))} }
+			near := newCache[metaRow](t, rdb, cache.WithCodec(codec), cache.WithXFetch(0), cache.WithL1(newL1(t, rdb, cache.L1Options{TTL: time.Hour})))
+			nearby(t, near, "hears", value(of(0)))
+			other := newCache[metaRow](t, rdb, cache.WithCodec(codec), cache.WithXFetch(0))
+			const owners = 8
+			keys := make([]string, owners)
+			for i := range keys {
+				keys[i] = fmt.Sprint(i)
+				require.NoError(t, other.Set(ctx, keys[i], of(i)))
+			}
+			none := func(context.Context, []string) (map[string]metaRow, error) { return nil, errors.New("all of them are there") }
+			report, err := near.Warm(ctx, slices.Values(keys), none, cache.WarmOptions{})
+			require.NoError(t, err)
+			require.Equal(t, owners, report.Skipped)
+			for _, read := range waysToRead(t, other, keys) {
+				read()
+			}
+			hits := near.Stats().HitsL1
+			got, err := near.Get(ctx, keys[0])
+			require.NoError(t, err)
+			assert.Equal(t, of(0), got)
+			assert.Equal(t, hits+1, near.Stats().HitsL1)
+		})
 	}
 }
 
