@@ -196,7 +196,9 @@ func TestWhatWarmKeepsInTheL1IsNeverOverwrittenByAnother(t *testing.T) {
 				keys[i] = fmt.Sprint(i)
 				require.NoError(t, other.Set(ctx, keys[i], of(i)))
 			}
-			none := func(context.Context, []string) (map[string]metaRow, error) { return nil, errors.New("all of them are there") }
+			none := func(context.Context, []string) (map[string]metaRow, error) {
+				return nil, errors.New("all of them are there")
+			}
 			report, err := near.Warm(ctx, slices.Values(keys), none, cache.WarmOptions{})
 			require.NoError(t, err)
 			require.Equal(t, owners, report.Skipped)
