@@ -53,7 +53,7 @@ func TestAWriteBehindNameIsRefusedByTheOtherStrategies(t *testing.T) {
 					methods = append(methods, method)
 				}
 				for _, method := range methods {
-					c, err := cache.New(rdb, "behind", strategy, cache.Patient())
+					c, err := cache.New(rdb, "behind", strategy, patient())
 					require.NoError(t, err, "New asks Redis nothing")
 					call := everyCall(c, mustNotLoad[string](t))[method]
 					for range 2 {
@@ -101,7 +101,7 @@ func TestWriteBehindRefusesAnotherNumberOfPartitions(t *testing.T) {
 // keeps its own elsewhere.
 func TestWriteBehindTakesANameOver(t *testing.T) {
 	eachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
-		before, err := cache.New(rdb, "behind", cache.Aside[string](), cache.Patient())
+		before, err := cache.New(rdb, "behind", cache.Aside[string](), patient())
 		require.NoError(t, err)
 		require.NoError(t, before.Set(t.Context(), "k", "aside"))
 		require.NoError(t, before.Close())
@@ -117,7 +117,7 @@ func TestWriteBehindTakesANameOver(t *testing.T) {
 func TestAgreementIsSettledWhenRedisAnswers(t *testing.T) {
 	rdb := cachetest.Redis(t)
 	require.NoError(t, newPutter(t, rdb).Set(t.Context(), "k", "v"))
-	c, err := cache.New(rdb, "behind", cache.Aside[string](), cache.Patient())
+	c, err := cache.New(rdb, "behind", cache.Aside[string](), patient())
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, c.Close()) })
 	rdb.Fail("LOADING Redis is loading the dataset in memory")

@@ -102,7 +102,7 @@ func TestCloseWhileTheBreakerIsOpen(t *testing.T) {
 			for i := range 4 {
 				go func() { _, _ = c.GetOrLoad(context.Background(), "load "+strconv.Itoa(i), forever) }()
 			}
-			eventually(t, func() bool { return cache.Waiting(c) == 4 }, "the loads")
+			eventually(t, func() bool { return c.Stats().Waiting == 4 }, "the loads")
 		}, 0},
 		{"with a queue of invalidations", func(t *testing.T, c *cache.Cache[int]) {
 			require.ErrorIs(t, c.Invalidate(t.Context(), "a", "b"), cache.ErrPending)

@@ -244,10 +244,11 @@ func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 	return c.invalidate(ctx, "invalidate", keys)
 }
 
-// Stats returns a snapshot of the counters.
+// Stats returns a snapshot of the counters, and of what is under way. It asks nobody.
 func (c *Cache[T]) Stats() Stats {
 	s := c.tel.snapshot()
 	s.Pending = c.pending.size.Load()
+	s.Loading, s.Waiting = c.flights.inProgress()
 	c.strategy.count(&s)
 	return s
 }

@@ -212,7 +212,7 @@ func TestLeftoverInvalidationsAtClose(t *testing.T) {
 // Without a replica nothing is confirmed: it is made, queued, and not read here.
 func TestInvalidationsOfTagsThatNoReplicaConfirms(t *testing.T) {
 	ctx, rdb := t.Context(), redistest.Single(t).Client(t)
-	c, err := cache.New(rdb, "test", cache.Aside[int](), cache.Patient(), cache.WithReplicaWait(1, 10*time.Millisecond))
+	c, err := cache.New(rdb, "test", cache.Aside[int](), patient(), cache.WithReplicaWait(1, 10*time.Millisecond))
 	require.NoError(t, err)
 	other := newCache[int](t, rdb)
 	_, err = other.GetOrLoad(ctx, "k", value(1), cache.Tagged("x"))

@@ -101,20 +101,20 @@ func embeddedRedis() *embedded {
 		DialTimeout: time.Minute, DialerRetries: 1, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
-	e.AddHook(patient{})
+	e.AddHook(unhurried{})
 	return e
 }
 
-// patient is a hook of the client that takes the deadlines off its commands.
-type patient struct{}
+// unhurried is a hook of the client that takes the deadlines off its commands.
+type unhurried struct{}
 
-func (patient) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (unhurried) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (patient) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (unhurried) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error { return next(context.WithoutCancel(ctx), cmd) }
 }
 
-func (patient) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (unhurried) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error { return next(context.WithoutCancel(ctx), cmds) }
 }
 

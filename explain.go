@@ -53,7 +53,10 @@ const (
 
 // ExplainedL1 is what this process's memory has of a key.
 type ExplainedL1 struct {
-	On     bool // the cache has an L1
+	On bool // the cache has an L1
+	// Hears says that the subscription, as it stands, has brought a message that this
+	// cache published. Until one has come, nothing is kept.
+	Hears  bool
 	Alive  bool // its messages certainly arrive: a sign of life came within the last 2 s
 	Found  bool // an entry is there, also if it may not be served
 	Absent bool // the entry is a remembered absence

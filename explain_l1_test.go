@@ -46,7 +46,7 @@ func TestExplainAnL1(t *testing.T) {
 	assert.Greater(t, c.Stats().HitsL1, before)
 
 	s.ear.Cut()
-	eventually(t, func() bool { return !cache.HearsL1(c) }, "the subscription to be lost")
+	eventually(t, func() bool { return !hears(t, c) }, "the subscription to be lost")
 	eventually(t, func() bool { e, err = c.Explain(ctx, "k"); return err == nil }, "an explanation")
 	assert.Equal(t, cache.ActionHit, e.Action, "what may have changed is not served")
 	e.Record.Size, e.Record.Payload = 100, 1

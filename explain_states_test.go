@@ -128,7 +128,7 @@ func plotted(t *testing.T, f func(t *testing.T, s explained, p plot)) {
 				rdb, cut := b.Redis(t), &outage{}
 				rdb.AddHook(cut)
 				opts := append([]cache.Option{cache.WithXFetch(0), class(windows), cache.Tagged("known")}, s.opts...)
-				c, err := cache.New(rdb, "test", cache.Aside[int](), cache.Patient(), cache.Options(opts))
+				c, err := cache.New(rdb, "test", cache.Aside[int](), patient(), cache.Options(opts))
 				require.NoError(t, err)
 				defer func() { _ = c.Close() }() // one has an invalidation left
 				s.plant(t, plot{c: c, rdb: rdb, cut: cut})

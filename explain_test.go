@@ -37,7 +37,7 @@ func TestExplainReadsOnly(t *testing.T) {
 		assert.Equal(t, e.Exchanges, sent)
 		assert.LessOrEqual(t, sent, 2)
 		assert.Equal(t, stats, p.c.Stats(), "it counts nothing")
-		assert.Zero(t, cache.Flights(p.c))
+		assert.Zero(t, p.c.Stats().Loading)
 		p.cut.on.Store(false)
 		assert.Equal(t, before, contents(t, p.rdb), "it changes nothing")
 		again, _ := p.c.Explain(t.Context(), "k")
@@ -158,7 +158,7 @@ func TestExplainSeesAPendingTag(t *testing.T) {
 	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		cut := &outage{}
 		rdb.AddHook(cut)
-		c, err := cache.New(rdb, "test", cache.Aside[int](), cache.Patient())
+		c, err := cache.New(rdb, "test", cache.Aside[int](), patient())
 		require.NoError(t, err)
 		defer func() { _ = c.Close() }()
 		_, err = c.GetOrLoad(t.Context(), "k", value(1), cache.Tagged("tag"))
@@ -179,7 +179,7 @@ func TestExplainSeesAPendingTag(t *testing.T) {
 
 func TestExplainErrors(t *testing.T) {
 	rdb := cachetest.Redis(t)
-	c, err := cache.New(rdb, "test", cache.Aside[int](), cache.Patient())
+	c, err := cache.New(rdb, "test", cache.Aside[int](), patient())
 	require.NoError(t, err)
 	over, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -1,46 +1,26 @@
 package cache
 
-import (
-	"time"
+// What the tests of the pure functions see: expiry classes, XFetch, HashKey's
+// encoding.
+var (
+	DefaultTTL   = defaultTTL
+	ValidateTTL  = (*TTL).validate
+	SoftTTL      = (*TTL).soft
+	GraceTTL     = (*TTL).grace
+	AddDurations = addDurations
 
-	"github.com/larder-go/cache/internal/near"
+	RefreshEarly = refreshEarly
+	LoadCost     = loadCost
+	CostDelta    = costDelta
+
+	AppendHashParts = appendHashParts
 )
 
-// Patient gives Redis operations so long that a busy machine cannot make them
-// time out. What is about budgets does without it.
-func Patient() Option {
-	return optionFunc(func(c *config) {
-		c.budgets.ReadBudget, c.budgets.ScriptBudget = 30*time.Second, 30*time.Second
-	})
-}
+// MaxTTL is the longest span that is sent to Redis.
+const MaxTTL = maxTTL
 
-// Waiting is the number of callers that wait for flights of c.
-func Waiting[T any](c *Cache[T]) (n int) {
-	c.flights.mu.Lock()
-	defer c.flights.mu.Unlock()
-	for f := range c.flights.all {
-		n += f.waiters
-	}
-	return n
-}
-
-// Flights is the number of flights of c under way.
-func Flights[T any](c *Cache[T]) int {
-	c.flights.mu.Lock()
-	defer c.flights.mu.Unlock()
-	return len(c.flights.all)
-}
-
-// Attending is the number of callers that wait for the end of a flight that is
-// not for them.
-func Attending[T any](c *Cache[T]) (n int) {
-	c.flights.mu.Lock()
-	defer c.flights.mu.Unlock()
-	for f := range c.flights.all {
-		n += f.attending
-	}
-	return n
-}
+// Examine lists the findings about one server.
+var Examine = examine
 
 // LimitPending makes c's queue hold n invalidations. Call it before any is queued.
 func LimitPending[T any](c *Cache[T], n int) {
@@ -48,16 +28,6 @@ func LimitPending[T any](c *Cache[T], n int) {
 	defer c.pending.mu.Unlock()
 	c.pending.limit = n
 }
-
-// HearsL1 reports whether the L1 of c has heard what c publishes, on the connection
-// that it has now, and keeps values.
-func HearsL1[T any](c *Cache[T]) bool { return c.near.heeds.Load() && c.near.member.Up() }
-
-// L1Epoch is a number that changes with each drop that may concern the key.
-func L1Epoch[T any](c *Cache[T], key string) any { return c.near.space.Epoch(key) }
-
-// L1Stats is how full the memory is.
-func L1Stats(l *L1) near.Stats { return l.memory.Stats() }
 
 // DropClear ends c's lease of the clear token.
 func DropClear[T any](c *Cache[T]) { c.clear.drop() }

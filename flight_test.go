@@ -87,7 +87,7 @@ func TestALoadIsCancelledWhenNobodyWaitsAnyMore(t *testing.T) {
 		cancel()
 		assert.ErrorIs(t, soon(t, call, "the caller").err, context.Canceled)
 		assert.ErrorIs(t, soon(t, ended, "the loader's context to end"), context.Canceled)
-		eventually(t, func() bool { return cache.Flights(c) == 0 }, "the flight to end")
+		eventually(t, func() bool { return c.Stats().Loading == 0 }, "the flight to end")
 
 		got, err := c.GetOrLoad(t.Context(), "k", value(7))
 		require.NoError(t, err, "a cancelled load is no failure: no back-off")
@@ -159,7 +159,7 @@ func TestALoaderThatDiesReachesEveryWaiterAndStoresNothing(t *testing.T) {
 				one := start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) })
 				two := start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) })
 				synctest.Wait()
-				for cache.Waiting(c) < 2 {
+				for c.Stats().Waiting < 2 {
 					time.Sleep(time.Millisecond)
 				}
 				close(release)
@@ -203,7 +203,7 @@ func TestCloseDuringALoad(t *testing.T) {
 		require.NoError(t, c.Close())
 		assert.ErrorIs(t, soon(t, one, "the leader").err, cache.ErrClosed)
 		assert.ErrorIs(t, soon(t, two, "the follower").err, cache.ErrClosed)
-		assert.Zero(t, cache.Flights(c), "Close waits for the load's goroutine")
+		assert.Zero(t, c.Stats().Loading, "Close waits for the load's goroutine")
 	})
 }
 
@@ -224,7 +224,7 @@ func TestLoadsWithoutALeaseAreSharedByRuleB(t *testing.T) {
 		for i := range late {
 			late[i] = start(get)
 		}
-		eventually(t, func() bool { return cache.Attending(c) == len(late) }, "the late callers to wait")
+		eventually(t, waiting(c, 1+len(late)), "the late callers to wait")
 		loader.release <- struct{}{}
 		got := soon(t, first, "the first caller")
 		require.NoError(t, got.err)

@@ -265,7 +265,7 @@ func TestStatsOfBatchesAddUp(t *testing.T) {
 	for name, n := range map[string]int64{"hits": s.Hits, "stale": s.Stale, "absent": s.Absent, "misses": s.Misses, "coalesced": s.Coalesced} {
 		assert.Positive(t, n, name)
 	}
-	eventually(t, func() bool { return cache.Flights(c) == 0 }, "the refreshes to end")
+	eventually(t, func() bool { return c.Stats().Loading == 0 }, "the refreshes to end")
 }
 
 func TestSpansOfBatches(t *testing.T) {

@@ -28,12 +28,12 @@ var outsideCalls = map[string]func(t *testing.T, hooks cache.Hooks, log *slog.Lo
 		t.Cleanup(func() { _ = c.Close() }) // hooks may leave invalidations
 		opened(c)
 		rdb.Fail("LOADING")
-		eventually(t, func() bool { _, _ = c.Get(t.Context(), "k"); return cache.BreakerOpen(c) }, "the breaker to open")
+		eventually(t, func() bool { _, _ = c.Get(t.Context(), "k"); return refuses(t, c) }, "the breaker to open")
 		got, err := c.GetOrLoad(t.Context(), "k", value("past Redis"))
 		require.NoError(t, err)
 		assert.Equal(t, "past Redis", got)
 		rdb.Heal()
-		eventually(t, func() bool { _, _ = c.Get(t.Context(), "k"); return !cache.BreakerOpen(c) }, "the breaker to close")
+		eventually(t, func() bool { _, _ = c.Get(t.Context(), "k"); return !refuses(t, c) }, "the breaker to close")
 	},
 	"DeadLetter": func(t *testing.T, hooks cache.Hooks, log *slog.Logger, opened func(*cache.Cache[string])) {
 		ledger, _ := picky(func() error { return errRefused })
@@ -106,6 +106,12 @@ func TestHooksOfTheBackgroundMayCallTheCache(t *testing.T) {
 			assert.Equal(t, name, soon(t, called, "the hook to return"))
 		})
 	}
+}
+
+// refuses reports whether the breaker keeps c from asking Redis.
+func refuses(t *testing.T, c *cache.Cache[string]) bool {
+	e, _ := c.Explain(t.Context(), "k")
+	return e.BreakerOpen
 }
 
 // A cache without hooks, or with some, calls those that there are.

@@ -76,7 +76,7 @@ func TestOwnWritesOfEachStrategyAreSeenAtOnce(t *testing.T) {
 			cache.WriteBehindOptions{Interval: 10 * time.Millisecond}),
 	} {
 		s := newStation(t, server, cache.L1Options{TTL: time.Minute})
-		c, err := cache.New(s.rdb, "own "+name, strategy, cache.Patient(), cache.WithL1(s.l1))
+		c, err := cache.New(s.rdb, "own "+name, strategy, patient(), cache.WithL1(s.l1))
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = c.Close() }) // some writes may be left
 		inUse(t, c)

@@ -55,10 +55,17 @@ func brisk[T any](t testing.TB, s *station, opts ...cache.Option) *cache.Cache[T
 	return c
 }
 
+// hears reports whether the L1 of c has heard what c publishes, on the connection
+// that it has now, and keeps values.
+func hears[T any](t testing.TB, c *cache.Cache[T]) bool {
+	e, _ := c.Explain(t.Context(), "no such key") // where Redis fails it says what this process knows
+	return e.L1.Hears
+}
+
 // inUse waits until the L1 keeps what the cache reads.
 func inUse[T any](t testing.TB, c *cache.Cache[T]) {
 	t.Helper()
-	eventually(t, func() bool { return cache.HearsL1(c) }, "the L1 to hear the cache")
+	eventually(t, func() bool { return hears(t, c) }, "the L1 to hear the cache")
 }
 
 // locally waits until call makes no exchange with Redis: what it asks for is in the

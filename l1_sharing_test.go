@@ -48,12 +48,13 @@ func TestCachesShareTheBudget(t *testing.T) {
 	t.Parallel()
 	const budget = 64 << 10
 	s := newStation(t, redistest.Single(t), cache.L1Options{TTL: time.Minute, MaxBytes: budget})
-	of := hearing[int](t, s)
-	texts, err := cache.New(s.rdb, "texts", cache.Aside[string](), cache.Patient(), cache.WithL1(s.l1))
+	m := newMeters(t)
+	of := hearing[int](t, s, cache.WithMeterProvider(m))
+	texts, err := cache.New(s.rdb, "texts", cache.Aside[string](), patient(), cache.WithL1(s.l1), cache.WithMeterProvider(m))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, texts.Close()) })
 	inUse(t, texts)
-	twin := hearing[int](t, s) // the same name and type again
+	twin := hearing[int](t, s, cache.WithMeterProvider(m)) // the same name and type again
 	ctx := t.Context()
 	s.locally(t, func() error { _, err := of.GetOrLoad(ctx, "k", value(1)); return err })
 	s.locally(t, func() error { _, err := texts.GetOrLoad(ctx, "k", value("one")); return err })
@@ -80,9 +81,9 @@ func TestCachesShareTheBudget(t *testing.T) {
 		_, err = texts.Get(ctx, key)
 		require.NoError(t, err)
 	}
-	eventually(t, func() bool { return cache.L1Stats(s.l1).Bytes <= budget }, "the budget to be respected")
-	assert.Positive(t, cache.L1Stats(s.l1).Evictions)
-	assert.Positive(t, cache.L1Stats(s.l1).Entries)
+	eventually(t, func() bool { return m.collect(t).sum("cache.l1.size") <= budget }, "the budget to be respected")
+	assert.Positive(t, m.collect(t).sum("cache.l1.evictions"))
+	assert.Positive(t, m.collect(t).sum("cache.l1.entries"))
 }
 
 // logged is what was logged.
@@ -108,12 +109,14 @@ func TestACacheOnAnotherRedisDoesWithoutItsL1(t *testing.T) {
 	t.Parallel()
 	l := newL1(t, redistest.Single(t).Client(t), cache.L1Options{TTL: time.Minute})
 	var log logged
-	c := newCache[int](t, redistest.Single(t).Client(t), cache.WithL1(l), cache.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	m := newMeters(t)
+	c := newCache[int](t, redistest.Single(t).Client(t), cache.WithL1(l), cache.WithMeterProvider(m),
+		cache.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	eventually(t, func() bool {
 		_, err := c.GetOrLoad(t.Context(), "k", value(1))
 		require.NoError(t, err)
 		return bytes.Contains([]byte(log.String()), []byte("same Redis"))
 	}, "the warning")
 	assert.Zero(t, c.Stats().HitsL1)
-	assert.Zero(t, cache.L1Stats(l).Entries)
+	assert.Zero(t, m.collect(t).sum("cache.l1.entries"))
 }

@@ -38,7 +38,7 @@ func TestSuspectsServeStaleIfErrorOnly(t *testing.T) {
 		s.locally(t, func() error { _, err := c.GetOrLoad(ctx, key, value(1)); return err })
 	}
 	server.Kill()
-	eventually(t, func() bool { return !cache.HearsL1(c) }, "the subscription to be lost")
+	eventually(t, func() bool { return !hears(t, c) }, "the subscription to be lost")
 
 	got, err := c.GetOrLoad(ctx, "k", failing[int](errSource))
 	require.NoError(t, err)
@@ -68,7 +68,7 @@ func TestSuspectsServeStaleIfErrorOnly(t *testing.T) {
 	assert.ErrorIs(t, err, errSource, "what this process has changed is gone")
 
 	server.Restart()
-	eventually(t, func() bool { return cache.HearsL1(c) }, "the subscription to be back")
+	eventually(t, func() bool { return hears(t, c) }, "the subscription to be back")
 	eventually(t, func() bool {
 		_, err := c.GetOrLoad(ctx, "k", failing[int](errSource))
 		return err != nil

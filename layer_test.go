@@ -132,7 +132,7 @@ func TestTheEntryIsTheNameAndTheKeyUnderAllStrategies(t *testing.T) {
 		} {
 			t.Run(strategy+" "+name, func(t *testing.T) {
 				rdb := cachetest.Redis(t)
-				c, err := cache.New(rdb, name, s, cache.Patient(), cache.WithCodec(&signed{}))
+				c, err := cache.New(rdb, name, s, patient(), cache.WithCodec(&signed{}))
 				require.NoError(t, err)
 				defer c.Close()
 				require.NoError(t, c.Set(t.Context(), "k", "v"))

@@ -165,7 +165,7 @@ func TestABatchWhoseCallerLeavesHasWhatWasThere(t *testing.T) {
 		assert.Equal(t, map[string]int{"0": 10, "1": 11}, got.v)
 		require.ErrorIs(t, got.err, context.Canceled)
 		assert.Equal(t, context.Canceled.Error(), got.err.Error(), "once, not for each key")
-		eventually(t, func() bool { return cache.Flights(c) == 0 }, "the load to be cancelled")
+		eventually(t, func() bool { return c.Stats().Loading == 0 }, "the load to be cancelled")
 	})
 }
 
@@ -230,7 +230,7 @@ func TestABatchDuringWhichRedisFails(t *testing.T) {
 			require.NoError(t, err, "Redis is no error of a load")
 			assert.Equal(t, numbered(numbers(20)...), got)
 			assert.Len(t, w.calls(), 1)
-			eventually(t, func() bool { return cache.Flights(c) == 0 }, "the flights to end")
+			eventually(t, func() bool { return c.Stats().Loading == 0 }, "the flights to end")
 			assert.Empty(t, must(c.GetMany(t.Context(), numbers(20))), "nothing was stored")
 			got, err = c.GetOrLoadMany(t.Context(), numbers(20), w.load)
 			require.NoError(t, err)
@@ -347,7 +347,7 @@ func TestABatchThatNobodyWaitsForAnyMoreIsCancelledBeforeItIsLoaded(t *testing.T
 			})
 			close(left)
 			require.ErrorIs(t, err, context.Canceled)
-			eventually(t, func() bool { return cache.Flights(c) == 0 }, "the flights to end")
+			eventually(t, func() bool { return c.Stats().Loading == 0 }, "the flights to end")
 			assert.True(t, asked.Load())
 			assert.False(t, live.Load())
 		})

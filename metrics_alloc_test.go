@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/sdk/metric"
@@ -28,15 +29,6 @@ func measurings(t testing.TB) map[string][]cache.Option {
 	return all
 }
 
-func TestMeasuringAllocatesNothing(t *testing.T) {
-	for name, options := range measurings(t) {
-		t.Run(name, func(t *testing.T) {
-			c := newCache[int](t, cachetest.Redis(t), options...)
-			assert.Zero(t, testing.AllocsPerRun(allocRuns, func() { cache.StartsSpan(t.Context(), c) }))
-		})
-	}
-}
-
 func TestAHitThatIsMeasuredAllocatesNoMore(t *testing.T) {
 	rdb := redistest.Single(t).Client(t)
 	hit := func(options ...cache.Option) float64 {
@@ -50,29 +42,25 @@ func TestAHitThatIsMeasuredAllocatesNoMore(t *testing.T) {
 	}
 }
 
+// hitInL1 is a cache that serves key from its L1.
+func hitInL1(t testing.TB, rdb redis.UniversalClient, key string, options ...cache.Option) *cache.Cache[article] {
+	t.Helper()
+	l1 := newL1(t, rdb, cache.L1Options{TTL: time.Hour})
+	c := newCache[article](t, rdb, append(options, cache.WithL1(l1), class(func(ttl *cache.TTL) { ttl.Fresh = time.Hour }))...)
+	inUse(t, c)
+	nearby(t, c, key, value(newArticle()))
+	return c
+}
+
 func TestAHitInTheL1ThatIsMeasuredAllocatesNothing(t *testing.T) {
-	rdb := cachetest.Redis(t)
+	rdb, load := cachetest.Redis(t), value(newArticle())
+	caches := map[string]*cache.Cache[article]{}
 	for name, options := range measurings(t) {
-		l1 := newL1(t, rdb, cache.L1Options{TTL: time.Hour})
-		c := newCache[article](t, rdb, append(options, cache.WithL1(l1), class(func(ttl *cache.TTL) { ttl.Fresh = time.Hour }))...)
-		inUse(t, c)
-		load := value(newArticle())
-		nearby(t, c, "group:key", load)
+		caches[name] = hitInL1(t, rdb, "group:key", options...)
+	}
+	for name, c := range caches {
 		eventually(t, func() bool { // the clear token is renewed meanwhile, by others
 			return testing.AllocsPerRun(allocRuns, func() { _, _ = c.GetOrLoad(t.Context(), "group:key", load) }) == 0
 		}, name+": no allocations")
-	}
-}
-
-// BenchmarkMeasuring is what metrics add to a hit.
-func BenchmarkMeasuring(b *testing.B) {
-	for name, options := range measurings(b) {
-		b.Run(name, func(b *testing.B) {
-			c := newCache[int](b, cachetest.Redis(b), options...)
-			b.ReportAllocs()
-			for b.Loop() {
-				cache.StartsSpan(b.Context(), c)
-			}
-		})
 	}
 }

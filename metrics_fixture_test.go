@@ -148,6 +148,8 @@ var figureOf = map[string][][]string{
 	"Flushed":      {{"cache.write_behind.flushed"}},
 	"FlushErrors":  {{"cache.write_behind.flush.errors"}},
 	"RedisErrors":  {{"cache.redis.errors"}},
+	"Loading":      {{"cache.loads.running"}},
+	"Waiting":      {{"cache.requests.waiting"}},
 	"Lag":          {{"cache.write_behind.lag"}},
 	"Unencodable":  {{"cache.values.unencodable"}},
 }

@@ -102,6 +102,8 @@ func (o observation) stats(s *Stats) {
 	o.add(meter.Foreign, s.Foreign, o.name)
 	o.add(meter.Unencodable, s.Unencodable, o.name)
 	o.add(meter.Pending, s.Pending, o.name)
+	o.add(meter.Loading, s.Loading, o.name)
+	o.add(meter.Waiting, s.Waiting, o.name)
 }
 
 // split are those that Stats has the sums of.

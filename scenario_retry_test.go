@@ -50,7 +50,7 @@ func TestClientRetryIdempotence(t *testing.T) {
 			leases := watchLeases(t, server.Client(t))
 			h.run(t.Context(), span(3*time.Second, time.Second), processes...)
 			for _, c := range caches {
-				eventually(t, func() bool { return cache.Flights(c) == 0 }, "flights to land")
+				eventually(t, func() bool { return c.Stats().Loading == 0 }, "flights to land")
 			}
 			leases.stop()
 			drops := (proxies[0].Commands() + proxies[1].Commands()) / dropEvery

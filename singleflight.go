@@ -201,6 +201,8 @@ func (g *group[T]) await(ctx context.Context, key string, f *flight[T], as role)
 	}
 	if as == lead || as == follow {
 		g.leave(key, f)
+	} else {
+		g.attendNoMore(f)
 	}
 	select {
 	case <-f.done:
@@ -223,6 +225,13 @@ func (g *group[T]) leave(key string, f *flight[T]) {
 	if f.cancel != nil {
 		f.cancel()
 	}
+}
+
+// attendNoMore: a caller does not wait for the end of f any more.
+func (g *group[T]) attendNoMore(f *flight[T]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f.attending--
 }
 
 // dropLocked takes f out of the way of later callers.

@@ -24,8 +24,7 @@ func sampling(b *testing.B, s sdktrace.Sampler) cache.Option {
 	return cache.WithTracerProvider(p)
 }
 
-// BenchmarkTelemetryOnAHit is what being watched costs a hit: alone, which is what
-// telemetry adds, and with the hit.
+// BenchmarkTelemetryOnAHit is what being watched costs a hit.
 func BenchmarkTelemetryOnAHit(b *testing.B) {
 	metrics := func() cache.Option { return cache.WithMeterProvider(newMeters(b)) }
 	watched := []struct {
@@ -44,13 +43,6 @@ func BenchmarkTelemetryOnAHit(b *testing.B) {
 		return newCache[article](b, rdb, append(options, cache.WithXFetch(0), class(func(ttl *cache.TTL) { ttl.Fresh = 10 * time.Hour }))...)
 	}
 	for _, w := range watched {
-		b.Run("alone/"+w.name, func(b *testing.B) {
-			c := open(b, w.options())
-			b.ReportAllocs()
-			for b.Loop() {
-				cache.StartsSpan(b.Context(), c)
-			}
-		})
 		b.Run("hit in the L1/"+w.name, func(b *testing.B) {
 			c := open(b, w.options(), cache.WithL1(newL1(b, rdb, cache.L1Options{TTL: time.Hour})))
 			inUse(b, c)

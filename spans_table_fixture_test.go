@@ -79,7 +79,7 @@ func (o *operation) run(t *testing.T, opts ...cache.Option) tracetest.SpanStubs 
 
 // record makes the call, and waits for the spans that it leaves.
 func (o *operation) record(t *testing.T, c *tabled) {
-	eventually(t, func() bool { return cache.Flights(c.Cache) == 0 }, "what came before to end")
+	eventually(t, func() bool { return c.Cache.Stats().Loading == 0 }, "what came before to end")
 	c.spans.memory.Reset()
 	_ = o.call(t.Context(), c)
 	if o.ends() {
@@ -213,7 +213,7 @@ func (r rows) Delete(context.Context, string) error        { return r.err }
 
 func writtenThrough(w cache.Writer[string], how ...cache.WriteThroughOption) func(testing.TB, *tabled) *cache.Cache[string] {
 	return func(t testing.TB, c *tabled) *cache.Cache[string] {
-		through, err := cache.New(c.rdb, "through", cache.WriteThrough(w, how...), cache.Patient(), c.options)
+		through, err := cache.New(c.rdb, "through", cache.WriteThrough(w, how...), patient(), c.options)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = through.Close() })
 		return through

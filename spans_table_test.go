@@ -98,7 +98,7 @@ func callFlush(ctx context.Context, c *tabled) error { return c.Flush(ctx) }
 // callWait waits for the load of another process.
 func callWait(ctx context.Context, c *tabled) error {
 	load := newGated(func() string { return secret })
-	other, err := cache.New(c.rdb, "test", cache.Aside[string](), cache.Patient())
+	other, err := cache.New(c.rdb, "test", cache.Aside[string](), patient())
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func callWait(ctx context.Context, c *tabled) error {
 
 // callVersioned sets a row whose version decides.
 func callVersioned(ctx context.Context, c *tabled) error {
-	books, err := cache.New(c.rdb, "books", cache.WriteThrough(returning{newTable()}, cache.Unguarded()), cache.Patient(), c.options)
+	books, err := cache.New(c.rdb, "books", cache.WriteThrough(returning{newTable()}, cache.Unguarded()), patient(), c.options)
 	if err != nil {
 		return err
 	}

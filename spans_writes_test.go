@@ -42,7 +42,7 @@ func TestTheSpanOfAWriteIsAroundTheWriter(t *testing.T) {
 	for span, call := range calls {
 		for _, how := range [][]cache.WriteThroughOption{nil, {cache.FailClosed()}} {
 			recorded := newRecorder()
-			c, err := cache.New(cachetest.Redis(t), "test", cache.WriteThrough(writer, how...), cache.Patient(), cache.WithTracerProvider(recorded))
+			c, err := cache.New(cachetest.Redis(t), "test", cache.WriteThrough(writer, how...), patient(), cache.WithTracerProvider(recorded))
 			require.NoError(t, err)
 			require.NoError(t, call(t.Context(), c))
 			around := recorded.named(t, span)
@@ -97,7 +97,7 @@ func TestTheStatusOfAWriteIsTheCallersError(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			recorded, rdb := newRecorder(), cachetest.Redis(t)
-			c, err := cache.New(rdb, "test", test.strategy, cache.Patient(), cache.WithTracerProvider(recorded))
+			c, err := cache.New(rdb, "test", test.strategy, patient(), cache.WithTracerProvider(recorded))
 			require.NoError(t, err)
 			defer func() { assert.NoError(t, c.Shutdown(context.WithoutCancel(t.Context()))) }()
 			if test.down {

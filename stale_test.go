@@ -25,7 +25,7 @@ func class(mutate func(*cache.TTL)) cache.EntryOption {
 // settled lets background work end.
 func settled[T any](t *testing.T, c *cache.Cache[T]) {
 	t.Helper()
-	for cache.Flights(c) > 0 {
+	for c.Stats().Loading > 0 {
 		time.Sleep(time.Millisecond)
 	}
 	synctest.Wait()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Stats is a snapshot of a cache's counters since New. Hits, Stale, Absent and
+// Stats is a snapshot of a cache's counters since New, and of what it is doing. Hits, Stale, Absent and
 // Misses add up to the look-ups: the calls of Get and GetOrLoad, and of their
 // batch forms one for each key; a call that was refused for its arguments is
 // none. A look-up counts as what its own first read found, except that one which
@@ -35,6 +35,8 @@ type Stats struct {
 	RedisErrors  int64         // operations that Redis did not answer properly; each key of a batch is one
 	Lag          time.Duration // for how long the oldest dirty key has waited, as last sampled
 	Unencodable  int64         // values that the codec refused, returned without being stored
+	Loading      int64         // keys that this process is loading now, for callers or to refresh them; waits for the load of another process included
+	Waiting      int64         // look-ups of this process that wait for such a load now; each key of a batch is one
 }
 
 // stats are the counters behind Stats, but for those that are kept by group
@@ -93,6 +95,19 @@ func (t *telemetry) snapshot() Stats {
 		all.RedisErrors += n.Load()
 	}
 	return all
+}
+
+// inProgress is how many keys are being loaded, and how many look-ups wait for them.
+func (g *group[T]) inProgress() (loading, waiting int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for f := range g.all {
+		loading++
+		if !f.landed {
+			waiting += int64(f.waiters + f.attending)
+		}
+	}
+	return loading, waiting
 }
 
 // sharded is a counter that goroutines on different processors add to without

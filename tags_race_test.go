@@ -217,7 +217,7 @@ func (x *race) exchanges(t *testing.T, nowhere int) int {
 	r := x.newRacer(t, pausePoint{exchange: nowhere})
 	r.armed.Store(true)
 	_, _ = r.cache.GetOrLoad(t.Context(), r.key, r.load, x.kind.tags...)
-	eventually(t, func() bool { return cache.Flights(r.cache) == 0 }, "the flight to end")
+	eventually(t, func() bool { return r.cache.Stats().Loading == 0 }, "the flight to end")
 	return int(r.sent.Load())
 }
 
@@ -225,7 +225,7 @@ func (x *race) exchanges(t *testing.T, nowhere int) int {
 // or has its answer.
 func (x *race) join(t *testing.T, r *racer) {
 	ctx := t.Context()
-	busy := func() int { return cache.Waiting(r.cache) + cache.Attending(r.cache) }
+	busy := func() int64 { return r.cache.Stats().Waiting }
 	before := busy()
 	r.joiner = start(func() (revision, error) { return r.cache.GetOrLoad(ctx, r.key, r.load, x.kind.tags...) })
 	eventually(t, func() bool { return len(r.joiner) == 1 || busy() > before }, "a joiner of "+r.key)

@@ -76,7 +76,7 @@ func newWriter(t *testing.T, rdb redis.UniversalClient, way string, w racedWrite
 	r.row.Store(1)
 	client := anotherClient(t, rdb)
 	var err error
-	r.cache, err = cache.New(client, "test", w.strategy(r), cache.Patient(), cache.Tagged("shared"),
+	r.cache, err = cache.New(client, "test", w.strategy(r), patient(), cache.Tagged("shared"),
 		class(func(ttl *cache.TTL) { ttl.Absent = time.Minute }))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, r.cache.Close()) })

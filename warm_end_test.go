@@ -37,8 +37,8 @@ func TestWarmPassesAPanicOfTheIteratorOn(t *testing.T) {
 			panic("mine")
 		}, w.load, cache.WarmOptions{PerSecond: 1e6, Concurrency: 2})
 	})
-	assert.EqualValues(t, 0, cache.Waiting(c), "nobody is left")
-	eventually(t, func() bool { return w.ended.Load() > 0 && cache.Flights(c) == 0 }, "the load, which nobody wants, to end")
+	assert.EqualValues(t, 0, c.Stats().Waiting, "nobody is left")
+	eventually(t, func() bool { return w.ended.Load() > 0 && c.Stats().Loading == 0 }, "the load, which nobody wants, to end")
 }
 
 func TestWarmSurvivesALoaderThatPanics(t *testing.T) {

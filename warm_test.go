@@ -196,7 +196,7 @@ func TestWarmTellsWhyRedisDidNotStoreWhatWasLoaded(t *testing.T) {
 		report, err := c.Warm(t.Context(), slices.Values(numbers(3)), newWarehouse().load, fast)
 		assert.Equal(t, cache.WarmReport{Failed: 3}, report)
 		require.ErrorIs(t, err, errOutage, command)
-		eventually(t, func() bool { return cache.Flights(c) == 0 }, "the flights to end")
+		eventually(t, func() bool { return c.Stats().Loading == 0 }, "the flights to end")
 	}
 }
 

@@ -360,7 +360,7 @@ func TestWriteBehindOnACluster(t *testing.T) {
 	require.NoError(t, other.Update(t.Context(), "a", func(context.Context) error { return nil }))
 	require.NoError(t, other.Invalidate(t.Context(), "x", "a"))
 	require.NoError(t, other.Close())
-	aside, err := cache.New(cluster.Client(t), "behind", cache.Aside[string](), cache.Patient())
+	aside, err := cache.New(cluster.Client(t), "behind", cache.Aside[string](), patient())
 	require.NoError(t, err)
 	_, err = aside.Get(t.Context(), "a")
 	assert.ErrorContains(t, err, "writes behind")

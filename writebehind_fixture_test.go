@@ -145,7 +145,7 @@ func openOnce(rdb redis.UniversalClient, l *ledger, o cache.WriteBehindOptions, 
 	if l != nil {
 		w = l.write
 	}
-	return cache.New(rdb, "behind", cache.WriteBehind(w, o), cache.Patient(), cache.Options(opts))
+	return cache.New(rdb, "behind", cache.WriteBehind(w, o), patient(), cache.Options(opts))
 }
 
 // newPutter is a process that only puts.

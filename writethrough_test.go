@@ -91,7 +91,7 @@ func newThrough(t testing.TB, rdb redis.UniversalClient, w cache.Writer[book], o
 			options = append(options, o)
 		}
 	}
-	c, err := cache.New(rdb, "books", cache.WriteThrough(w, through...), cache.Patient(), options)
+	c, err := cache.New(rdb, "books", cache.WriteThrough(w, through...), patient(), options)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c

@@ -111,6 +111,10 @@ var Rows = []Row{
 			[]Query{rate(meter.Coalesced), rate(meter.LockWaits)},
 		},
 		{
+			"Loads under way", "short", "Keys that are being loaded, and look-ups that wait for them. Growing without an end: the system of record has stopped answering, and callers pile up until the load timeout.",
+			[]Query{sum(meter.Loading), sum(meter.Waiting)},
+		},
+		{
 			"Refreshes", "ops", "Refreshes in the background: early before the entry ends (XFetch), stale under StaleWhileRevalidate.",
 			[]Query{rate(meter.Refreshes, meter.Cause)},
 		},

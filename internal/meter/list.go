@@ -22,6 +22,8 @@ const (
 	RedisErrors
 	BreakerOpen
 	Pending
+	Loading
+	Waiting
 	Dirty
 	Lag
 	DeadLetters
@@ -108,6 +110,14 @@ var List = [Count]Instrument{
 	Pending: {
 		Name: "cache.invalidations.pending", Unit: "{invalidation}", Kind: UpDown,
 		Description: "Invalidations that Redis did not take yet.",
+	},
+	Loading: {
+		Name: "cache.loads.running", Unit: "{load}", Kind: UpDown,
+		Description: "Keys that are being loaded, for callers or to refresh them; waits for a load in another process are among them.",
+	},
+	Waiting: {
+		Name: "cache.requests.waiting", Unit: "{request}", Kind: UpDown,
+		Description: "Look-ups that wait for a load; each key of a batch is one.",
 	},
 	Dirty: {
 		Name: "cache.write_behind.dirty", Unit: "{key}", Kind: Gauge, Where: behind,
