@@ -32,6 +32,7 @@ func TestNewReportsAllProblemsAtOnce(t *testing.T) {
 		cache.WithXFetch(-1),
 		cache.WithLock(cache.Lock{Wait: -time.Second}),
 		cache.WithLoadTimeout(0),
+		cache.WithBudgets(-1, -1),
 		cache.WithLoadLimit(0),
 		cache.WithNotFound(nil),
 		cache.WithLogger(nil),
@@ -47,7 +48,7 @@ func TestNewReportsAllProblemsAtOnce(t *testing.T) {
 	require.ErrorAs(t, err, &opErr)
 	assert.Equal(t, "new", opErr.Op)
 	for _, field := range []string{
-		"client", "name", "strategy", "WithCodec", "WithXFetch", "WithLock", "WithLoadTimeout", "WithLoadLimit",
+		"client", "name", "strategy", "WithCodec", "WithXFetch", "WithLock", "WithLoadTimeout", "WithBudgets: read", "WithBudgets: script", "WithLoadLimit",
 		"WithNotFound", "WithLogger", "WithTracerProvider", "WithKeyAttribute", "Expires", "TTL.Fresh", "StoreIf",
 		"EntryOption", "Options",
 	} {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -181,6 +182,15 @@ func TestMetricsAgreeWithStats(t *testing.T) {
 	rival := newCache[int](t, rdb)
 	all := moreSteps(rdb, rival)
 	names := slices.Sorted(maps.Keys(all))
+	// Each step once, and a hit in the L1, so that chance leaves nothing out.
+	const last = "load while Redis is down" // it may open the breaker
+	for name, c := range caches {
+		for _, step := range slices.DeleteFunc(slices.Clone(names), func(s string) bool { return s == last }) {
+			all[step](t.Context(), c, &tally{}, "a:1")
+		}
+		agree(t, m, name, c.Stats)
+	}
+	nearby(t, caches["test"], "b:1", value(1))
 	rapid.Check(t, func(r *rapid.T) {
 		name := rapid.SampledFrom([]string{"test", "test", "through", "behind"}).Draw(r, "cache")
 		type drawn struct{ name, key string }
@@ -212,7 +222,7 @@ func TestMetricsAgreeWithStats(t *testing.T) {
 		}
 	}
 	for field := range figureOf {
-		if !slices.Contains([]string{"Pending", "Dirty", "DeadLetters", "Lag"}, field) { // they come and go: see the tests below
+		if !slices.Contains([]string{"Pending", "Loading", "Waiting", "Dirty", "DeadLetters", "Lag"}, field) { // they come and go: see the tests below
 			assert.True(t, seen[field], "the workload is blind to %s", field)
 		}
 	}
@@ -236,6 +246,37 @@ func TestQueuedInvalidationsAreMeasured(t *testing.T) {
 	eventually(t, func() bool { return c.Stats().Pending == 0 }, "the queue to drain")
 	assert.Zero(t, agree(t, m, "test", c.Stats).Pending)
 	eventually(t, func() bool { return m.collect(t).sum("cache.breaker.open") == 0 }, "the breaker to close")
+}
+
+func TestLoadsUnderWayAreMeasured(t *testing.T) {
+	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		m := newMeters(t)
+		c, err := cache.New(rdb, "test", cache.Aside[int](), patient(), cache.WithMeterProvider(m))
+		require.NoError(t, err)
+		defer c.Close()
+		loader := newGated(func() int { return 1 })
+		get := func(ctx context.Context, opts ...cache.EntryOption) func() (int, error) {
+			return func() (int, error) { return c.GetOrLoad(ctx, "k", loader.load, opts...) }
+		}
+		first := start(get(t.Context(), cache.StoreIf(false))) // without a lease: who comes later waits for its end
+		<-loader.entered
+		leaving, leave := context.WithCancel(t.Context())
+		late := start(get(leaving, cache.StoreIf(false)))
+		synctest.Wait()
+		time.Sleep(time.Millisecond)
+		s := agree(t, m, "test", c.Stats)
+		assert.EqualValues(t, 1, s.Loading)
+		assert.EqualValues(t, 2, s.Waiting)
+		leave()
+		require.ErrorIs(t, (<-late).err, context.Canceled)
+		assert.EqualValues(t, 1, agree(t, m, "test", c.Stats).Waiting, "who has left does not wait")
+		close(loader.release)
+		require.NoError(t, (<-first).err)
+		settled(t, c)
+		s = agree(t, m, "test", c.Stats)
+		assert.Zero(t, s.Loading)
+		assert.Zero(t, s.Waiting)
+	})
 }
 
 func TestUnflushedWritesAreMeasured(t *testing.T) {
