@@ -1,8 +1,6 @@
 package cache_test
 
 import (
-	"context"
-	"strconv"
 	"testing"
 	"time"
 
@@ -145,54 +143,6 @@ func TestInvalidateAllThatCannotReadTheTokenAgain(t *testing.T) {
 		missing(t, c)
 		time.Sleep(time.Second)
 		missing(t, other)
-	})
-}
-
-// Scenario 25, second half: a queue that is full becomes one InvalidateAll.
-func TestQueueThatIsFullBecomesOneInvalidateAll(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		const limit, keys = 10, 50
-		ctx, server := t.Context(), rdb.(*cachetest.Server)
-		c, other := twoFilled(t, rdb)
-		cache.LimitPending(c, limit)
-		for i := range keys {
-			_, err := c.GetOrLoad(ctx, strconv.Itoa(i), value(1), cache.Tagged("tag "+strconv.Itoa(i)))
-			require.NoError(t, err)
-		}
-		server.Fail("LOADING the database")
-		most := int64(0)
-		for i := range keys { // by key, by tag, and within Update
-			switch key := strconv.Itoa(i); i % 3 {
-			case 0:
-				queued(t, c.Invalidate(ctx, key), "invalidate")
-			case 1:
-				queued(t, c.InvalidateTags(ctx, "tag "+key), "invalidate tags")
-			default:
-				queued(t, c.Update(ctx, key, func(context.Context) error { return nil }), "update")
-			}
-			most = max(most, c.Stats().Pending)
-		}
-		assert.EqualValues(t, limit, most, "it holds no more")
-		p := newTap(rdb)
-		p.failMints(clearTokenKey)
-		server.Heal()
-		for i := range keys {
-			_, err := c.Get(ctx, strconv.Itoa(i))
-			assert.ErrorIs(t, err, cache.ErrMiss, "%d is pending", i)
-		}
-		missing(t, c, "everything is")
-		n := count(p, clearTokenKey)
-		drained(t, c)
-		mints := n.onKey.Load()
-		for i := range keys {
-			_, err := c.Get(ctx, strconv.Itoa(i))
-			assert.ErrorIs(t, err, cache.ErrMiss, "%d was invalidated", i)
-		}
-		missing(t, c)
-		t.Logf("%d invalidations queued, at most %d at once; %d clear tokens minted", keys, most, mints)
-		assert.EqualValues(t, 1, mints)
-		time.Sleep(time.Second)
-		missing(t, other, "everywhere")
 	})
 }
 
