@@ -14,6 +14,7 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
 type user struct {
@@ -86,9 +87,9 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func TestMapLikeSurface(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
-		c := newCache[user](t, rdb)
+		c := testkit.NewCache[user](t, rdb)
 
 		_, err := c.Get(ctx, "1")
 		assert.True(t, err == cache.ErrMiss, "a miss is ErrMiss, bare") //nolint:errorlint // the identity is the promise
@@ -102,10 +103,10 @@ func TestMapLikeSurface(t *testing.T) {
 		_, err = c.Get(ctx, "1")
 		assert.ErrorIs(t, err, cache.ErrMiss)
 
-		got, err = c.GetOrLoad(ctx, "1", value(user{"Grace", 85}))
+		got, err = c.GetOrLoad(ctx, "1", testkit.Value(user{"Grace", 85}))
 		require.NoError(t, err)
 		assert.Equal(t, user{"Grace", 85}, got)
-		got, err = c.GetOrLoad(ctx, "1", mustNotLoad[user](t))
+		got, err = c.GetOrLoad(ctx, "1", testkit.MustNotLoad[user](t))
 		require.NoError(t, err)
 		assert.Equal(t, user{"Grace", 85}, got)
 
@@ -118,7 +119,7 @@ func TestMapLikeSurface(t *testing.T) {
 
 func TestBadCallsGiveAClearError(t *testing.T) {
 	ctx := t.Context()
-	c := newCache[int](t, cachetest.Redis(t))
+	c := testkit.NewCache[int](t, cachetest.Redis(t))
 	bad := cache.Expires(&cache.TTL{Name: "bad"})
 	tests := []struct {
 		name, want string
@@ -126,8 +127,8 @@ func TestBadCallsGiveAClearError(t *testing.T) {
 	}{
 		{"GetOrLoad with a nil loader", "loader is nil", func() error { _, err := c.GetOrLoad(ctx, "k", nil); return err }},
 		{"ReadThrough with a nil loader", "loader is nil", func() error { _, err := c.ReadThrough(nil).Get(ctx, "k"); return err }},
-		{"GetOrLoad with a bad class", "TTL.Fresh", func() error { _, err := c.GetOrLoad(ctx, "k", value(1), bad); return err }},
-		{"ReadThrough with a bad class", "TTL.Fresh", func() error { _, err := c.ReadThrough(value(1), bad).Get(ctx, "k"); return err }},
+		{"GetOrLoad with a bad class", "TTL.Fresh", func() error { _, err := c.GetOrLoad(ctx, "k", testkit.Value(1), bad); return err }},
+		{"ReadThrough with a bad class", "TTL.Fresh", func() error { _, err := c.ReadThrough(testkit.Value(1), bad).Get(ctx, "k"); return err }},
 		{"Set with a bad class", "TTL.Fresh", func() error { return c.Set(ctx, "k", 1, bad) }},
 		{"Set with a nil class", "Expires", func() error { return c.Set(ctx, "k", 1, cache.Expires(nil)) }},
 		{"an option that is none", "EntryOption", func() error { return c.Set(ctx, "k", 1, cache.EntryOption{}) }},
@@ -145,13 +146,13 @@ func TestBadCallsGiveAClearError(t *testing.T) {
 
 func TestAClosedCacheRefusesEveryCall(t *testing.T) {
 	ctx := t.Context()
-	c := newCache[int](t, cachetest.Redis(t))
-	through := c.ReadThrough(value(1))
+	c := testkit.NewCache[int](t, cachetest.Redis(t))
+	through := c.ReadThrough(testkit.Value(1))
 	require.NoError(t, c.Close())
 	require.NoError(t, c.Close(), "a second Close is no error")
 	for name, call := range map[string]func() error{
 		"Get":         func() error { _, err := c.Get(ctx, "k"); return err },
-		"GetOrLoad":   func() error { _, err := c.GetOrLoad(ctx, "k", value(1)); return err },
+		"GetOrLoad":   func() error { _, err := c.GetOrLoad(ctx, "k", testkit.Value(1)); return err },
 		"ReadThrough": func() error { _, err := through.Get(ctx, "k"); return err },
 		"Set":         func() error { return c.Set(ctx, "k", 1) },
 		"Delete":      func() error { return c.Delete(ctx, "k") },
@@ -162,22 +163,22 @@ func TestAClosedCacheRefusesEveryCall(t *testing.T) {
 }
 
 func TestNothingIsStartedForAContextThatHasEnded(t *testing.T) {
-	c := newCache[int](t, cachetest.Redis(t))
+	c := testkit.NewCache[int](t, cachetest.Redis(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := c.GetOrLoad(ctx, "k", mustNotLoad[int](t))
+	_, err := c.GetOrLoad(ctx, "k", testkit.MustNotLoad[int](t))
 	assert.ErrorIs(t, err, context.Canceled)
 	assert.ErrorIs(t, c.Set(ctx, "k", 1), context.Canceled)
 	assert.ErrorIs(t, c.Invalidate(ctx, "k"), context.Canceled)
 }
 
 func TestKeysOfAnyKind(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
-		c := newCache[int](t, rdb)
+		c := testkit.NewCache[int](t, rdb)
 		keys := []string{"", "*", "{a}b", "{", "}", "a\nb\r\n", "\xff\xfe\x00", "!c", "%3A", strings.Repeat("k", 10<<10)}
 		for i, key := range keys {
-			got, err := c.GetOrLoad(ctx, key, value(i))
+			got, err := c.GetOrLoad(ctx, key, testkit.Value(i))
 			require.NoError(t, err)
 			require.Equal(t, i, got)
 		}
@@ -194,7 +195,7 @@ func roundTrip[T any](name string, values ...T) func(*testing.T) {
 	return func(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()
-			c := newCache[T](t, cachetest.Redis(t))
+			c := testkit.NewCache[T](t, cachetest.Redis(t))
 			for _, v := range values {
 				require.NoError(t, c.Set(ctx, "set", v))
 				got, err := c.Get(ctx, "set")
@@ -202,9 +203,9 @@ func roundTrip[T any](name string, values ...T) func(*testing.T) {
 				assert.Equal(t, v, got)
 
 				require.NoError(t, c.Invalidate(ctx, "load"))
-				_, err = c.GetOrLoad(ctx, "load", value(v))
+				_, err = c.GetOrLoad(ctx, "load", testkit.Value(v))
 				require.NoError(t, err)
-				got, err = c.GetOrLoad(ctx, "load", mustNotLoad[T](t))
+				got, err = c.GetOrLoad(ctx, "load", testkit.MustNotLoad[T](t))
 				require.NoError(t, err)
 				assert.Equal(t, v, got)
 			}

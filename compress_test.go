@@ -17,6 +17,7 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
 // verbatim is a codec of []byte whose encoding is the bytes themselves.
@@ -243,16 +244,16 @@ func TestLayersAllocateOnlyWhatTheyReturn(t *testing.T) {
 		payload := encoded(t, c, value)
 		layers := strings.Count(name, "Encrypted") + strings.Count(name, "Compressed")
 		var got []byte
-		assert.LessOrEqual(t, testing.AllocsPerRun(allocRuns, func() {
+		assert.LessOrEqual(t, testing.AllocsPerRun(testkit.AllocRuns, func() {
 			if _, err := c.Append(room, value); err != nil {
 				t.Error(err)
 			}
-		}), float64(poolSlack), "%s: Append", name)
-		assert.LessOrEqual(t, testing.AllocsPerRun(allocRuns, func() {
+		}), float64(testkit.PoolSlack), "%s: Append", name)
+		assert.LessOrEqual(t, testing.AllocsPerRun(testkit.AllocRuns, func() {
 			if err := c.Decode(payload, &got); err != nil {
 				t.Error(err)
 			}
-		}), float64(1+layers+poolSlack), "%s: Decode, of which verbatim allocates one", name)
+		}), float64(1+layers+testkit.PoolSlack), "%s: Decode, of which verbatim allocates one", name)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
 // doc keeps what it is decoded from, as some database types do, though the contract of
@@ -120,7 +121,7 @@ func staysAsItWas[T any](t *testing.T, rdb redis.UniversalClient, codec cache.Co
 	t.Helper()
 	ctx := t.Context()
 	require.NoError(t, rdb.FlushAll(ctx).Err())
-	c := newCache[T](t, rdb, cache.WithCodec(codec), cache.WithXFetch(0))
+	c := testkit.NewCache[T](t, rdb, cache.WithCodec(codec), cache.WithXFetch(0))
 	_, err := c.Get(ctx, "asks for the time")
 	require.ErrorIs(t, err, cache.ErrMiss)
 	const owners = 6
@@ -158,7 +159,7 @@ func waysToRead[T any](t *testing.T, c *cache.Cache[T], keys []string) map[strin
 			return first
 		}
 	}
-	load := mustNotLoad[T](t)
+	load := testkit.MustNotLoad[T](t)
 	return map[string]func() T{
 		"Get":       oneByOne(func(key string) (T, error) { return c.Get(ctx, key) }),
 		"GetOrLoad": oneByOne(func(key string) (T, error) { return c.GetOrLoad(ctx, key, load) }),
@@ -168,14 +169,14 @@ func waysToRead[T any](t *testing.T, c *cache.Cache[T], keys []string) map[strin
 			return found[keys[0]]
 		},
 		"many at once": func() T {
-			var readers []<-chan result[T]
+			var readers []<-chan testkit.Result[T]
 			for _, key := range keys {
-				readers = append(readers, start(func() (T, error) { return c.Get(ctx, key) }))
+				readers = append(readers, testkit.Start(func() (T, error) { return c.Get(ctx, key) }))
 			}
 			for _, r := range readers[1:] {
-				require.NoError(t, soon(t, r, "a reader").err)
+				require.NoError(t, testkit.Soon(t, r, "a reader").Err)
 			}
-			return soon(t, readers[0], "the first reader").v
+			return testkit.Soon(t, readers[0], "the first reader").V
 		},
 	}
 }
@@ -187,9 +188,9 @@ func TestWhatWarmKeepsInTheL1IsNeverOverwrittenByAnother(t *testing.T) {
 			ctx := t.Context()
 			rdb := redistest.Single(t).Client(t, func(o *redis.Options) { o.ContextTimeoutEnabled = true })
 			of := func(owner int) metaRow { return metaRow{owner, doc(strings.Repeat(fmt.Sprint(owner+1), 300))} }
-			near := newCache[metaRow](t, rdb, cache.WithCodec(codec), cache.WithXFetch(0), cache.WithL1(newL1(t, rdb, cache.L1Options{TTL: time.Hour})))
-			nearby(t, near, "hears", value(of(0)))
-			other := newCache[metaRow](t, rdb, cache.WithCodec(codec), cache.WithXFetch(0))
+			near := testkit.NewCache[metaRow](t, rdb, cache.WithCodec(codec), cache.WithXFetch(0), cache.WithL1(testkit.NewL1(t, rdb, cache.L1Options{TTL: time.Hour})))
+			testkit.Nearby(t, near, "hears", testkit.Value(of(0)))
+			other := testkit.NewCache[metaRow](t, rdb, cache.WithCodec(codec), cache.WithXFetch(0))
 			const owners = 8
 			keys := make([]string, owners)
 			for i := range keys {
@@ -238,8 +239,8 @@ func TestTypesThatAreKnownToKeepNothingCostNoCopyOfTheData(t *testing.T) {
 	}
 	ctx := t.Context()
 	raw := json.RawMessage(fmt.Sprintf("%q", strings.Repeat("r", size)))
-	knows := newCache[known](t, rdb, cache.WithXFetch(0))
-	keeps := newCache[metaRow](t, rdb, cache.WithXFetch(0))
+	knows := testkit.NewCache[known](t, rdb, cache.WithXFetch(0))
+	keeps := testkit.NewCache[metaRow](t, rdb, cache.WithXFetch(0))
 	known0 := perHit(func() error { _, err := knows.Get(ctx, "known"); return err },
 		func() error { return knows.Set(ctx, "known", known{Raw: raw}) })
 	keeps0 := perHit(func() error { _, err := keeps.Get(ctx, "keeps"); return err },

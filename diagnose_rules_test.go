@@ -11,6 +11,7 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
 // wellInfo is INFO of a server that nothing is wrong with, cut to what is looked at.
@@ -90,7 +91,7 @@ func TestFindingsNameTheServerWhereThereAreSeveral(t *testing.T) {
 func TestFindingsAboutAReplica(t *testing.T) {
 	n := well("role:slave\r\nmaxmemory:0\r\nevicted_keys:5\r\nmaster_link_status:down\r\n")
 	n.Replica = true
-	assert.Equal(t, []string{"replica"}, findingNames(cache.Examine(n, true)))
+	assert.Equal(t, []string{"replica"}, testkit.FindingNames(cache.Examine(n, true)))
 	assert.Equal(t, []cache.Finding{{"replica", "10.0.0.1:6379: does not answer: gone", "redis-cli -h 10.0.0.1 -p 6379 PING"}},
 		cache.Examine(&store.Node{Addr: n.Addr, Replica: true, Silent: errors.New("gone")}, true))
 }
@@ -99,7 +100,7 @@ func TestFindingsAboutAReplica(t *testing.T) {
 func TestNothingIsConcludedFromSilence(t *testing.T) {
 	refused := errors.New("NOPERM")
 	found := cache.Examine(&store.Node{InfoRefused: refused, SettingsRefused: refused}, false)
-	assert.Equal(t, []string{"cannot be read", "cannot be read"}, findingNames(found))
+	assert.Equal(t, []string{"cannot be read", "cannot be read"}, testkit.FindingNames(found))
 	for name := range store.ParseInfo(wellInfo) {
 		n := well("")
 		n.Info = maps.Clone(n.Info)

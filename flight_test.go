@@ -15,25 +15,26 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
 func TestConcurrentCallersShareOneLoad(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb)
-		loader := newGated(func() int { return 7 })
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb)
+		loader := testkit.NewGated(func() int { return 7 })
 		const callers = 50
-		var calls [callers]<-chan result[int]
+		var calls [callers]<-chan testkit.Result[int]
 		for i := range calls {
-			calls[i] = start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", loader.load) })
+			calls[i] = testkit.Start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", loader.Load) })
 		}
-		eventually(t, waiting(c, callers), "all callers to wait")
-		close(loader.release)
+		testkit.Eventually(t, testkit.Waiting(c, callers), "all callers to wait")
+		close(loader.Release)
 		for _, call := range calls {
-			got := soon(t, call, "a caller")
-			require.NoError(t, got.err)
-			assert.Equal(t, 7, got.v)
+			got := testkit.Soon(t, call, "a caller")
+			require.NoError(t, got.Err)
+			assert.Equal(t, 7, got.V)
 		}
-		assert.EqualValues(t, 1, loader.calls.Load())
+		assert.EqualValues(t, 1, loader.Calls.Load())
 		assert.EqualValues(t, callers-1, c.Stats().Coalesced)
 		assert.EqualValues(t, callers, c.Stats().Misses)
 	})
@@ -45,37 +46,37 @@ func TestAWaiterLeavesOnItsOwnContextAndTheLoadGoesOn(t *testing.T) {
 		leaving int // 0: the leader
 	}{{"the caller that started the load", 0}, {"a caller that joined it", 1}} {
 		t.Run(test.name, func(t *testing.T) {
-			eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-				c := newCache[int](t, rdb)
-				loader := newGated(func() int { return 7 })
-				var calls [2]<-chan result[int]
+			testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+				c := testkit.NewCache[int](t, rdb)
+				loader := testkit.NewGated(func() int { return 7 })
+				var calls [2]<-chan testkit.Result[int]
 				var cancels [2]context.CancelFunc
 				for i := range calls {
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
 					cancels[i] = cancel
-					calls[i] = start(func() (int, error) { return c.GetOrLoad(ctx, "k", loader.load) })
-					eventually(t, waiting(c, i+1), "the caller to wait")
+					calls[i] = testkit.Start(func() (int, error) { return c.GetOrLoad(ctx, "k", loader.Load) })
+					testkit.Eventually(t, testkit.Waiting(c, i+1), "the caller to wait")
 				}
 				cancels[test.leaving]()
-				assert.ErrorIs(t, soon(t, calls[test.leaving], "the one who left").err, context.Canceled)
-				close(loader.release)
-				got := soon(t, calls[1-test.leaving], "the one who stayed")
-				require.NoError(t, got.err)
-				assert.Equal(t, 7, got.v)
-				assert.EqualValues(t, 1, loader.calls.Load())
+				assert.ErrorIs(t, testkit.Soon(t, calls[test.leaving], "the one who left").Err, context.Canceled)
+				close(loader.Release)
+				got := testkit.Soon(t, calls[1-test.leaving], "the one who stayed")
+				require.NoError(t, got.Err)
+				assert.Equal(t, 7, got.V)
+				assert.EqualValues(t, 1, loader.Calls.Load())
 			})
 		})
 	}
 }
 
 func TestALoadIsCancelledWhenNobodyWaitsAnyMore(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb)
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb)
 		ended := make(chan error, 1)
 		entered := make(chan struct{})
 		ctx, cancel := context.WithCancel(t.Context())
-		call := start(func() (int, error) {
+		call := testkit.Start(func() (int, error) {
 			return c.GetOrLoad(ctx, "k", func(ctx context.Context, _ string) (int, error) {
 				close(entered)
 				<-ctx.Done()
@@ -83,13 +84,13 @@ func TestALoadIsCancelledWhenNobodyWaitsAnyMore(t *testing.T) {
 				return 0, ctx.Err()
 			})
 		})
-		soon(t, entered, "the loader")
+		testkit.Soon(t, entered, "the loader")
 		cancel()
-		assert.ErrorIs(t, soon(t, call, "the caller").err, context.Canceled)
-		assert.ErrorIs(t, soon(t, ended, "the loader's context to end"), context.Canceled)
-		eventually(t, func() bool { return c.Stats().Loading == 0 }, "the flight to end")
+		assert.ErrorIs(t, testkit.Soon(t, call, "the caller").Err, context.Canceled)
+		assert.ErrorIs(t, testkit.Soon(t, ended, "the loader's context to end"), context.Canceled)
+		testkit.Eventually(t, func() bool { return c.Stats().Loading == 0 }, "the flight to end")
 
-		got, err := c.GetOrLoad(t.Context(), "k", value(7))
+		got, err := c.GetOrLoad(t.Context(), "k", testkit.Value(7))
 		require.NoError(t, err, "a cancelled load is no failure: no back-off")
 		assert.Equal(t, 7, got)
 	})
@@ -98,7 +99,7 @@ func TestALoadIsCancelledWhenNobodyWaitsAnyMore(t *testing.T) {
 type ctxKey struct{}
 
 func TestTheLoaderHasItsCallersValuesAndADeadlineOfItsOwn(t *testing.T) {
-	c := newCache[int](t, cachetest.Redis(t), cache.WithLoadTimeout(time.Minute))
+	c := testkit.NewCache[int](t, cachetest.Redis(t), cache.WithLoadTimeout(time.Minute))
 	ctx := context.WithValue(t.Context(), ctxKey{}, "tenant")
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -114,8 +115,8 @@ func TestTheLoaderHasItsCallersValuesAndADeadlineOfItsOwn(t *testing.T) {
 }
 
 func TestALoaderThatIgnoresItsContextDoesNotHoldItsCallers(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb, cache.WithLoadTimeout(5*time.Second))
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb, cache.WithLoadTimeout(5*time.Second))
 		stuck := make(chan struct{})
 		began := time.Now()
 		_, err := c.GetOrLoad(t.Context(), "k", func(context.Context, string) (int, error) {
@@ -128,7 +129,7 @@ func TestALoaderThatIgnoresItsContextDoesNotHoldItsCallers(t *testing.T) {
 		assert.InDelta(t, 5, time.Since(began).Seconds(), 0.2)
 
 		time.Sleep(10 * time.Second) // nobody renews the lease of a load that is overdue
-		got, err := c.GetOrLoad(t.Context(), "k", value(2))
+		got, err := c.GetOrLoad(t.Context(), "k", testkit.Value(2))
 		require.NoError(t, err)
 		assert.Equal(t, 2, got)
 		close(stuck)
@@ -148,31 +149,31 @@ var misbehaving = map[string]func(){
 func TestALoaderThatDiesReachesEveryWaiterAndStoresNothing(t *testing.T) {
 	for name, die := range misbehaving {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-				c := newCache[int](t, rdb)
+			testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+				c := testkit.NewCache[int](t, rdb)
 				release := make(chan struct{})
 				load := func(context.Context, string) (int, error) {
 					<-release
 					die()
 					return 1, nil
 				}
-				one := start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) })
-				two := start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) })
+				one := testkit.Start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) })
+				two := testkit.Start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", load) })
 				synctest.Wait()
 				for c.Stats().Waiting < 2 {
 					time.Sleep(time.Millisecond)
 				}
 				close(release)
-				for _, call := range []<-chan result[int]{one, two} {
+				for _, call := range []<-chan testkit.Result[int]{one, two} {
 					var panicked *cache.PanicError
-					require.ErrorAs(t, (<-call).err, &panicked)
+					require.ErrorAs(t, (<-call).Err, &panicked)
 					assert.NotEmpty(t, panicked.Stack)
 					assert.NotNil(t, panicked.Value)
 				}
 				assert.EqualValues(t, 1, c.Stats().LoadErrors)
 				_, err := c.Get(t.Context(), "k")
 				assert.ErrorIs(t, err, cache.ErrMiss)
-				got, err := c.GetOrLoad(t.Context(), "k", value(2))
+				got, err := c.GetOrLoad(t.Context(), "k", testkit.Value(2))
 				require.NoError(t, err, "after the back-off the key loads again")
 				assert.Equal(t, 2, got)
 			})
@@ -181,28 +182,28 @@ func TestALoaderThatDiesReachesEveryWaiterAndStoresNothing(t *testing.T) {
 }
 
 func TestALoadersErrorIsPassedUnchangedAndNotStored(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb)
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb)
 		boom := errors.New("boom")
-		_, err := c.GetOrLoad(t.Context(), "k", failing[int](boom))
+		_, err := c.GetOrLoad(t.Context(), "k", testkit.Failing[int](boom))
 		assert.True(t, err == boom) //nolint:errorlint // the identity is the promise
-		got, err := c.GetOrLoad(t.Context(), "k", value(1))
+		got, err := c.GetOrLoad(t.Context(), "k", testkit.Value(1))
 		require.NoError(t, err)
 		assert.Equal(t, 1, got)
 	})
 }
 
 func TestCloseDuringALoad(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb)
-		loader := newGated(func() int { return 7 })
-		one := start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", loader.load) })
-		two := start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", loader.load) })
-		soon(t, loader.entered, "the loader")
-		eventually(t, waiting(c, 2), "both callers to wait")
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb)
+		loader := testkit.NewGated(func() int { return 7 })
+		one := testkit.Start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", loader.Load) })
+		two := testkit.Start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", loader.Load) })
+		testkit.Soon(t, loader.Entered, "the loader")
+		testkit.Eventually(t, testkit.Waiting(c, 2), "both callers to wait")
 		require.NoError(t, c.Close())
-		assert.ErrorIs(t, soon(t, one, "the leader").err, cache.ErrClosed)
-		assert.ErrorIs(t, soon(t, two, "the follower").err, cache.ErrClosed)
+		assert.ErrorIs(t, testkit.Soon(t, one, "the leader").Err, cache.ErrClosed)
+		assert.ErrorIs(t, testkit.Soon(t, two, "the follower").Err, cache.ErrClosed)
 		assert.Zero(t, c.Stats().Loading, "Close waits for the load's goroutine")
 	})
 }
@@ -211,32 +212,32 @@ func TestCloseDuringALoad(t *testing.T) {
 // the loader was called, and by nobody else; those wait for its end, and one
 // of them loads for all.
 func TestLoadsWithoutALeaseAreSharedByRuleB(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int64](t, rdb)
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int64](t, rdb)
 		var loads atomic.Int64
-		loader := newGated(func() int64 { return loads.Add(1) })
+		loader := testkit.NewGated(func() int64 { return loads.Add(1) })
 		get := func() (int64, error) {
-			return c.GetOrLoad(t.Context(), "page 900", loader.load, cache.StoreIf(false))
+			return c.GetOrLoad(t.Context(), "page 900", loader.Load, cache.StoreIf(false))
 		}
-		first := start(get)
-		soon(t, loader.entered, "the first load")
-		late := make([]<-chan result[int64], 20)
+		first := testkit.Start(get)
+		testkit.Soon(t, loader.Entered, "the first load")
+		late := make([]<-chan testkit.Result[int64], 20)
 		for i := range late {
-			late[i] = start(get)
+			late[i] = testkit.Start(get)
 		}
-		eventually(t, waiting(c, 1+len(late)), "the late callers to wait")
-		loader.release <- struct{}{}
-		got := soon(t, first, "the first caller")
-		require.NoError(t, got.err)
-		assert.EqualValues(t, 1, got.v)
+		testkit.Eventually(t, testkit.Waiting(c, 1+len(late)), "the late callers to wait")
+		loader.Release <- struct{}{}
+		got := testkit.Soon(t, first, "the first caller")
+		require.NoError(t, got.Err)
+		assert.EqualValues(t, 1, got.V)
 
-		soon(t, loader.entered, "the second load")
-		eventually(t, waiting(c, len(late)), "the late callers to share it")
-		loader.release <- struct{}{}
+		testkit.Soon(t, loader.Entered, "the second load")
+		testkit.Eventually(t, testkit.Waiting(c, len(late)), "the late callers to share it")
+		loader.Release <- struct{}{}
 		for _, call := range late {
-			got := soon(t, call, "a late caller")
-			require.NoError(t, got.err)
-			assert.EqualValues(t, 2, got.v)
+			got := testkit.Soon(t, call, "a late caller")
+			require.NoError(t, got.Err)
+			assert.EqualValues(t, 2, got.V)
 		}
 		_, err := c.Get(t.Context(), "page 900")
 		assert.ErrorIs(t, err, cache.ErrMiss, "nothing was stored")
@@ -251,17 +252,17 @@ func TestAChangeMadeHereDetachesTheKeysFlight(t *testing.T) {
 	}
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
-			eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-				c := newCache[int](t, rdb)
-				loader := newGated(func() int { return 1 })
-				first := start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", loader.load) })
-				soon(t, loader.entered, "the first load")
+			testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+				c := testkit.NewCache[int](t, rdb)
+				loader := testkit.NewGated(func() int { return 1 })
+				first := testkit.Start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", loader.Load) })
+				testkit.Soon(t, loader.Entered, "the first load")
 				require.NoError(t, change(t.Context(), c))
-				got, err := c.GetOrLoad(t.Context(), "k", value(2))
+				got, err := c.GetOrLoad(t.Context(), "k", testkit.Value(2))
 				require.NoError(t, err)
 				assert.Equal(t, 2, got, "nobody joins the load that the change overtook")
-				close(loader.release)
-				require.NoError(t, soon(t, first, "the first caller").err)
+				close(loader.Release)
+				require.NoError(t, testkit.Soon(t, first, "the first caller").Err)
 				got, err = c.Get(t.Context(), "k")
 				require.NoError(t, err)
 				assert.Equal(t, 2, got, "and it does not commit")

@@ -14,6 +14,7 @@ import (
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/cachetest"
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
 // nameless is a codec without an id.
@@ -80,7 +81,7 @@ func TestOnlyTheSameCodecReadsAnEntry(t *testing.T) {
 	}
 	caches := map[string]*cache.Cache[string]{}
 	for name, codec := range codecs {
-		caches[name] = newCache[string](t, rdb, cache.WithCodec(codec))
+		caches[name] = testkit.NewCache[string](t, rdb, cache.WithCodec(codec))
 	}
 	for _, value := range []string{"short", strings.Repeat(long, 10)} {
 		for writer, from := range caches {
@@ -128,11 +129,11 @@ func TestTheEntryIsTheNameAndTheKeyUnderAllStrategies(t *testing.T) {
 		for strategy, s := range map[string]cache.Strategy[string]{
 			"Aside":        cache.Aside[string](),
 			"WriteThrough": cache.WriteThrough[string](&shelf{}),
-			"WriteBehind":  cache.WriteBehind[string](nil, cache.WriteBehindOptions{AcceptVolatile: volatileIsFine}),
+			"WriteBehind":  cache.WriteBehind[string](nil, cache.WriteBehindOptions{AcceptVolatile: testkit.VolatileIsFine}),
 		} {
 			t.Run(strategy+" "+name, func(t *testing.T) {
 				rdb := cachetest.Redis(t)
-				c, err := cache.New(rdb, name, s, patient(), cache.WithCodec(&signed{}))
+				c, err := cache.New(rdb, name, s, testkit.Patient(), cache.WithCodec(&signed{}))
 				require.NoError(t, err)
 				defer c.Close()
 				require.NoError(t, c.Set(t.Context(), "k", "v"))
@@ -141,7 +142,7 @@ func TestTheEntryIsTheNameAndTheKeyUnderAllStrategies(t *testing.T) {
 					found = found || strings.HasSuffix(rdb.Get(t.Context(), redisKey).Val(), entry+`|"v"`)
 				}
 				assert.True(t, found, "%v", rdb.Keys(t.Context(), "*").Val())
-				has(t, c, "k", "v")
+				testkit.Has(t, c, "k", "v")
 			})
 		}
 	}
@@ -160,15 +161,15 @@ func everyLayer(keys cache.KeyRing) cache.Codec {
 }
 
 func TestLayersThroughLoadsAndHits(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[string](t, rdb, cache.WithCodec(everyLayer(ring("a"))))
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[string](t, rdb, cache.WithCodec(everyLayer(ring("a"))))
 		for key, v := range map[string]string{"empty": "", "short": "v", "long": long} {
 			for range 2 {
-				got, err := c.GetOrLoad(t.Context(), key, value(v))
+				got, err := c.GetOrLoad(t.Context(), key, testkit.Value(v))
 				require.NoError(t, err)
 				assert.Equal(t, v, got)
 			}
-			has(t, c, key, v)
+			testkit.Has(t, c, key, v)
 		}
 		s := c.Stats()
 		assert.EqualValues(t, 3, s.Loads)
@@ -182,7 +183,7 @@ func TestLayersThroughLoadsAndHits(t *testing.T) {
 func TestDamagedSecretsAreMissesThatHeal(t *testing.T) {
 	rdb := cachetest.Redis(t)
 	codec := everyLayer(ring("a")).(cache.EntryCodec)
-	good := sealed(t, codec, redisKey, long)
+	good := sealed(t, codec, testkit.RedisKey, long)
 	for i := range good {
 		damaged := []byte(string(good))
 		damaged[i] ^= 0x10
@@ -192,51 +193,51 @@ func TestDamagedSecretsAreMissesThatHeal(t *testing.T) {
 	heals(t, rdb, "empty", nil)
 	heals(t, rdb, "of another key", sealed(t, codec, "test:other", long))
 	heals(t, rdb, "of another cache", sealed(t, codec, "tes:tk", long))
-	heals(t, rdb, "under an unknown key", sealed(t, everyLayer(ring("b")).(cache.EntryCodec), redisKey, long))
+	heals(t, rdb, "under an unknown key", sealed(t, everyLayer(ring("b")).(cache.EntryCodec), testkit.RedisKey, long))
 	wrong := withKey(ring("a"), "a", make([]byte, 32))
-	heals(t, rdb, "under a wrong key", sealed(t, everyLayer(wrong).(cache.EntryCodec), redisKey, long))
+	heals(t, rdb, "under a wrong key", sealed(t, everyLayer(wrong).(cache.EntryCodec), testkit.RedisKey, long))
 }
 
 func heals(t *testing.T, rdb redis.UniversalClient, what string, payload []byte) {
 	t.Helper()
-	c := newCache[string](t, rdb, cache.WithCodec(everyLayer(ring("a"))))
-	raw(t, rdb, envelope.Value, body(func(b *envelope.Body) { b.Codec = 4 }), string(payload))
+	c := testkit.NewCache[string](t, rdb, cache.WithCodec(everyLayer(ring("a"))))
+	testkit.Raw(t, rdb, envelope.Value, testkit.Body(func(b *envelope.Body) { b.Codec = 4 }), string(payload))
 	_, err := c.Get(t.Context(), "k")
 	assert.Equal(t, cache.ErrMiss, err, what)
 	assert.EqualValues(t, 1, c.Stats().Corrupt, what)
-	got, err := c.GetOrLoad(t.Context(), "k", value("loaded"))
+	got, err := c.GetOrLoad(t.Context(), "k", testkit.Value("loaded"))
 	assert.NoError(t, err, what)
 	assert.Equal(t, "loaded", got, what)
-	has(t, c, "k", "loaded", what)
+	testkit.Has(t, c, "k", "loaded", what)
 	assert.EqualValues(t, 1, c.Stats().Loads, what)
 }
 
 func TestKeysRotateWhileTwoProcessesRun(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		process := func(keys cache.KeyRing) *cache.Cache[string] {
-			return newCache[string](t, rdb, cache.WithCodec(everyLayer(keys)))
+			return testkit.NewCache[string](t, rdb, cache.WithCodec(everyLayer(keys)))
 		}
 		old := process(ring("a", "b"))
 		renewed := process(ring("b", "a"))
 		require.NoError(t, old.Set(t.Context(), "k", long))
-		has(t, renewed, "k", long)
+		testkit.Has(t, renewed, "k", long)
 		require.NoError(t, renewed.Set(t.Context(), "k", "new"))
-		has(t, old, "k", "new")
+		testkit.Has(t, old, "k", "new")
 
 		require.NoError(t, old.Set(t.Context(), "late", long))
 		last := process(ring("b"))
-		has(t, last, "k", "new")
-		got, err := last.GetOrLoad(t.Context(), "late", value("loaded"))
+		testkit.Has(t, last, "k", "new")
+		got, err := last.GetOrLoad(t.Context(), "late", testkit.Value("loaded"))
 		require.NoError(t, err, "a key that was taken away too early costs a load")
 		assert.Equal(t, "loaded", got)
 		assert.EqualValues(t, 1, last.Stats().Corrupt)
-		has(t, old, "late", "loaded")
+		testkit.Has(t, old, "late", "loaded")
 	})
 }
 
 func TestARecordCopiedToAnotherKeyIsAMiss(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[string](t, rdb, cache.WithCodec(everyLayer(ring("a"))))
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[string](t, rdb, cache.WithCodec(everyLayer(ring("a"))))
 		require.NoError(t, c.Set(t.Context(), "mine", "of mine"))
 		require.NoError(t, rdb.Copy(t.Context(), "test:mine", "test:yours", 0, true).Err())
 		_, err := c.Get(t.Context(), "yours")

@@ -8,55 +8,25 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/testkit"
 )
-
-// outage is a client hook that fails every command while it is on: a process
-// that is paused or cut off, seen from Redis.
-type outage struct{ on atomic.Bool }
-
-var errOutage = errors.New("dial tcp: connection refused")
-
-func (o *outage) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (o *outage) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if o.on.Load() {
-			cmd.SetErr(errOutage)
-			return errOutage
-		}
-		return next(ctx, cmd)
-	}
-}
-
-func (o *outage) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if o.on.Load() {
-			for _, cmd := range cmds {
-				cmd.SetErr(errOutage)
-			}
-			return errOutage
-		}
-		return next(ctx, cmds)
-	}
-}
 
 // twoProcesses runs test on a fake clock with two caches of one name. The first
 // can be cut off.
-func twoProcesses(t *testing.T, test func(t *testing.T, one, two *cache.Cache[int], cut *outage), opts ...cache.Option) {
+func twoProcesses(t *testing.T, test func(t *testing.T, one, two *cache.Cache[int], cut *testkit.Outage), opts ...cache.Option) {
 	t.Helper()
 	b := cachetest.NewBubble(t)
 	synctest.Test(t, func(t *testing.T) {
-		cut := &outage{}
+		cut := &testkit.Outage{}
 		first := b.Redis(t)
 		first.AddHook(cut)
-		one := newCache[int](t, first, opts...)
-		two := newCache[int](t, b.Redis(t), opts...)
+		one := testkit.NewCache[int](t, first, opts...)
+		two := testkit.NewCache[int](t, b.Redis(t), opts...)
 		test(t, one, two, cut)
 	})
 }
@@ -75,16 +45,14 @@ func slow(calls *atomic.Int64, d time.Duration, read func() int) cache.Loader[in
 	}
 }
 
-func always(v int) func() int { return func() int { return v } }
-
 // Scenario 6. The lease's deadline only grants take-over: a loader that was
 // paused beyond it, and that nobody replaced, still commits.
 func TestLateCommitWithoutTakeover(t *testing.T) {
-	twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], cut *outage) {
+	twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], cut *testkit.Outage) {
 		got, err := one.GetOrLoad(t.Context(), "k", func(context.Context, string) (int, error) {
-			cut.on.Store(true) // no renewal gets through
+			cut.On.Store(true) // no renewal gets through
 			time.Sleep(10 * time.Second)
-			cut.on.Store(false)
+			cut.On.Store(false)
 			time.Sleep(1500 * time.Millisecond) // the breaker lets the next renewal through
 			return 7, nil
 		})
@@ -101,14 +69,14 @@ func TestLateCommitWithoutTakeover(t *testing.T) {
 // Scenario 5. A loader is paused for a minute; its lease ends after 3 s, and
 // another process takes over. The late commit is refused.
 func TestPausedLoaderTakeover(t *testing.T) {
-	twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], cut *outage) {
+	twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], cut *testkit.Outage) {
 		var row, loads atomic.Int64
 		read := func() int { return int(row.Load()) }
-		paused := start(func() (int, error) {
+		paused := testkit.Start(func() (int, error) {
 			return one.GetOrLoad(t.Context(), "k", func(ctx context.Context, key string) (int, error) {
-				cut.on.Store(true)
+				cut.On.Store(true)
 				v, err := slow(&loads, time.Minute, read)(ctx, key)
-				cut.on.Store(false)
+				cut.On.Store(false)
 				time.Sleep(1500 * time.Millisecond) // the breaker lets the next renewal through
 				return v, err
 			})
@@ -122,7 +90,7 @@ func TestPausedLoaderTakeover(t *testing.T) {
 		took := time.Since(began)
 		assert.InDelta(t, 2.1, took.Seconds(), 0.3, "3 s after the pause, and the load")
 
-		require.NoError(t, (<-paused).err)
+		require.NoError(t, (<-paused).Err)
 		got, err = one.Get(t.Context(), "k")
 		require.NoError(t, err)
 		t.Logf("loads %d, refused %d, final %d, take-over after %v", loads.Load(), one.Stats().RefusedFills, got, took)
@@ -135,11 +103,11 @@ func TestPausedLoaderTakeover(t *testing.T) {
 func TestLosersWaitForTheLoadOfAnotherProcess(t *testing.T) {
 	for _, d := range []time.Duration{time.Millisecond, 50 * time.Millisecond, time.Second, 20 * time.Second} {
 		t.Run(d.String(), func(t *testing.T) {
-			twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *outage) {
+			twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *testkit.Outage) {
 				var loads atomic.Int64
-				load := slow(&loads, d, always(7))
+				load := slow(&loads, d, testkit.Always(7))
 				began := time.Now()
-				winner := start(func() (int, error) { return one.GetOrLoad(t.Context(), "k", load) })
+				winner := testkit.Start(func() (int, error) { return one.GetOrLoad(t.Context(), "k", load) })
 				for loads.Load() == 0 {
 					time.Sleep(10 * time.Microsecond)
 				}
@@ -148,7 +116,7 @@ func TestLosersWaitForTheLoadOfAnotherProcess(t *testing.T) {
 				assert.Equal(t, 7, got)
 				late := time.Since(began) - d
 				assert.LessOrEqual(t, late, max(d/6, 3*time.Millisecond)+time.Millisecond, "lateness")
-				require.NoError(t, (<-winner).err)
+				require.NoError(t, (<-winner).Err)
 				assert.EqualValues(t, 1, loads.Load(), "the lease is renewed while the loader runs")
 				assert.EqualValues(t, 1, two.Stats().LockWaits)
 			})
@@ -167,17 +135,17 @@ func TestAWaiterGoesItsOwnWay(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *outage) {
+			twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *testkit.Outage) {
 				var loads atomic.Int64
 				ctx, cancel := context.WithCancel(t.Context())
-				winner := start(func() (int, error) {
-					return one.GetOrLoad(ctx, "k", slow(&loads, time.Minute, always(1)))
+				winner := testkit.Start(func() (int, error) {
+					return one.GetOrLoad(ctx, "k", slow(&loads, time.Minute, testkit.Always(1)))
 				})
 				for loads.Load() == 0 {
 					time.Sleep(time.Millisecond)
 				}
 				began := time.Now()
-				got, err := two.GetOrLoad(t.Context(), "k", value(2))
+				got, err := two.GetOrLoad(t.Context(), "k", testkit.Value(2))
 				require.NoError(t, err)
 				assert.Equal(t, 2, got)
 				assert.InDelta(t, test.took.Seconds(), time.Since(began).Seconds(), 0.15)
@@ -191,9 +159,9 @@ func TestAWaiterGoesItsOwnWay(t *testing.T) {
 }
 
 func TestAWaiterTakesOverWhenTheOtherProcessFails(t *testing.T) {
-	twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *outage) {
+	twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *testkit.Outage) {
 		boom := errors.New("boom")
-		failer := start(func() (int, error) {
+		failer := testkit.Start(func() (int, error) {
 			return one.GetOrLoad(t.Context(), "k", func(context.Context, string) (int, error) {
 				time.Sleep(300 * time.Millisecond)
 				return 0, boom
@@ -201,10 +169,10 @@ func TestAWaiterTakesOverWhenTheOtherProcessFails(t *testing.T) {
 		})
 		time.Sleep(10 * time.Millisecond)
 		began := time.Now()
-		got, err := two.GetOrLoad(t.Context(), "k", value(2))
+		got, err := two.GetOrLoad(t.Context(), "k", testkit.Value(2))
 		require.NoError(t, err)
 		assert.Equal(t, 2, got)
-		assert.ErrorIs(t, (<-failer).err, boom)
+		assert.ErrorIs(t, (<-failer).Err, boom)
 		assert.InDelta(t, 0.59, time.Since(began).Seconds(), 0.1, "the rest of the failing load, and its back-off of as long as it took")
 	})
 }
@@ -214,46 +182,46 @@ func TestAWaiterTakesOverWhenTheOtherProcessFails(t *testing.T) {
 func TestTheFleetBacksOffAfterAFailedLoad(t *testing.T) {
 	boom := errors.New("boom")
 	fail := func(t *testing.T, one *cache.Cache[int]) {
-		_, err := one.GetOrLoad(t.Context(), "k", failing[int](boom))
+		_, err := one.GetOrLoad(t.Context(), "k", testkit.Failing[int](boom))
 		require.ErrorIs(t, err, boom)
 	}
 	t.Run("callers wait for its end and one of them loads", func(t *testing.T) {
-		twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *outage) {
+		twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *testkit.Outage) {
 			fail(t, one)
 			began := time.Now()
 			var loads atomic.Int64
-			var calls []<-chan result[int]
+			var calls []<-chan testkit.Result[int]
 			for range 10 {
 				for _, c := range []*cache.Cache[int]{one, two} {
-					calls = append(calls, start(func() (int, error) {
-						return c.GetOrLoad(t.Context(), "k", slow(&loads, time.Millisecond, always(7)))
+					calls = append(calls, testkit.Start(func() (int, error) {
+						return c.GetOrLoad(t.Context(), "k", slow(&loads, time.Millisecond, testkit.Always(7)))
 					}))
 				}
 			}
 			for _, call := range calls {
 				got := <-call
-				require.NoError(t, got.err)
-				assert.Equal(t, 7, got.v)
+				require.NoError(t, got.Err)
+				assert.Equal(t, 7, got.V)
 			}
 			assert.EqualValues(t, 1, loads.Load())
 			assert.InDelta(t, 0.1, time.Since(began).Seconds(), 0.02)
 		})
 	})
 	t.Run("who may not wait so long gets ErrBackoff at once", func(t *testing.T) {
-		twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *outage) {
+		twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *testkit.Outage) {
 			fail(t, one)
 			began := time.Now()
-			_, err := two.GetOrLoad(t.Context(), "k", mustNotLoad[int](t))
+			_, err := two.GetOrLoad(t.Context(), "k", testkit.MustNotLoad[int](t))
 			assert.ErrorIs(t, err, cache.ErrBackoff)
 			assert.Less(t, time.Since(began), time.Millisecond)
 		}, cache.WithLock(cache.Lock{Wait: 50 * time.Millisecond}))
 	})
 	t.Run("a deadline before its end counts as not waiting so long", func(t *testing.T) {
-		twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *outage) {
+		twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *testkit.Outage) {
 			fail(t, one)
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 			defer cancel()
-			_, err := two.GetOrLoad(ctx, "k", mustNotLoad[int](t))
+			_, err := two.GetOrLoad(ctx, "k", testkit.MustNotLoad[int](t))
 			assert.ErrorIs(t, err, cache.ErrBackoff)
 			assert.NoError(t, ctx.Err(), "it is told at once")
 		})

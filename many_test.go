@@ -18,46 +18,22 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
-// numbers are the keys "0" to n-1.
-func numbers(n int) []string {
-	keys := make([]string, n)
-	for i := range keys {
-		keys[i] = strconv.Itoa(i)
-	}
-	return keys
-}
-
-// parsing is a BatchLoader that knows every number, and counts its calls and keys.
-func parsing(calls, keys *atomic.Int64) cache.BatchLoader[int] {
-	return func(_ context.Context, asked []string) (map[string]int, error) {
-		calls.Add(1)
-		keys.Add(int64(len(asked)))
-		out := map[string]int{}
-		for _, key := range asked {
-			n, err := strconv.Atoi(key)
-			if err == nil {
-				out[key] = n
-			}
-		}
-		return out, nil
-	}
-}
-
 func TestGetOrLoadManyLoadsWhatIsMissingInOneCall(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb)
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb)
 		var calls, asked atomic.Int64
 		for i := range 50 {
-			_, err := c.GetOrLoad(t.Context(), strconv.Itoa(i), value(i))
+			_, err := c.GetOrLoad(t.Context(), strconv.Itoa(i), testkit.Value(i))
 			require.NoError(t, err)
 		}
-		keys := append(numbers(100), numbers(100)...)
-		got, err := c.GetOrLoadMany(t.Context(), append(keys, "none"), parsing(&calls, &asked))
+		keys := append(testkit.Numbers(100), testkit.Numbers(100)...)
+		got, err := c.GetOrLoadMany(t.Context(), append(keys, "none"), testkit.Parsing(&calls, &asked))
 		require.NoError(t, err)
 		require.Len(t, got, 100)
-		for i, key := range numbers(100) {
+		for i, key := range testkit.Numbers(100) {
 			assert.Equal(t, i, got[key])
 		}
 		assert.EqualValues(t, 1, calls.Load())
@@ -81,61 +57,64 @@ func TestBatchesOfAnySize(t *testing.T) {
 		{"five batches, four at a time", 1000, 5},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := newCache[int](t, cachetest.Redis(t))
-			keys := numbers(test.keys)
+			c := testkit.NewCache[int](t, cachetest.Redis(t))
+			keys := testkit.Numbers(test.keys)
 			shuffled := append(slices.Clone(keys), keys...)
 			rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-			w := newWarehouse()
+			w := testkit.NewWarehouse()
 			var running, peak atomic.Int64
 			load := func(ctx context.Context, keys []string) (map[string]int, error) {
-				raise(&peak, running.Add(1))
+				testkit.Raise(&peak, running.Add(1))
 				defer running.Add(-1)
 				assert.LessOrEqual(t, len(keys), 200)
-				return w.load(ctx, keys)
+				return w.Load(ctx, keys)
 			}
 			got, err := c.GetOrLoadMany(t.Context(), shuffled, load)
 			require.NoError(t, err)
-			assert.Equal(t, numbered(keys...), got)
-			assert.Len(t, w.calls(), test.calls)
-			assert.Len(t, w.times(), test.keys)
+			assert.Equal(t, testkit.Numbered(keys...), got)
+			assert.Len(t, w.Calls(), test.calls)
+			assert.Len(t, w.Times(), test.keys)
 			assert.LessOrEqual(t, peak.Load(), int64(4))
 			assert.EqualValues(t, test.keys, c.Stats().Misses, "duplicates count once")
 
-			got, err = c.GetOrLoadMany(t.Context(), keys, w.load)
+			got, err = c.GetOrLoadMany(t.Context(), keys, w.Load)
 			require.NoError(t, err)
-			assert.Equal(t, numbered(keys...), got)
+			assert.Equal(t, testkit.Numbered(keys...), got)
 			assert.Equal(t, got, must(c.GetMany(t.Context(), shuffled)))
-			assert.Len(t, w.calls(), test.calls, "nothing is loaded twice")
+			assert.Len(t, w.Calls(), test.calls, "nothing is loaded twice")
 			assert.EqualValues(t, 2*test.keys, c.Stats().Hits)
 		})
 	}
 }
 
 func TestFourBatchesOfOneCallAreLoadedAtOnce(t *testing.T) {
-	c := newCache[int](t, cachetest.Redis(t))
-	w := gatedWarehouse()
-	many := loadMany(t.Context(), c, w, numbers(1000)...)
+	c := testkit.NewCache[int](t, cachetest.Redis(t))
+	w := testkit.GatedWarehouse()
+	many := testkit.LoadMany(t.Context(), c, w, testkit.Numbers(1000)...)
 	for range 4 {
-		soon(t, w.entered, "four loads")
+		testkit.Soon(t, w.Entered, "four loads")
 	}
-	eventually(t, waiting(c, 800), "all four batches to wait")
-	assert.Len(t, w.calls(), 4, "the fifth waits")
-	close(w.release)
-	got := soon(t, many, "the call")
-	require.NoError(t, got.err)
-	assert.Len(t, got.v, 1000)
+	testkit.Eventually(t, testkit.Waiting(c, 800), "all four batches to wait")
+	assert.Len(t, w.Calls(), 4, "the fifth waits")
+	close(w.Release)
+	got := testkit.Soon(t, many, "the call")
+	require.NoError(t, got.Err)
+	assert.Len(t, got.V, 1000)
 }
 
 func TestBatchesRefuseBadArguments(t *testing.T) {
-	c := newCache[int](t, cachetest.Redis(t))
-	keys := numbers(2)
+	c := testkit.NewCache[int](t, cachetest.Redis(t))
+	keys := testkit.Numbers(2)
 	bad := cache.Expires(&cache.TTL{})
 	for name, call := range map[string]func() error{
-		"a nil BatchLoader":          func() error { _, err := c.GetOrLoadMany(t.Context(), keys, nil); return err },
-		"a nil Loader":               func() error { _, err := c.ReadThrough(nil).GetMany(t.Context(), keys); return err },
-		"a bad class":                func() error { _, err := c.GetOrLoadMany(t.Context(), keys, newWarehouse().load, bad); return err },
-		"a bad class of ReadThrough": func() error { _, err := c.ReadThrough(value(1), bad).GetMany(t.Context(), keys); return err },
-		"a bad class of SetMany":     func() error { return c.SetMany(t.Context(), numbered(keys...), bad) },
+		"a nil BatchLoader": func() error { _, err := c.GetOrLoadMany(t.Context(), keys, nil); return err },
+		"a nil Loader":      func() error { _, err := c.ReadThrough(nil).GetMany(t.Context(), keys); return err },
+		"a bad class": func() error {
+			_, err := c.GetOrLoadMany(t.Context(), keys, testkit.NewWarehouse().Load, bad)
+			return err
+		},
+		"a bad class of ReadThrough": func() error { _, err := c.ReadThrough(testkit.Value(1), bad).GetMany(t.Context(), keys); return err },
+		"a bad class of SetMany":     func() error { return c.SetMany(t.Context(), testkit.Numbered(keys...), bad) },
 	} {
 		var own *cache.OpError
 		assert.ErrorAs(t, call(), &own, name)
@@ -144,19 +123,19 @@ func TestBatchesRefuseBadArguments(t *testing.T) {
 }
 
 func TestBatchesOfAClosedCacheOrAnEndedContext(t *testing.T) {
-	c := newCache[int](t, cachetest.Redis(t))
-	require.NoError(t, c.SetMany(t.Context(), numbered(numbers(3)...)))
+	c := testkit.NewCache[int](t, cachetest.Redis(t))
+	require.NoError(t, c.SetMany(t.Context(), testkit.Numbered(testkit.Numbers(3)...)))
 	calls := map[string]func(context.Context) error{
-		"GetMany": func(ctx context.Context) error { _, err := c.GetMany(ctx, numbers(3)); return err },
+		"GetMany": func(ctx context.Context) error { _, err := c.GetMany(ctx, testkit.Numbers(3)); return err },
 		"GetOrLoadMany": func(ctx context.Context) error {
-			_, err := c.GetOrLoadMany(ctx, numbers(3), newWarehouse().load)
+			_, err := c.GetOrLoadMany(ctx, testkit.Numbers(3), testkit.NewWarehouse().Load)
 			return err
 		},
 		"ReadThrough.GetMany": func(ctx context.Context) error {
-			_, err := c.ReadThrough(value(1)).GetMany(ctx, numbers(3))
+			_, err := c.ReadThrough(testkit.Value(1)).GetMany(ctx, testkit.Numbers(3))
 			return err
 		},
-		"SetMany": func(ctx context.Context) error { return c.SetMany(ctx, numbered("1")) },
+		"SetMany": func(ctx context.Context) error { return c.SetMany(ctx, testkit.Numbered("1")) },
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -170,108 +149,108 @@ func TestBatchesOfAClosedCacheOrAnEndedContext(t *testing.T) {
 }
 
 func TestAbsencesInABatchAreLeftOutAndRemembered(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb, class(func(ttl *cache.TTL) { ttl.Absent = time.Minute }))
-		w := newWarehouse()
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb, testkit.Class(func(ttl *cache.TTL) { ttl.Absent = time.Minute }))
+		w := testkit.NewWarehouse()
 		for range 2 {
-			got, err := c.GetOrLoadMany(t.Context(), []string{"1", "none", "nobody"}, w.load)
+			got, err := c.GetOrLoadMany(t.Context(), []string{"1", "none", "nobody"}, w.Load)
 			require.NoError(t, err)
-			assert.Equal(t, numbered("1"), got)
+			assert.Equal(t, testkit.Numbered("1"), got)
 		}
-		assert.Len(t, w.calls(), 1, "the second time nothing is loaded")
+		assert.Len(t, w.Calls(), 1, "the second time nothing is loaded")
 		_, err := c.Get(t.Context(), "none")
 		assert.Equal(t, cache.ErrNotFound, err)
 		got, err := c.GetMany(t.Context(), []string{"1", "none"})
 		require.NoError(t, err)
-		assert.Equal(t, numbered("1"), got)
+		assert.Equal(t, testkit.Numbered("1"), got)
 		assert.EqualValues(t, 4, c.Stats().Absent)
 	})
 }
 
 func TestAbsencesThatAreNotRememberedLeaveNothing(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb)
-		w := newWarehouse()
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb)
+		w := testkit.NewWarehouse()
 		for range 2 {
-			got, err := c.GetOrLoadMany(t.Context(), []string{"none"}, w.load)
+			got, err := c.GetOrLoadMany(t.Context(), []string{"none"}, w.Load)
 			require.NoError(t, err)
 			assert.Empty(t, got)
 		}
-		assert.Len(t, w.calls(), 2)
+		assert.Len(t, w.Calls(), 2)
 		assert.Zero(t, rdb.Exists(t.Context(), "test:none").Val())
 	})
 }
 
 func TestABatchWithStoreIfFalseStoresNothing(t *testing.T) {
-	c := newCache[int](t, cachetest.Redis(t))
+	c := testkit.NewCache[int](t, cachetest.Redis(t))
 	require.NoError(t, c.Set(t.Context(), "1", 10))
-	got, err := c.GetOrLoadMany(t.Context(), []string{"1", "2"}, newWarehouse().load, cache.StoreIf(false))
+	got, err := c.GetOrLoadMany(t.Context(), []string{"1", "2"}, testkit.NewWarehouse().Load, cache.StoreIf(false))
 	require.NoError(t, err)
 	assert.Equal(t, map[string]int{"1": 10, "2": 2}, got, "a hit is served")
 	assert.Equal(t, map[string]int{"1": 10}, must(c.GetMany(t.Context(), []string{"1", "2"})))
-	require.NoError(t, c.SetMany(t.Context(), numbered("1", "2"), cache.StoreIf(false)))
+	require.NoError(t, c.SetMany(t.Context(), testkit.Numbered("1", "2"), cache.StoreIf(false)))
 	assert.Equal(t, map[string]int{"1": 10}, must(c.GetMany(t.Context(), []string{"1", "2"})))
 }
 
 // Some keys fresh, some stale, some missing: each gets what it would alone.
 func TestABatchServesStaleValuesAndRefreshesThemInTheBackground(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb, class(func(ttl *cache.TTL) { ttl.StaleWhileRevalidate = 30 * time.Second }))
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb, testkit.Class(func(ttl *cache.TTL) { ttl.StaleWhileRevalidate = 30 * time.Second }))
 		require.NoError(t, c.SetMany(t.Context(), map[string]int{"1": 100, "2": 200}))
 		time.Sleep(time.Minute + time.Second)
 		require.NoError(t, c.SetMany(t.Context(), map[string]int{"3": 300}))
-		assert.Equal(t, map[string]int{"3": 300}, must(c.GetMany(t.Context(), numbers(5))), "GetMany serves nothing stale")
+		assert.Equal(t, map[string]int{"3": 300}, must(c.GetMany(t.Context(), testkit.Numbers(5))), "GetMany serves nothing stale")
 
-		w := newWarehouse()
-		got, err := c.GetOrLoadMany(t.Context(), numbers(5), w.load)
+		w := testkit.NewWarehouse()
+		got, err := c.GetOrLoadMany(t.Context(), testkit.Numbers(5), w.Load)
 		require.NoError(t, err)
 		assert.Equal(t, map[string]int{"0": 0, "1": 100, "2": 200, "3": 300, "4": 4}, got)
-		settled(t, c)
-		assert.Equal(t, map[string]int{"0": 1, "1": 1, "2": 1, "4": 1}, w.times())
+		testkit.Settled(t, c)
+		assert.Equal(t, map[string]int{"0": 1, "1": 1, "2": 1, "4": 1}, w.Times())
 		s := c.Stats()
 		assert.EqualValues(t, 2, s.Refreshes)
 		assert.EqualValues(t, 2, s.Stale)
-		assert.Equal(t, map[string]int{"0": 0, "1": 1, "2": 2, "3": 300, "4": 4}, must(c.GetMany(t.Context(), numbers(5))))
+		assert.Equal(t, map[string]int{"0": 0, "1": 1, "2": 2, "3": 300, "4": 4}, must(c.GetMany(t.Context(), testkit.Numbers(5))))
 	})
 }
 
 func TestABatchRefreshesEarly(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb, class(func(*cache.TTL) {}), cache.WithXFetch(1e6))
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb, testkit.Class(func(*cache.TTL) {}), cache.WithXFetch(1e6))
 		load := func(_ context.Context, keys []string) (map[string]int, error) {
 			time.Sleep(time.Second)
-			return numbered(keys...), nil
+			return testkit.Numbered(keys...), nil
 		}
 		for range 2 {
-			_, err := c.GetOrLoadMany(t.Context(), numbers(10), load)
+			_, err := c.GetOrLoadMany(t.Context(), testkit.Numbers(10), load)
 			require.NoError(t, err)
 			time.Sleep(40 * time.Second)
 		}
-		settled(t, c)
+		testkit.Settled(t, c)
 		assert.EqualValues(t, 10, c.Stats().Hits)
 		assert.EqualValues(t, 10, c.Stats().Refreshes)
 	})
 }
 
 func TestStaleIfErrorStandsInForEachKeyOfABatch(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb, class(func(ttl *cache.TTL) { ttl.StaleIfError = time.Hour }))
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb, testkit.Class(func(ttl *cache.TTL) { ttl.StaleIfError = time.Hour }))
 		require.NoError(t, c.SetMany(t.Context(), map[string]int{"0": 100, "1": 100, "2": 100}))
 		time.Sleep(time.Minute + time.Second)
 		errBroken := errors.New("broken")
-		got, err := c.GetOrLoadMany(t.Context(), numbers(4), func(context.Context, []string) (map[string]int, error) {
+		got, err := c.GetOrLoadMany(t.Context(), testkit.Numbers(4), func(context.Context, []string) (map[string]int, error) {
 			return map[string]int{"0": 0}, errBroken
 		})
 		assert.Equal(t, map[string]int{"0": 0, "1": 100, "2": 100}, got)
 		require.ErrorIs(t, err, errBroken)
-		assert.Equal(t, []string{"3"}, keysOf(err))
+		assert.Equal(t, []string{"3"}, testkit.KeysOf(err))
 		assert.EqualValues(t, 2, c.Stats().Stale)
 	})
 }
 
 func TestWritesThatAreNotFlushedAreHitsOfABatch(t *testing.T) {
-	eachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newPutter(t, rdb)
+	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewPutter(t, rdb)
 		require.NoError(t, c.SetMany(t.Context(), map[string]string{"a": "1", "b": "2", "gone": "3"}))
 		require.NoError(t, c.Delete(t.Context(), "gone"))
 		keys := []string{"a", "b", "gone", "c"}
@@ -287,20 +266,20 @@ func TestWritesThatAreNotFlushedAreHitsOfABatch(t *testing.T) {
 
 // The batch loads longer than a lease lasts; another process waits for it.
 func TestLeasesOfABatchAreRenewedWhileItLoads(t *testing.T) {
-	twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *outage) {
-		w := newWarehouse()
+	twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *testkit.Outage) {
+		w := testkit.NewWarehouse()
 		slow := func(ctx context.Context, keys []string) (map[string]int, error) {
 			time.Sleep(10 * time.Second)
-			return w.load(ctx, keys)
+			return w.Load(ctx, keys)
 		}
-		many := start(func() (map[string]int, error) { return one.GetOrLoadMany(t.Context(), numbers(10), slow) })
+		many := testkit.Start(func() (map[string]int, error) { return one.GetOrLoadMany(t.Context(), testkit.Numbers(10), slow) })
 		time.Sleep(7 * time.Second)
-		got, err := two.GetOrLoadMany(t.Context(), numbers(12), w.load)
+		got, err := two.GetOrLoadMany(t.Context(), testkit.Numbers(12), w.Load)
 		require.NoError(t, err)
-		assert.Equal(t, numbered(numbers(12)...), got)
-		require.NoError(t, (<-many).err)
-		assert.Len(t, w.times(), 12)
-		for key, n := range w.times() {
+		assert.Equal(t, testkit.Numbered(testkit.Numbers(12)...), got)
+		require.NoError(t, (<-many).Err)
+		assert.Len(t, w.Times(), 12)
+		for key, n := range w.Times() {
 			assert.Equal(t, 1, n, key)
 		}
 		assert.EqualValues(t, 10, two.Stats().LockWaits)
@@ -308,18 +287,18 @@ func TestLeasesOfABatchAreRenewedWhileItLoads(t *testing.T) {
 }
 
 func TestReadThroughGetManyCallsTheLoaderForEachKey(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb)
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb)
 		errBroken := errors.New("broken")
 		var running, peak, calls atomic.Int64
 		enough := make(chan struct{})
 		byID := c.ReadThrough(func(_ context.Context, key string) (int, error) {
-			raise(&peak, running.Add(1))
+			testkit.Raise(&peak, running.Add(1))
 			defer running.Add(-1)
 			if calls.Add(1) == 8 {
 				close(enough)
 			}
-			soon(t, enough, "eight loads at once")
+			testkit.Soon(t, enough, "eight loads at once")
 			switch key {
 			case "bad":
 				return 0, errBroken
@@ -332,42 +311,18 @@ func TestReadThroughGetManyCallsTheLoaderForEachKey(t *testing.T) {
 			}
 			return strconv.Atoi(key)
 		}, cache.Expires(&cache.TTL{Fresh: time.Hour, Absent: time.Hour}))
-		got, err := byID.GetMany(t.Context(), append(numbers(20), "bad", "none", "panics", "exits"))
-		assert.Equal(t, numbered(numbers(20)...), got)
+		got, err := byID.GetMany(t.Context(), append(testkit.Numbers(20), "bad", "none", "panics", "exits"))
+		assert.Equal(t, testkit.Numbered(testkit.Numbers(20)...), got)
 		assert.EqualValues(t, 8, peak.Load())
-		assert.Equal(t, []string{"bad", "exits", "panics"}, keysOf(err))
+		assert.Equal(t, []string{"bad", "exits", "panics"}, testkit.KeysOf(err))
 		require.ErrorIs(t, err, errBroken)
-		for _, one := range opErrors(err) {
+		for _, one := range testkit.OpErrors(err) {
 			var panicked *cache.PanicError
 			assert.Equal(t, one.Key != "bad", errors.As(one, &panicked), one.Key)
 		}
-		got, err = byID.GetMany(t.Context(), append(numbers(20), "none"))
+		got, err = byID.GetMany(t.Context(), append(testkit.Numbers(20), "none"))
 		require.NoError(t, err)
 		assert.Len(t, got, 20)
 		assert.EqualValues(t, 24, calls.Load(), "absences are remembered with the options that were bound")
 	})
-}
-
-// opErrors are the *OpErrors joined in err.
-func opErrors(err error) (all []*cache.OpError) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, one := range joined.Unwrap() {
-			all = append(all, opErrors(one)...)
-		}
-		return all
-	}
-	var own *cache.OpError
-	if errors.As(err, &own) {
-		all = append(all, own)
-	}
-	return all
-}
-
-// keysOf are the keys that err names, sorted.
-func keysOf(err error) (keys []string) {
-	for _, one := range opErrors(err) {
-		keys = append(keys, one.Key)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -196,27 +196,6 @@ func WithNotFound(is func(error) bool) Option {
 	})
 }
 
-// WithBudgets bounds how long one exchange with Redis may take: read is for reads,
-// script for everything else. What takes longer counts as a Redis that does not
-// answer: the call goes on without it, and the breaker hears of it. 0 means the
-// default: 100 ms for reads, 150 ms for the rest; negative is refused. The smaller
-// they are, the less a Redis that hangs can delay a caller; below what Redis needs in
-// its slowest moments they make loads of what were hits.
-//
-// Outside of them are loaders (WithLoadTimeout), waits for another process's load
-// ([Lock]), InvalidateAll's wait, and what runs in the background.
-func WithBudgets(read, script time.Duration) Option {
-	return optionFunc(func(c *config) {
-		if read < 0 {
-			c.refuse("WithBudgets", fmt.Sprintf("read %v is negative", read))
-		}
-		if script < 0 {
-			c.refuse("WithBudgets", fmt.Sprintf("script %v is negative", script))
-		}
-		c.budgets.ReadBudget, c.budgets.ScriptBudget = read, script
-	})
-}
-
 // WithReplicaWait makes Invalidate, Delete and Update return nil only when n
 // replicas have confirmed the removal within timeout (Redis WAIT): without it, a
 // failover may bring a removed entry back, and with it its hard TTL of

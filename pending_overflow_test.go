@@ -15,6 +15,7 @@ import (
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/cachetest"
 	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
 // mintCounter counts how often Redis has replaced the clear token for its client.
@@ -30,7 +31,7 @@ func (*mintCounter) DialHook(next redis.DialHook) redis.DialHook {
 func (m *mintCounter) count(cmds ...redis.Cmder) {
 	for _, cmd := range cmds {
 		one, args := []redis.Cmder{cmd}, cmd.Args()
-		sent := mentions(one, "evalsha", clearTokenKey) || mentions(one, "eval", clearTokenKey)
+		sent := testkit.Mentions(one, "evalsha", testkit.ClearTokenKey) || testkit.Mentions(one, "eval", testkit.ClearTokenKey)
 		if sent && cmd.Err() == nil && args[6] == "1" { // replaced, not minted where there is none
 			m.mu.Lock()
 			m.minted[args[4]] = true // an EVAL after an EVALSHA mints the same one
@@ -58,12 +59,12 @@ func (m *mintCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.
 func TestTooManyInvalidationsWhileRedisIsDownAreOneOfAll(t *testing.T) {
 	const keys, limit = 50, 7
 	server := redistest.Single(t)
-	rdb := tunedClient(t, server)
-	c, other := newBudgeted[int](t, rdb), newCache[int](t, server.Client(t))
+	rdb := testkit.TunedClient(t, server)
+	c, other := testkit.NewBudgeted[int](t, rdb), testkit.NewCache[int](t, server.Client(t))
 	cache.LimitPending(c, limit)
 	ctx := t.Context()
 	for i := range keys {
-		_, err := c.GetOrLoad(ctx, strconv.Itoa(i), value(0))
+		_, err := c.GetOrLoad(ctx, strconv.Itoa(i), testkit.Value(0))
 		require.NoError(t, err)
 	}
 	counter := &mintCounter{minted: map[any]bool{}}
@@ -72,15 +73,15 @@ func TestTooManyInvalidationsWhileRedisIsDownAreOneOfAll(t *testing.T) {
 	for i := range keys {
 		require.ErrorIs(t, c.Invalidate(ctx, strconv.Itoa(i)), cache.ErrPending)
 		require.LessOrEqual(t, c.Stats().Pending, int64(limit))
-		v, err := c.GetOrLoad(ctx, strconv.Itoa(i), value(1))
+		v, err := c.GetOrLoad(ctx, strconv.Itoa(i), testkit.Value(1))
 		require.NoError(t, err)
 		require.Equal(t, 1, v)
 	}
 	server.Resume()
-	eventually(t, func() bool { return c.Stats().Pending == 0 }, "the queue to drain")
+	testkit.Eventually(t, func() bool { return c.Stats().Pending == 0 }, "the queue to drain")
 	for i := range keys {
 		for _, process := range []*cache.Cache[int]{c, other} {
-			v, err := process.GetOrLoad(ctx, strconv.Itoa(i), value(1))
+			v, err := process.GetOrLoad(ctx, strconv.Itoa(i), testkit.Value(1))
 			require.NoError(t, err)
 			require.Equal(t, 1, v, "key %d", i)
 		}
@@ -90,13 +91,13 @@ func TestTooManyInvalidationsWhileRedisIsDownAreOneOfAll(t *testing.T) {
 
 // Scenario 25, second half: a queue that is full becomes one InvalidateAll.
 func TestQueueThatIsFullBecomesOneInvalidateAll(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		const limit, keys = 10, 50
 		ctx, server := t.Context(), rdb.(*cachetest.Server)
-		c, other := twoFilled(t, rdb)
+		c, other := testkit.TwoFilled(t, rdb)
 		cache.LimitPending(c, limit)
 		for i := range keys {
-			_, err := c.GetOrLoad(ctx, strconv.Itoa(i), value(1), cache.Tagged("tag "+strconv.Itoa(i)))
+			_, err := c.GetOrLoad(ctx, strconv.Itoa(i), testkit.Value(1), cache.Tagged("tag "+strconv.Itoa(i)))
 			require.NoError(t, err)
 		}
 		server.Fail("LOADING the database")
@@ -104,34 +105,34 @@ func TestQueueThatIsFullBecomesOneInvalidateAll(t *testing.T) {
 		for i := range keys { // by key, by tag, and within Update
 			switch key := strconv.Itoa(i); i % 3 {
 			case 0:
-				queued(t, c.Invalidate(ctx, key), "invalidate")
+				testkit.Queued(t, c.Invalidate(ctx, key), "invalidate")
 			case 1:
-				queued(t, c.InvalidateTags(ctx, "tag "+key), "invalidate tags")
+				testkit.Queued(t, c.InvalidateTags(ctx, "tag "+key), "invalidate tags")
 			default:
-				queued(t, c.Update(ctx, key, func(context.Context) error { return nil }), "update")
+				testkit.Queued(t, c.Update(ctx, key, func(context.Context) error { return nil }), "update")
 			}
 			most = max(most, c.Stats().Pending)
 		}
 		assert.EqualValues(t, limit, most, "it holds no more")
-		p := newTap(rdb)
-		p.failMints(clearTokenKey)
+		p := testkit.NewTap(rdb)
+		p.FailMints(testkit.ClearTokenKey)
 		server.Heal()
 		for i := range keys {
 			_, err := c.Get(ctx, strconv.Itoa(i))
 			assert.ErrorIs(t, err, cache.ErrMiss, "%d is pending", i)
 		}
-		missing(t, c, "everything is")
-		n := count(p, clearTokenKey)
-		drained(t, c)
+		testkit.Missing(t, c, "everything is")
+		n := count(p, testkit.ClearTokenKey)
+		testkit.Drained(t, c)
 		mints := n.onKey.Load()
 		for i := range keys {
 			_, err := c.Get(ctx, strconv.Itoa(i))
 			assert.ErrorIs(t, err, cache.ErrMiss, "%d was invalidated", i)
 		}
-		missing(t, c)
+		testkit.Missing(t, c)
 		t.Logf("%d invalidations queued, at most %d at once; %d clear tokens minted", keys, most, mints)
 		assert.EqualValues(t, 1, mints)
 		time.Sleep(time.Second)
-		missing(t, other, "everywhere")
+		testkit.Missing(t, other, "everywhere")
 	})
 }

@@ -12,38 +12,8 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/testkit"
 )
-
-const (
-	redisKey = "test:k" // of the key "k" in newCache's caches
-	clearKey = "test!c" // of their clear token
-)
-
-// raw writes a whole record for "k", as another program would.
-func raw(t *testing.T, rdb redis.UniversalClient, kind envelope.Kind, body envelope.Body, payload string) {
-	t.Helper()
-	body.Payload = []byte(payload)
-	if body.Clear == (envelope.Token{}) {
-		require.NoError(t, rdb.SetNX(t.Context(), clearKey, "0000000000001abc", 0).Err())
-		body.Clear, _ = envelope.ParseToken(rdb.Get(t.Context(), clearKey).Val())
-	}
-	data, crcAt, err := envelope.AppendBody(nil, &body)
-	require.NoError(t, err)
-	envelope.Seal(data, crcAt, redisKey, 0)
-	header := envelope.Header{Kind: kind, Token: envelope.NoToken, CID: envelope.NewToken()}
-	ttl := body.Soft + body.Grace
-	if kind == envelope.Dirty {
-		ttl = 0
-	}
-	rec := append(envelope.AppendHeader(nil, header), data...)
-	require.NoError(t, rdb.Set(t.Context(), redisKey, rec, ttl).Err())
-}
-
-func body(mutate func(*envelope.Body)) envelope.Body {
-	b := envelope.Body{Codec: 1, Soft: time.Minute, Grace: time.Second}
-	mutate(&b)
-	return b
-}
 
 // Records of ours that cannot be used are a miss that heals itself.
 func TestUnusableRecordsHeal(t *testing.T) {
@@ -53,45 +23,45 @@ func TestUnusableRecordsHeal(t *testing.T) {
 		plant func(t *testing.T, rdb redis.UniversalClient)
 	}{
 		{"a truncated header", func(t *testing.T, rdb redis.UniversalClient) {
-			require.NoError(t, rdb.Set(t.Context(), redisKey, "K1V000", time.Minute).Err())
+			require.NoError(t, rdb.Set(t.Context(), testkit.RedisKey, "K1V000", time.Minute).Err())
 		}},
 		{"a header without a body", func(t *testing.T, rdb redis.UniversalClient) {
-			raw(t, rdb, envelope.Value, body(same), "5")
-			require.NoError(t, rdb.Set(t.Context(), redisKey, rdb.GetRange(t.Context(), redisKey, 0, 86).Val(), time.Minute).Err())
+			testkit.Raw(t, rdb, envelope.Value, testkit.Body(same), "5")
+			require.NoError(t, rdb.Set(t.Context(), testkit.RedisKey, rdb.GetRange(t.Context(), testkit.RedisKey, 0, 86).Val(), time.Minute).Err())
 		}},
 		{"a flipped bit in the payload", func(t *testing.T, rdb redis.UniversalClient) {
-			raw(t, rdb, envelope.Value, body(same), "5")
-			last := rdb.StrLen(t.Context(), redisKey).Val() - 1
-			require.NoError(t, rdb.SetRange(t.Context(), redisKey, last, "6").Err())
+			testkit.Raw(t, rdb, envelope.Value, testkit.Body(same), "5")
+			last := rdb.StrLen(t.Context(), testkit.RedisKey).Val() - 1
+			require.NoError(t, rdb.SetRange(t.Context(), testkit.RedisKey, last, "6").Err())
 		}},
 		{"a record of another key", func(t *testing.T, rdb redis.UniversalClient) {
-			raw(t, rdb, envelope.Value, body(same), "5")
-			rec := strings.Replace(rdb.Get(t.Context(), redisKey).Val(), "x", "x", 1)
+			testkit.Raw(t, rdb, envelope.Value, testkit.Body(same), "5")
+			rec := strings.Replace(rdb.Get(t.Context(), testkit.RedisKey).Val(), "x", "x", 1)
 			require.NoError(t, rdb.Set(t.Context(), "test:other", rec, time.Minute).Err())
-			require.NoError(t, rdb.Rename(t.Context(), "test:other", redisKey).Err())
-			require.NoError(t, rdb.SetRange(t.Context(), redisKey, 86, "\x07").Err())
+			require.NoError(t, rdb.Rename(t.Context(), "test:other", testkit.RedisKey).Err())
+			require.NoError(t, rdb.SetRange(t.Context(), testkit.RedisKey, 86, "\x07").Err())
 		}},
 		{"bytes that do not decode", func(t *testing.T, rdb redis.UniversalClient) {
-			raw(t, rdb, envelope.Value, body(same), `{"not":"a number"}`)
+			testkit.Raw(t, rdb, envelope.Value, testkit.Body(same), `{"not":"a number"}`)
 		}},
 		{"another codec", func(t *testing.T, rdb redis.UniversalClient) {
-			raw(t, rdb, envelope.Value, body(func(b *envelope.Body) { b.Codec = 9 }), "5")
+			testkit.Raw(t, rdb, envelope.Value, testkit.Body(func(b *envelope.Body) { b.Codec = 9 }), "5")
 		}},
 		{"an older schema", func(t *testing.T, rdb redis.UniversalClient) {
-			raw(t, rdb, envelope.Value, body(func(b *envelope.Body) { b.Schema = 2 }), "5")
+			testkit.Raw(t, rdb, envelope.Value, testkit.Body(func(b *envelope.Body) { b.Schema = 2 }), "5")
 		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+			testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 				ctx := t.Context()
-				c := newCache[int](t, rdb, cache.WithSchema(3))
+				c := testkit.NewCache[int](t, rdb, cache.WithSchema(3))
 				test.plant(t, rdb)
 				_, err := c.Get(ctx, "k")
 				assert.ErrorIs(t, err, cache.ErrMiss)
 				assert.EqualValues(t, 1, c.Stats().Corrupt)
 
-				got, err := c.GetOrLoad(ctx, "k", value(7))
+				got, err := c.GetOrLoad(ctx, "k", testkit.Value(7))
 				require.NoError(t, err)
 				assert.Equal(t, 7, got)
 				got, err = c.Get(ctx, "k")
@@ -111,64 +81,64 @@ func TestForeignAndNewerRecordsAreBypassed(t *testing.T) {
 		removed bool // by Invalidate of that very key
 	}{
 		{"a foreign string", true, func(t *testing.T, rdb redis.UniversalClient) {
-			require.NoError(t, rdb.Set(t.Context(), redisKey, "somebody else's", 0).Err())
+			require.NoError(t, rdb.Set(t.Context(), testkit.RedisKey, "somebody else's", 0).Err())
 		}, true},
 		{"a short foreign string", true, func(t *testing.T, rdb redis.UniversalClient) {
-			require.NoError(t, rdb.Set(t.Context(), redisKey, "K", 0).Err())
+			require.NoError(t, rdb.Set(t.Context(), testkit.RedisKey, "K", 0).Err())
 		}, true},
 		{"a hash", true, func(t *testing.T, rdb redis.UniversalClient) {
-			require.NoError(t, rdb.HSet(t.Context(), redisKey, "f", "v").Err())
+			require.NoError(t, rdb.HSet(t.Context(), testkit.RedisKey, "f", "v").Err())
 		}, false},
 		{"a list", true, func(t *testing.T, rdb redis.UniversalClient) {
-			require.NoError(t, rdb.RPush(t.Context(), redisKey, "v").Err())
+			require.NoError(t, rdb.RPush(t.Context(), testkit.RedisKey, "v").Err())
 		}, false},
 		{"a newer schema", false, func(t *testing.T, rdb redis.UniversalClient) {
-			raw(t, rdb, envelope.Value, body(func(b *envelope.Body) { b.Schema = 4 }), "5")
+			testkit.Raw(t, rdb, envelope.Value, testkit.Body(func(b *envelope.Body) { b.Schema = 4 }), "5")
 		}, true},
 		{"a dirty record that does not decode", false, func(t *testing.T, rdb redis.UniversalClient) {
-			raw(t, rdb, envelope.Dirty, body(func(b *envelope.Body) { b.Schema = 3 }), `"x"`)
+			testkit.Raw(t, rdb, envelope.Dirty, testkit.Body(func(b *envelope.Body) { b.Schema = 3 }), `"x"`)
 		}, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+			testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 				ctx := t.Context()
-				c := newCache[int](t, rdb, cache.WithSchema(3))
+				c := testkit.NewCache[int](t, rdb, cache.WithSchema(3))
 				test.plant(t, rdb)
-				before := rdb.Dump(ctx, redisKey).Val()
+				before := rdb.Dump(ctx, testkit.RedisKey).Val()
 				for range 2 {
-					got, err := c.GetOrLoad(ctx, "k", value(7))
+					got, err := c.GetOrLoad(ctx, "k", testkit.Value(7))
 					require.NoError(t, err)
 					assert.Equal(t, 7, got)
 				}
 				_, err := c.Get(ctx, "k")
 				assert.ErrorIs(t, err, cache.ErrMiss)
-				assert.Equal(t, before, rdb.Dump(ctx, redisKey).Val(), "never overwritten")
+				assert.Equal(t, before, rdb.Dump(ctx, testkit.RedisKey).Val(), "never overwritten")
 				s := c.Stats()
 				assert.EqualValues(t, 2, s.Loads)
 				assert.EqualValues(t, 3, s.Bypassed)
 				if test.foreign {
 					assert.EqualValues(t, 3, s.Foreign)
 					require.NoError(t, c.Set(ctx, "k", 1))
-					assert.Equal(t, before, rdb.Dump(ctx, redisKey).Val(), "Set leaves it alone, too")
+					assert.Equal(t, before, rdb.Dump(ctx, testkit.RedisKey).Val(), "Set leaves it alone, too")
 				}
 				require.NoError(t, c.Invalidate(ctx, "k"))
-				assert.Equal(t, test.removed, rdb.Exists(ctx, redisKey).Val() == 0, "removed by Invalidate")
+				assert.Equal(t, test.removed, rdb.Exists(ctx, testkit.RedisKey).Val() == 0, "removed by Invalidate")
 			})
 		})
 	}
 }
 
 func TestADirtyRecordIsAlwaysAHit(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb)
-		raw(t, rdb, envelope.Dirty, body(func(*envelope.Body) {}), "5")
-		got, err := c.GetOrLoad(t.Context(), "k", mustNotLoad[int](t))
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb)
+		testkit.Raw(t, rdb, envelope.Dirty, testkit.Body(func(*envelope.Body) {}), "5")
+		got, err := c.GetOrLoad(t.Context(), "k", testkit.MustNotLoad[int](t))
 		require.NoError(t, err)
 		assert.Equal(t, 5, got)
 
-		raw(t, rdb, envelope.Dirty, body(func(b *envelope.Body) { b.Absent = true }), "")
-		_, err = c.GetOrLoad(t.Context(), "k", mustNotLoad[int](t))
+		testkit.Raw(t, rdb, envelope.Dirty, testkit.Body(func(b *envelope.Body) { b.Absent = true }), "")
+		_, err = c.GetOrLoad(t.Context(), "k", testkit.MustNotLoad[int](t))
 		assert.ErrorIs(t, err, cache.ErrNotFound, "a tombstone")
 	})
 }
@@ -182,12 +152,12 @@ type tagged struct {
 func (c tagged) CodecID() uint8 { return c.id }
 
 func TestAnotherCodecsEntryIsReplaced(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
-		one := newCache[int](t, rdb)
-		two := newCache[int](t, rdb, cache.WithCodec(tagged{cache.JSON, 77}))
+		one := testkit.NewCache[int](t, rdb)
+		two := testkit.NewCache[int](t, rdb, cache.WithCodec(tagged{cache.JSON, 77}))
 		require.NoError(t, one.Set(ctx, "k", 1))
-		got, err := two.GetOrLoad(ctx, "k", value(2))
+		got, err := two.GetOrLoad(ctx, "k", testkit.Value(2))
 		require.NoError(t, err)
 		assert.Equal(t, 2, got)
 		_, err = one.Get(ctx, "k")
@@ -207,10 +177,10 @@ func (h halfway) Append(dst []byte, v any) ([]byte, error) {
 }
 
 func TestAValueThatCannotBeEncodedIsReturnedAndNotStored(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
-		c := newCache[int](t, rdb, cache.WithCodec(halfway{cache.JSON}))
-		got, err := c.GetOrLoad(ctx, "k", value(1000))
+		c := testkit.NewCache[int](t, rdb, cache.WithCodec(halfway{cache.JSON}))
+		got, err := c.GetOrLoad(ctx, "k", testkit.Value(1000))
 		require.NoError(t, err)
 		assert.Equal(t, 1000, got)
 		_, err = c.Get(ctx, "k")
@@ -228,16 +198,16 @@ type row struct{ V uint64 }
 func (r *row) CacheVersion() uint64 { return r.V }
 
 func TestSetNeverReplacesANewerVersion(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
-		c := newCache[row](t, rdb)
+		c := testkit.NewCache[row](t, rdb)
 		require.NoError(t, c.Set(ctx, "k", row{9}))
 		require.NoError(t, c.Set(ctx, "k", row{8}))
 		got, err := c.Get(ctx, "k")
 		require.NoError(t, err)
 		assert.Equal(t, row{9}, got)
 
-		pointers := newCache[*row](t, rdb)
+		pointers := testkit.NewCache[*row](t, rdb)
 		require.NoError(t, pointers.Set(ctx, "p", &row{9}))
 		require.NoError(t, pointers.Set(ctx, "p", nil), "a nil pointer has no version")
 		p, err := pointers.Get(ctx, "p")

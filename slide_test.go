@@ -12,23 +12,15 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
-func sliding(mutate func(*cache.TTL)) cache.EntryOption {
-	return class(func(ttl *cache.TTL) {
-		ttl.Sliding, ttl.MaxAge = true, 10*time.Minute
-		mutate(ttl)
-	})
-}
-
-func unchanged(*cache.TTL) {}
-
 func TestASlidingEntryLivesWhileItIsUsedAndNoLongerThanMaxAge(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb, sliding(unchanged), cache.WithXFetch(0))
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb, testkit.Sliding(testkit.Unchanged), cache.WithXFetch(0))
 		var loads atomic.Int64
 		began := time.Now()
-		load := slow(&loads, time.Millisecond, always(1))
+		load := slow(&loads, time.Millisecond, testkit.Always(1))
 		for time.Since(began) < 10*time.Minute-30*time.Second {
 			_, err := c.GetOrLoad(t.Context(), "k", load)
 			require.NoError(t, err)
@@ -43,9 +35,9 @@ func TestASlidingEntryLivesWhileItIsUsedAndNoLongerThanMaxAge(t *testing.T) {
 }
 
 func TestASlidingEntryThatIsNotUsedExpires(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb, sliding(unchanged))
-		_, err := c.GetOrLoad(t.Context(), "k", value(1))
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb, testkit.Sliding(testkit.Unchanged))
+		_, err := c.GetOrLoad(t.Context(), "k", testkit.Value(1))
 		require.NoError(t, err)
 		time.Sleep(61 * time.Second)
 		_, err = c.Get(t.Context(), "k")
@@ -54,11 +46,11 @@ func TestASlidingEntryThatIsNotUsedExpires(t *testing.T) {
 }
 
 func TestXFetchRefreshesASlidingEntryBeforeItsMaxAge(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		// Beta 4: at beta 1 the draw of this one reader comes too late once in ten runs.
-		c := newCache[int](t, rdb, sliding(func(ttl *cache.TTL) { ttl.Fresh, ttl.MaxAge = time.Second, 5*time.Second }), cache.WithXFetch(4))
+		c := testkit.NewCache[int](t, rdb, testkit.Sliding(func(ttl *cache.TTL) { ttl.Fresh, ttl.MaxAge = time.Second, 5*time.Second }), cache.WithXFetch(4))
 		var loads atomic.Int64
-		load := slow(&loads, 50*time.Millisecond, always(1))
+		load := slow(&loads, 50*time.Millisecond, testkit.Always(1))
 		slowest, first := time.Duration(0), true
 		for range 1200 { // 12 s, two MaxAges
 			began := time.Now()
@@ -70,7 +62,7 @@ func TestXFetchRefreshesASlidingEntryBeforeItsMaxAge(t *testing.T) {
 			first = false
 			time.Sleep(10 * time.Millisecond)
 		}
-		settled(t, c)
+		testkit.Settled(t, c)
 		t.Logf("12 s at MaxAge 5 s: %d loads, the slowest call took %v", loads.Load(), slowest)
 		assert.Less(t, slowest, 25*time.Millisecond)
 		assert.InDelta(t, 3, loads.Load(), 1)
@@ -78,22 +70,22 @@ func TestXFetchRefreshesASlidingEntryBeforeItsMaxAge(t *testing.T) {
 }
 
 func TestASlidEntryIsServedOnErrorOnlyWithinItsMaxAge(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		boom := errors.New("boom")
-		c := newCache[int](t, rdb, sliding(func(ttl *cache.TTL) {
+		c := testkit.NewCache[int](t, rdb, testkit.Sliding(func(ttl *cache.TTL) {
 			ttl.MaxAge, ttl.StaleIfError = 3*time.Minute, time.Hour
 		}))
-		_, err := c.GetOrLoad(t.Context(), "k", value(1))
+		_, err := c.GetOrLoad(t.Context(), "k", testkit.Value(1))
 		require.NoError(t, err)
 		time.Sleep(50 * time.Second)
-		_, err = c.GetOrLoad(t.Context(), "k", mustNotLoad[int](t)) // slides
+		_, err = c.GetOrLoad(t.Context(), "k", testkit.MustNotLoad[int](t)) // slides
 		require.NoError(t, err)
 		time.Sleep(70 * time.Second)
-		got, err := c.GetOrLoad(t.Context(), "k", failing[int](boom))
+		got, err := c.GetOrLoad(t.Context(), "k", testkit.Failing[int](boom))
 		require.NoError(t, err)
 		assert.Equal(t, 1, got, "2 minutes old")
 		time.Sleep(70 * time.Second)
-		_, err = c.GetOrLoad(t.Context(), "k", failing[int](boom))
+		_, err = c.GetOrLoad(t.Context(), "k", testkit.Failing[int](boom))
 		assert.ErrorIs(t, err, boom, "past MaxAge")
 	})
 }

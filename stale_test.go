@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -13,36 +12,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
-// class is an expiry class without jitter, so that times are exact.
-func class(mutate func(*cache.TTL)) cache.EntryOption {
-	ttl := &cache.TTL{Name: "test", Fresh: time.Minute, Jitter: -1}
-	mutate(ttl)
-	return cache.Expires(ttl)
-}
-
-// settled lets background work end.
-func settled[T any](t *testing.T, c *cache.Cache[T]) {
-	t.Helper()
-	for c.Stats().Loading > 0 {
-		time.Sleep(time.Millisecond)
-	}
-	synctest.Wait()
-}
-
 func TestStaleWhileRevalidate(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
-		c := newCache[int](t, rdb, class(func(ttl *cache.TTL) { ttl.StaleWhileRevalidate = 30 * time.Second }))
-		_, err := c.GetOrLoad(ctx, "k", value(1))
+		c := testkit.NewCache[int](t, rdb, testkit.Class(func(ttl *cache.TTL) { ttl.StaleWhileRevalidate = 30 * time.Second }))
+		_, err := c.GetOrLoad(ctx, "k", testkit.Value(1))
 		require.NoError(t, err)
 		time.Sleep(time.Minute + time.Second)
 
 		_, err = c.Get(ctx, "k")
 		assert.ErrorIs(t, err, cache.ErrMiss, "Get never serves stale values")
 		var loads atomic.Int64
-		load := slow(&loads, 50*time.Millisecond, always(2))
+		load := slow(&loads, 50*time.Millisecond, testkit.Always(2))
 		for range 100 {
 			began := time.Now()
 			got, err := c.GetOrLoad(ctx, "k", load)
@@ -50,7 +34,7 @@ func TestStaleWhileRevalidate(t *testing.T) {
 			assert.Equal(t, 1, got)
 			assert.Zero(t, time.Since(began), "nobody waits for the refresh")
 		}
-		settled(t, c)
+		testkit.Settled(t, c)
 		got, err := c.Get(ctx, "k")
 		require.NoError(t, err)
 		assert.Equal(t, 2, got)
@@ -58,7 +42,7 @@ func TestStaleWhileRevalidate(t *testing.T) {
 		assert.EqualValues(t, 100, c.Stats().Stale)
 
 		time.Sleep(time.Minute + 31*time.Second)
-		got, err = c.GetOrLoad(ctx, "k", value(3))
+		got, err = c.GetOrLoad(ctx, "k", testkit.Value(3))
 		require.NoError(t, err)
 		assert.Equal(t, 3, got, "past the window it is a miss")
 	})
@@ -71,18 +55,18 @@ func TestStaleIfError(t *testing.T) {
 		load cache.Loader[int]
 		is   error
 	}{
-		{"the loader fails", failing[int](boom), boom},
+		{"the loader fails", testkit.Failing[int](boom), boom},
 		{"the loader panics", func(context.Context, string) (int, error) { panic(boom) }, boom},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+			testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 				ctx := t.Context()
 				var events []cache.StaleEvent
-				c := newCache[int](t, rdb,
-					class(func(ttl *cache.TTL) { ttl.StaleIfError = time.Minute }),
+				c := testkit.NewCache[int](t, rdb,
+					testkit.Class(func(ttl *cache.TTL) { ttl.StaleIfError = time.Minute }),
 					cache.WithHooks(cache.Hooks{Stale: func(e cache.StaleEvent) { events = append(events, e) }}))
-				_, err := c.GetOrLoad(ctx, "k", value(1))
+				_, err := c.GetOrLoad(ctx, "k", testkit.Value(1))
 				require.NoError(t, err)
 				time.Sleep(time.Minute + 10*time.Second)
 
@@ -95,19 +79,19 @@ func TestStaleIfError(t *testing.T) {
 				assert.EqualValues(t, 1, c.Stats().Stale)
 
 				began := time.Now()
-				got, err = c.GetOrLoad(ctx, "k", mustNotLoad[int](t))
+				got, err = c.GetOrLoad(ctx, "k", testkit.MustNotLoad[int](t))
 				require.NoError(t, err)
 				assert.Equal(t, 1, got)
 				assert.Zero(t, time.Since(began), "during the back-off it is served at once")
 				assert.ErrorIs(t, events[1].Err, cache.ErrBackoff)
 
 				time.Sleep(time.Second)
-				got, err = c.GetOrLoad(ctx, "k", value(2))
+				got, err = c.GetOrLoad(ctx, "k", testkit.Value(2))
 				require.NoError(t, err)
 				assert.Equal(t, 2, got, "a load that succeeds replaces it")
 
 				time.Sleep(2*time.Minute + time.Second)
-				_, err = c.GetOrLoad(ctx, "k", failing[int](boom))
+				_, err = c.GetOrLoad(ctx, "k", testkit.Failing[int](boom))
 				assert.ErrorIs(t, err, boom, "past the window the error surfaces")
 			})
 		})
@@ -115,21 +99,21 @@ func TestStaleIfError(t *testing.T) {
 }
 
 func TestStaleIfErrorMasksNeitherAbsenceNorTheCallersOwnEnd(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb, class(func(ttl *cache.TTL) { ttl.StaleIfError = time.Hour }))
-		_, err := c.GetOrLoad(t.Context(), "k", value(1))
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb, testkit.Class(func(ttl *cache.TTL) { ttl.StaleIfError = time.Hour }))
+		_, err := c.GetOrLoad(t.Context(), "k", testkit.Value(1))
 		require.NoError(t, err)
 		time.Sleep(2 * time.Minute)
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var loads atomic.Int64
-		_, err = c.GetOrLoad(ctx, "k", slow(&loads, time.Minute, always(2)))
+		_, err = c.GetOrLoad(ctx, "k", slow(&loads, time.Minute, testkit.Always(2)))
 		assert.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Zero(t, c.Stats().Stale)
-		settled(t, c)
+		testkit.Settled(t, c)
 
-		_, err = c.GetOrLoad(t.Context(), "k", failing[int](cache.ErrNotFound))
+		_, err = c.GetOrLoad(t.Context(), "k", testkit.Failing[int](cache.ErrNotFound))
 		assert.ErrorIs(t, err, cache.ErrNotFound)
 		_, err = c.Get(t.Context(), "k")
 		assert.ErrorIs(t, err, cache.ErrMiss, "a load that finds nothing removes the record")
@@ -137,27 +121,27 @@ func TestStaleIfErrorMasksNeitherAbsenceNorTheCallersOwnEnd(t *testing.T) {
 }
 
 func TestAStaleValueIsServedWhenAnotherProcessLoadsForTooLong(t *testing.T) {
-	twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *outage) {
-		_, err := one.GetOrLoad(t.Context(), "k", value(1))
+	twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *testkit.Outage) {
+		_, err := one.GetOrLoad(t.Context(), "k", testkit.Value(1))
 		require.NoError(t, err)
 		time.Sleep(2 * time.Minute)
 		var loads atomic.Int64
-		winner := start(func() (int, error) {
-			return one.GetOrLoad(t.Context(), "k", slow(&loads, 10*time.Second, always(2)))
+		winner := testkit.Start(func() (int, error) {
+			return one.GetOrLoad(t.Context(), "k", slow(&loads, 10*time.Second, testkit.Always(2)))
 		})
 		time.Sleep(100 * time.Millisecond)
-		got, err := two.GetOrLoad(t.Context(), "k", mustNotLoad[int](t))
+		got, err := two.GetOrLoad(t.Context(), "k", testkit.MustNotLoad[int](t))
 		require.NoError(t, err)
 		assert.Equal(t, 1, got)
 		assert.EqualValues(t, 1, two.Stats().Stale)
-		assert.Equal(t, 2, (<-winner).v)
-	}, class(func(ttl *cache.TTL) { ttl.StaleIfError = time.Hour }), cache.WithLock(cache.Lock{Wait: time.Second}))
+		assert.Equal(t, 2, (<-winner).V)
+	}, testkit.Class(func(ttl *cache.TTL) { ttl.StaleIfError = time.Hour }), cache.WithLock(cache.Lock{Wait: time.Second}))
 }
 
 func TestXFetchRefreshesAHotKeyBeforeItExpires(t *testing.T) {
-	twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *outage) {
+	twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], _ *testkit.Outage) {
 		var loads atomic.Int64
-		load := slow(&loads, 50*time.Millisecond, always(1))
+		load := slow(&loads, 50*time.Millisecond, testkit.Always(1))
 		_, err := one.GetOrLoad(t.Context(), "k", load)
 		require.NoError(t, err)
 		slowest := time.Duration(0)
@@ -170,20 +154,20 @@ func TestXFetchRefreshesAHotKeyBeforeItExpires(t *testing.T) {
 				slowest = max(slowest, time.Since(began))
 			}
 		}
-		settled(t, one)
-		settled(t, two)
+		testkit.Settled(t, one)
+		testkit.Settled(t, two)
 		t.Logf("4 s at TTL 1 s: %d loads, the slowest call took %v", loads.Load(), slowest)
 		assert.Less(t, slowest, 25*time.Millisecond, "nobody waits for a load")
 		assert.InDelta(t, 6, loads.Load(), 2, "one load in each period, shortened by a few load times")
 		assert.Zero(t, one.Stats().Misses+two.Stats().Misses-1)
-	}, class(func(ttl *cache.TTL) { ttl.Fresh = time.Second }))
+	}, testkit.Class(func(ttl *cache.TTL) { ttl.Fresh = time.Second }))
 }
 
 func TestAFailedRefreshBacksOff(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
-		c := newCache[int](t, rdb, class(func(ttl *cache.TTL) { ttl.StaleWhileRevalidate = time.Minute }))
-		_, err := c.GetOrLoad(ctx, "k", value(1))
+		c := testkit.NewCache[int](t, rdb, testkit.Class(func(ttl *cache.TTL) { ttl.StaleWhileRevalidate = time.Minute }))
+		_, err := c.GetOrLoad(ctx, "k", testkit.Value(1))
 		require.NoError(t, err)
 		time.Sleep(time.Minute + time.Second)
 		var loads atomic.Int64
@@ -196,7 +180,7 @@ func TestAFailedRefreshBacksOff(t *testing.T) {
 			require.Equal(t, 1, got)
 			time.Sleep(time.Millisecond)
 		}
-		settled(t, c)
+		testkit.Settled(t, c)
 		t.Logf("%d failing refreshes in 1 s of 1,000 stale hits", loads.Load())
 		assert.LessOrEqual(t, loads.Load(), int64(10), "at most one each 100 ms")
 		assert.GreaterOrEqual(t, loads.Load(), int64(5))
@@ -204,13 +188,13 @@ func TestAFailedRefreshBacksOff(t *testing.T) {
 }
 
 func TestAbsencesAreRemembered(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
-		c := newCache[int](t, rdb, class(func(ttl *cache.TTL) { ttl.Absent = 10 * time.Second }))
-		_, err := c.GetOrLoad(ctx, "k", failing[int](cache.ErrNotFound))
+		c := testkit.NewCache[int](t, rdb, testkit.Class(func(ttl *cache.TTL) { ttl.Absent = 10 * time.Second }))
+		_, err := c.GetOrLoad(ctx, "k", testkit.Failing[int](cache.ErrNotFound))
 		assert.ErrorIs(t, err, cache.ErrNotFound)
 
-		_, err = c.GetOrLoad(ctx, "k", mustNotLoad[int](t))
+		_, err = c.GetOrLoad(ctx, "k", testkit.MustNotLoad[int](t))
 		assert.True(t, err == cache.ErrNotFound) //nolint:errorlint // the identity is the promise
 		_, err = c.Get(ctx, "k")
 		assert.ErrorIs(t, err, cache.ErrNotFound)
@@ -220,7 +204,7 @@ func TestAbsencesAreRemembered(t *testing.T) {
 		_, err = c.Get(ctx, "k")
 		assert.ErrorIs(t, err, cache.ErrMiss, "an insert invalidates the absence")
 
-		_, err = c.GetOrLoad(ctx, "k", failing[int](cache.ErrNotFound))
+		_, err = c.GetOrLoad(ctx, "k", testkit.Failing[int](cache.ErrNotFound))
 		require.ErrorIs(t, err, cache.ErrNotFound)
 		time.Sleep(10*time.Second + time.Millisecond)
 		_, err = c.Get(ctx, "k")

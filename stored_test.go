@@ -10,6 +10,7 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
 // Entries say when they were made, also those of a process that has read nothing: so
@@ -18,8 +19,8 @@ func TestWhatAProcessSetsThatNeverReadsIsAHitOfOneGET(t *testing.T) {
 	server := redistest.Single(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	ctx := t.Context()
-	writer := newCache[string](t, server.Client(t))
-	reader := newCache[string](t, redis.NewClient(&redis.Options{Addr: proxy.Addr(), ContextTimeoutEnabled: true}))
+	writer := testkit.NewCache[string](t, server.Client(t))
+	reader := testkit.NewCache[string](t, redis.NewClient(&redis.Options{Addr: proxy.Addr(), ContextTimeoutEnabled: true}))
 	_, err := reader.Get(ctx, "asks for the time")
 	require.ErrorIs(t, err, cache.ErrMiss)
 	for i := range 10 {

@@ -3,7 +3,6 @@ package cache_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -14,16 +13,8 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/testkit"
 )
-
-// tagsOf are n tags, no two the same.
-func tagsOf(prefix string, n int) []string {
-	all := make([]string, n)
-	for i := range all {
-		all[i] = fmt.Sprint(prefix, i)
-	}
-	return all
-}
 
 func TestTaggedArguments(t *testing.T) {
 	tests := []struct {
@@ -41,29 +32,29 @@ func TestTaggedArguments(t *testing.T) {
 		{name: "of New alone", own: []cache.Option{cache.Tagged("own")}, tags: []string{"own"}},
 		{name: "duplicates count once", call: []cache.EntryOption{cache.Tagged("a", "a"), cache.Tagged("a")}, tags: []string{"a"}},
 		{name: "the same by New and by the call", own: []cache.Option{cache.Tagged("a")}, call: []cache.EntryOption{cache.Tagged("a")}, tags: []string{"a"}},
-		{name: "eight, each twice", call: []cache.EntryOption{cache.Tagged(tagsOf("t", 8)...), cache.Tagged(tagsOf("t", 8)...)}, tags: tagsOf("t", 8)},
+		{name: "eight, each twice", call: []cache.EntryOption{cache.Tagged(testkit.TagsOf("t", 8)...), cache.Tagged(testkit.TagsOf("t", 8)...)}, tags: testkit.TagsOf("t", 8)},
 		{name: "any bytes", call: []cache.EntryOption{cache.Tagged("\x00{}%!:\xff", strings.Repeat("long", 1000))}, tags: []string{"\x00{}%!:\xff", strings.Repeat("long", 1000)}},
-		{name: "nine", call: []cache.EntryOption{cache.Tagged(tagsOf("t", 9)...)}, problem: "9 tags; an entry has at most 8"},
+		{name: "nine", call: []cache.EntryOption{cache.Tagged(testkit.TagsOf("t", 9)...)}, problem: "9 tags; an entry has at most 8"},
 		{
-			name: "nine with those of New", own: []cache.Option{cache.Tagged(tagsOf("own", 5)...)},
-			call: []cache.EntryOption{cache.Tagged(tagsOf("t", 4)...)}, problem: "9 tags",
+			name: "nine with those of New", own: []cache.Option{cache.Tagged(testkit.TagsOf("own", 5)...)},
+			call: []cache.EntryOption{cache.Tagged(testkit.TagsOf("t", 4)...)}, problem: "9 tags",
 		},
 		{name: "an empty one", call: []cache.EntryOption{cache.Tagged("a", "")}, problem: "Tagged: a tag is empty"},
 		{name: "an empty one in New", own: []cache.Option{cache.Tagged("")}, problem: "a tag is empty", refusing: true},
-		{name: "nine in New", own: []cache.Option{cache.Tagged(tagsOf("t", 9)...)}, problem: "9 tags", refusing: true},
+		{name: "nine in New", own: []cache.Option{cache.Tagged(testkit.TagsOf("t", 9)...)}, problem: "9 tags", refusing: true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+			testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 				ctx := t.Context()
 				if test.refusing {
 					_, err := cache.New(rdb, "test", cache.Aside[int](), test.own...)
 					assert.ErrorContains(t, err, test.problem)
 					return
 				}
-				c := newCache[int](t, rdb, test.own...)
-				_, err := c.GetOrLoad(ctx, "k", value(1), test.call...)
-				_, bound := c.ReadThrough(value(1), test.call...).Get(ctx, "k")
+				c := testkit.NewCache[int](t, rdb, test.own...)
+				_, err := c.GetOrLoad(ctx, "k", testkit.Value(1), test.call...)
+				_, bound := c.ReadThrough(testkit.Value(1), test.call...).Get(ctx, "k")
 				set := c.Set(ctx, "k", 1, test.call...)
 				many := c.SetMany(ctx, map[string]int{"k": 1}, test.call...)
 				for op, err := range map[string]error{"get": errors.Join(err, bound), "set": errors.Join(set, many)} {
@@ -77,12 +68,12 @@ func TestTaggedArguments(t *testing.T) {
 					assert.ErrorContains(t, err, test.problem)
 				}
 				for _, tag := range test.tags {
-					_, err := c.GetOrLoad(ctx, "k", value(1), test.call...)
+					_, err := c.GetOrLoad(ctx, "k", testkit.Value(1), test.call...)
 					require.NoError(t, err)
 					_, err = c.Get(ctx, "k")
 					require.NoError(t, err)
 					require.NoError(t, c.InvalidateTags(ctx, "another", tag))
-					missing(t, c, "%.20q is one of its tags", tag)
+					testkit.Missing(t, c, "%.20q is one of its tags", tag)
 				}
 			})
 		})
@@ -90,8 +81,8 @@ func TestTaggedArguments(t *testing.T) {
 }
 
 func TestInvalidateTagsOfBadTagsAndOfNone(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb)
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb)
 		var opErr *cache.OpError
 		require.ErrorAs(t, c.InvalidateTags(t.Context(), "a", ""), &opErr)
 		assert.Equal(t, "invalidate tags", opErr.Op)
@@ -106,23 +97,23 @@ func TestInvalidateTagsOfBadTagsAndOfNone(t *testing.T) {
 // A caller that does not know of a tag must not lose it: the tags of what a fill
 // replaces stay.
 func TestAFillKeepsTheTagsOfWhatItReplaces(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
-		c := newCache[int](t, rdb, class(func(ttl *cache.TTL) { ttl.StaleWhileRevalidate = time.Hour }))
-		_, err := c.GetOrLoad(ctx, "k", value(1), cache.Tagged("first"))
+		c := testkit.NewCache[int](t, rdb, testkit.Class(func(ttl *cache.TTL) { ttl.StaleWhileRevalidate = time.Hour }))
+		_, err := c.GetOrLoad(ctx, "k", testkit.Value(1), cache.Tagged("first"))
 		require.NoError(t, err)
 		time.Sleep(2 * time.Minute)
-		v, err := c.GetOrLoad(ctx, "k", value(2), cache.Tagged("second")) // refreshes it
+		v, err := c.GetOrLoad(ctx, "k", testkit.Value(2), cache.Tagged("second")) // refreshes it
 		require.NoError(t, err)
 		require.Equal(t, 1, v)
-		settled(t, c)
+		testkit.Settled(t, c)
 		for i, tag := range []string{"first", "second", "first"} {
 			v, err := c.Get(ctx, "k")
 			require.NoError(t, err)
 			require.Equal(t, 2+i, v)
 			require.NoError(t, c.InvalidateTags(ctx, tag))
-			missing(t, c, tag)
-			_, err = c.GetOrLoad(ctx, "k", value(3+i)) // over the invalid one, which names both
+			testkit.Missing(t, c, tag)
+			_, err = c.GetOrLoad(ctx, "k", testkit.Value(3+i)) // over the invalid one, which names both
 			require.NoError(t, err)
 		}
 	})
@@ -133,31 +124,31 @@ func TestInvalidEntriesAreReplacedNeverServed(t *testing.T) {
 	tests := []struct {
 		name string
 		ttl  func(ttl *cache.TTL)
-		then func(t *testing.T, c *cache.Cache[revision]) // after the fill
+		then func(t *testing.T, c *cache.Cache[testkit.Revision]) // after the fill
 	}{
 		{"fresh", func(*cache.TTL) {}, nil},
 		{"stale while it is refreshed", func(ttl *cache.TTL) { ttl.StaleWhileRevalidate = time.Hour }, sleeping},
 		{"stale on errors", func(ttl *cache.TTL) { ttl.StaleIfError = time.Hour }, sleeping},
-		{"expired softly", func(ttl *cache.TTL) { ttl.StaleWhileRevalidate, ttl.StaleIfError = time.Hour, time.Hour }, func(t *testing.T, c *cache.Cache[revision]) {
+		{"expired softly", func(ttl *cache.TTL) { ttl.StaleWhileRevalidate, ttl.StaleIfError = time.Hour, time.Hour }, func(t *testing.T, c *cache.Cache[testkit.Revision]) {
 			require.NoError(t, c.Expire(t.Context(), "k"))
 		}},
-		{"slid", func(ttl *cache.TTL) { ttl.Sliding, ttl.MaxAge = true, time.Hour }, func(t *testing.T, c *cache.Cache[revision]) {
+		{"slid", func(ttl *cache.TTL) { ttl.Sliding, ttl.MaxAge = true, time.Hour }, func(t *testing.T, c *cache.Cache[testkit.Revision]) {
 			time.Sleep(40 * time.Second)
-			_, err := c.GetOrLoad(t.Context(), "k", mustNotLoad[revision](t))
+			_, err := c.GetOrLoad(t.Context(), "k", testkit.MustNotLoad[testkit.Revision](t))
 			require.NoError(t, err, "which slides it")
-			settled(t, c)
+			testkit.Settled(t, c)
 		}},
 	}
 	for _, test := range tests {
-		for way, invalidate := range map[string]func(context.Context, *cache.Cache[revision]) error{
-			"tags": func(ctx context.Context, c *cache.Cache[revision]) error { return c.InvalidateTags(ctx, "x") },
-			"all":  func(ctx context.Context, c *cache.Cache[revision]) error { return c.InvalidateAll(ctx) },
+		for way, invalidate := range map[string]func(context.Context, *cache.Cache[testkit.Revision]) error{
+			"tags": func(ctx context.Context, c *cache.Cache[testkit.Revision]) error { return c.InvalidateTags(ctx, "x") },
+			"all":  func(ctx context.Context, c *cache.Cache[testkit.Revision]) error { return c.InvalidateAll(ctx) },
 		} {
 			t.Run(test.name+", "+way, func(t *testing.T) {
-				inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+				testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 					ctx := t.Context()
-					c, other := newCache[revision](t, rdb, class(test.ttl)), newCache[revision](t, rdb)
-					read := c.ReadThrough(value(revision{V: 1, Version: 9}), cache.Tagged("x"))
+					c, other := testkit.NewCache[testkit.Revision](t, rdb, testkit.Class(test.ttl)), testkit.NewCache[testkit.Revision](t, rdb)
+					read := c.ReadThrough(testkit.Value(testkit.Revision{V: 1, Version: 9}), cache.Tagged("x"))
 					_, err := read.Get(ctx, "k")
 					require.NoError(t, err)
 					if test.then != nil {
@@ -166,13 +157,13 @@ func TestInvalidEntriesAreReplacedNeverServed(t *testing.T) {
 					require.NoError(t, invalidate(ctx, other))
 					_, err = c.Get(ctx, "k")
 					assert.ErrorIs(t, err, cache.ErrMiss)
-					_, err = c.GetOrLoad(ctx, "k", failing[revision](errFlaky))
-					assert.Equal(t, errFlaky, err, "not the old value instead")
+					_, err = c.GetOrLoad(ctx, "k", testkit.Failing[testkit.Revision](testkit.ErrFlaky))
+					assert.Equal(t, testkit.ErrFlaky, err, "not the old value instead")
 					time.Sleep(time.Second) // the back-off
-					v, err := c.GetOrLoad(ctx, "k", value(revision{V: 2, Version: 3}), cache.StoreIf(false))
+					v, err := c.GetOrLoad(ctx, "k", testkit.Value(testkit.Revision{V: 2, Version: 3}), cache.StoreIf(false))
 					require.NoError(t, err)
 					assert.EqualValues(t, 2, v.V, "a hit is checked also of calls that do not store")
-					v, err = c.GetOrLoad(ctx, "k", value(revision{V: 2, Version: 3}))
+					v, err = c.GetOrLoad(ctx, "k", testkit.Value(testkit.Revision{V: 2, Version: 3}))
 					require.NoError(t, err)
 					assert.EqualValues(t, 2, v.V)
 					v, err = c.Get(ctx, "k")
@@ -184,17 +175,17 @@ func TestInvalidEntriesAreReplacedNeverServed(t *testing.T) {
 	}
 }
 
-func sleeping(*testing.T, *cache.Cache[revision]) { time.Sleep(2 * time.Minute) }
+func sleeping(*testing.T, *cache.Cache[testkit.Revision]) { time.Sleep(2 * time.Minute) }
 
 // Round trips as a proxy counts them.
 func TestRoundTripsOfTags(t *testing.T) {
 	server := redistest.Single(t)
 	proxy := redistest.NewProxy(t, server.Addr())
-	c := newCache[int](t, clientThrough(t, proxy), cache.WithXFetch(0))
+	c := testkit.NewCache[int](t, testkit.ClientThrough(t, proxy), cache.WithXFetch(0))
 	ctx, tags := t.Context(), cache.Tagged("a", "b", "c")
 	require.NoError(t, c.InvalidateTags(ctx, "a"))
 	get := func(opts ...cache.EntryOption) func() error {
-		return func() error { _, err := c.GetOrLoad(ctx, "k", value(1), opts...); return err }
+		return func() error { _, err := c.GetOrLoad(ctx, "k", testkit.Value(1), opts...); return err }
 	}
 	set := func(opts ...cache.EntryOption) func() error {
 		return func() error { return c.Set(ctx, "k", 1, opts...) }

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -73,4 +74,27 @@ func setIfZero[V comparable](field *V, value V) {
 	if *field == zero {
 		*field = value
 	}
+}
+
+// WithBudgets bounds how long one exchange with Redis may take: read is for reads,
+// script for everything else. What takes longer counts as a Redis that does not
+// answer: the call goes on without it, and the breaker hears of it. 0 means the
+// default: 100 ms for reads, 150 ms for the rest; negative is refused. The smaller
+// they are, the less a Redis that hangs can delay a caller; below what Redis needs in
+// its slowest moments they make loads of what were hits.
+//
+// Outside of them are loaders ([WithLoadTimeout]), waits for another process's load
+// ([Lock]), InvalidateAll's second, WithReplicaWait's timeout, which is added to script,
+// and what the client needs to dial. The client's own timeouts end an exchange too: for
+// budgets above those that [Tune] sets, set them higher.
+func WithBudgets(read, script time.Duration) Option {
+	return optionFunc(func(c *config) {
+		if read < 0 {
+			c.refuse("WithBudgets", fmt.Sprintf("read %v is negative", read))
+		}
+		if script < 0 {
+			c.refuse("WithBudgets", fmt.Sprintf("script %v is negative", script))
+		}
+		c.budgets.ReadBudget, c.budgets.ScriptBudget = read, script
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
 const tunedTimeout = time.Millisecond
@@ -140,7 +141,7 @@ func TestTunedClientGivesUpOnAFrozenServer(t *testing.T) {
 	client := redis.NewUniversalClient(&o)
 	defer client.Close()
 
-	inTime(t, func() []figure {
+	testkit.InTime(t, func() []testkit.Figure {
 		start := time.Now()
 		require.Error(t, client.Get(t.Context(), "key").Err())
 		without := time.Since(start)
@@ -149,6 +150,6 @@ func TestTunedClientGivesUpOnAFrozenServer(t *testing.T) {
 		defer cancel()
 		start = time.Now()
 		require.Error(t, client.Get(ctx, "key").Err())
-		return []figure{{"without a deadline", without, 3 * time.Second}, {"with one", time.Since(start), time.Second}}
+		return []testkit.Figure{{What: "without a deadline", Took: without, Bound: 3 * time.Second}, {What: "with one", Took: time.Since(start), Bound: time.Second}}
 	})
 }

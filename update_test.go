@@ -15,12 +15,13 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
 func TestUpdateGuardsAWrite(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
-		c := newCache[int](t, rdb)
+		c := testkit.NewCache[int](t, rdb)
 		var row atomic.Int64
 		load := func(context.Context, string) (int, error) { return int(row.Load()), nil }
 		_, err := c.GetOrLoad(ctx, "k", load)
@@ -47,14 +48,14 @@ func TestUpdateGuardsAWrite(t *testing.T) {
 
 // A load that began before the write, and ends after it, stores nothing.
 func TestUpdateFencesARunningLoad(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c, other := newCache[int](t, rdb), newCache[int](t, rdb)
-		loader := newGated(func() int { return 0 })
-		old := start(func() (int, error) { return other.GetOrLoad(t.Context(), "k", loader.load) })
-		soon(t, loader.entered, "the load")
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c, other := testkit.NewCache[int](t, rdb), testkit.NewCache[int](t, rdb)
+		loader := testkit.NewGated(func() int { return 0 })
+		old := testkit.Start(func() (int, error) { return other.GetOrLoad(t.Context(), "k", loader.Load) })
+		testkit.Soon(t, loader.Entered, "the load")
 		require.NoError(t, c.Update(t.Context(), "k", func(context.Context) error { return nil }))
-		close(loader.release)
-		require.NoError(t, soon(t, old, "the load").err)
+		close(loader.Release)
+		require.NoError(t, testkit.Soon(t, old, "the load").Err)
 		_, err := c.Get(t.Context(), "k")
 		assert.ErrorIs(t, err, cache.ErrMiss)
 		assert.EqualValues(t, 1, other.Stats().RefusedFills)
@@ -72,12 +73,12 @@ func TestWriterCrashAfterCommit(t *testing.T) {
 	b := cachetest.NewBubble(t)
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		cut := &outage{}
+		cut := &testkit.Outage{}
 		writer := b.Redis(t)
 		writer.AddHook(cut)
 		dying, err := cache.New(writer, "test", cache.Aside[int]())
 		require.NoError(t, err)
-		c := newCache[int](t, b.Redis(t))
+		c := testkit.NewCache[int](t, b.Redis(t))
 		var row atomic.Int64
 		load := func(context.Context, string) (int, error) { return int(row.Load()), nil }
 		_, err = c.GetOrLoad(ctx, "k", load)
@@ -85,7 +86,7 @@ func TestWriterCrashAfterCommit(t *testing.T) {
 
 		err = dying.Update(ctx, "k", func(context.Context) error {
 			row.Store(1)
-			cut.on.Store(true) // nothing of this process reaches Redis any more
+			cut.On.Store(true) // nothing of this process reaches Redis any more
 			return nil
 		})
 		require.ErrorIs(t, err, cache.ErrPending)
@@ -110,11 +111,11 @@ func TestWriterCrashAfterCommit(t *testing.T) {
 }
 
 func TestUpdatePassesTheWritesErrorAndPanic(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
-		c := newCache[int](t, rdb)
+		c := testkit.NewCache[int](t, rdb)
 		cached := func() bool {
-			_, err := c.GetOrLoad(ctx, "k", value(1))
+			_, err := c.GetOrLoad(ctx, "k", testkit.Value(1))
 			require.NoError(t, err)
 			_, err = c.Get(ctx, "k")
 			return err == nil
@@ -131,7 +132,7 @@ func TestUpdatePassesTheWritesErrorAndPanic(t *testing.T) {
 			defer close(ended)
 			_ = c.Update(ctx, "k", func(context.Context) error { runtime.Goexit(); return nil })
 		}()
-		soon(t, ended, "Goexit")
+		testkit.Soon(t, ended, "Goexit")
 		assert.True(t, cached(), "the intent is gone after Goexit")
 		var opErr *cache.OpError
 		assert.ErrorAs(t, c.Update(ctx, "k", nil), &opErr)
@@ -139,8 +140,8 @@ func TestUpdatePassesTheWritesErrorAndPanic(t *testing.T) {
 }
 
 func TestTheWritesContextEndsBeforeItsIntent(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb)
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb)
 		began := time.Now()
 		err := c.Update(t.Context(), "k", func(ctx context.Context) error {
 			<-ctx.Done()
@@ -152,11 +153,11 @@ func TestTheWritesContextEndsBeforeItsIntent(t *testing.T) {
 }
 
 func TestAForeignRecordSurvivesUpdate(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb)
-		require.NoError(t, rdb.Set(t.Context(), redisKey, "somebody else's", 0).Err())
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb)
+		require.NoError(t, rdb.Set(t.Context(), testkit.RedisKey, "somebody else's", 0).Err())
 		require.NoError(t, c.Update(t.Context(), "k", func(context.Context) error { return nil }))
-		assert.Equal(t, "somebody else's", rdb.Get(t.Context(), redisKey).Val())
+		assert.Equal(t, "somebody else's", rdb.Get(t.Context(), testkit.RedisKey).Val())
 	})
 }
 
@@ -170,20 +171,20 @@ func TestAFailedInvalidationIsQueuedAndRetried(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			twoProcesses(t, func(t *testing.T, one, _ *cache.Cache[int], cut *outage) {
+			twoProcesses(t, func(t *testing.T, one, _ *cache.Cache[int], cut *testkit.Outage) {
 				ctx := t.Context()
-				_, err := one.GetOrLoad(ctx, "k", value(0))
+				_, err := one.GetOrLoad(ctx, "k", testkit.Value(0))
 				require.NoError(t, err)
-				cut.on.Store(true)
+				cut.On.Store(true)
 				err = invalidate(ctx, one)
 				assert.ErrorIs(t, err, cache.ErrPending)
-				assert.ErrorIs(t, err, errOutage, "the cause is there, too")
+				assert.ErrorIs(t, err, testkit.ErrOutage, "the cause is there, too")
 				var opErr *cache.OpError
 				require.ErrorAs(t, err, &opErr)
 				assert.EqualValues(t, 1, one.Stats().Pending)
 
-				cut.on.Store(false) // Redis is back, and still holds the old entry
-				got, err := one.GetOrLoad(ctx, "k", value(1))
+				cut.On.Store(false) // Redis is back, and still holds the old entry
+				got, err := one.GetOrLoad(ctx, "k", testkit.Value(1))
 				require.NoError(t, err)
 				assert.Equal(t, 1, got, "own callers are never served what they invalidated")
 				_, err = one.Get(ctx, "k")
@@ -192,7 +193,7 @@ func TestAFailedInvalidationIsQueuedAndRetried(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				synctest.Wait()
 				assert.Zero(t, one.Stats().Pending, "drained within 2 s")
-				_, err = one.GetOrLoad(ctx, "k", value(1))
+				_, err = one.GetOrLoad(ctx, "k", testkit.Value(1))
 				require.NoError(t, err)
 				_, err = one.Get(ctx, "k")
 				assert.NoError(t, err, "read and stored again")
@@ -204,24 +205,24 @@ func TestAFailedInvalidationIsQueuedAndRetried(t *testing.T) {
 func TestShutdownDrainsQueuedInvalidations(t *testing.T) {
 	b := cachetest.NewBubble(t)
 	synctest.Test(t, func(t *testing.T) {
-		cut := &outage{}
+		cut := &testkit.Outage{}
 		rdb := b.Redis(t)
 		rdb.AddHook(cut)
 		c, err := cache.New(rdb, "test", cache.Aside[int]())
 		require.NoError(t, err)
 		require.NoError(t, c.Set(t.Context(), "k", 1))
-		cut.on.Store(true)
+		cut.On.Store(true)
 		require.ErrorIs(t, c.Invalidate(t.Context(), "k"), cache.ErrPending)
 		go func() {
 			time.Sleep(time.Second)
-			cut.on.Store(false)
+			cut.On.Store(false)
 		}()
 		require.NoError(t, c.Shutdown(t.Context()))
-		assert.Zero(t, rdb.Exists(t.Context(), redisKey).Val())
+		assert.Zero(t, rdb.Exists(t.Context(), testkit.RedisKey).Val())
 
 		c, err = cache.New(rdb, "test", cache.Aside[int]())
 		require.NoError(t, err)
-		cut.on.Store(true)
+		cut.On.Store(true)
 		require.ErrorIs(t, c.Invalidate(t.Context(), "k"), cache.ErrPending)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
@@ -234,47 +235,47 @@ func TestShutdownDrainsQueuedInvalidations(t *testing.T) {
 }
 
 func TestExpireKeepsTheOldValueWhileOneCallerRefreshes(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
-		c := newCache[int](t, rdb, class(func(ttl *cache.TTL) { ttl.StaleWhileRevalidate = 10 * time.Second }))
+		c := testkit.NewCache[int](t, rdb, testkit.Class(func(ttl *cache.TTL) { ttl.StaleWhileRevalidate = 10 * time.Second }))
 		require.NoError(t, c.Set(ctx, "k", 1))
 		require.NoError(t, c.Expire(ctx, "k", "nothing there"))
 		_, err := c.Get(ctx, "k")
 		assert.ErrorIs(t, err, cache.ErrMiss)
-		got, err := c.GetOrLoad(ctx, "k", value(2))
+		got, err := c.GetOrLoad(ctx, "k", testkit.Value(2))
 		require.NoError(t, err)
 		assert.Equal(t, 1, got)
-		settled(t, c)
+		testkit.Settled(t, c)
 		got, err = c.Get(ctx, "k")
 		require.NoError(t, err)
 		assert.Equal(t, 2, got)
 
 		require.NoError(t, c.Expire(ctx, "k"))
 		time.Sleep(10*time.Second + time.Millisecond)
-		got, err = c.GetOrLoad(ctx, "k", value(3))
+		got, err = c.GetOrLoad(ctx, "k", testkit.Value(3))
 		require.NoError(t, err)
 		assert.Equal(t, 3, got, "not after the window")
 
-		plain := newCache[int](t, rdb)
+		plain := testkit.NewCache[int](t, rdb)
 		require.NoError(t, plain.Expire(ctx, "k"))
-		assert.Zero(t, rdb.Exists(ctx, redisKey).Val(), "without a window it is Invalidate")
+		assert.Zero(t, rdb.Exists(ctx, testkit.RedisKey).Val(), "without a window it is Invalidate")
 	})
 }
 
 // Redis fails between the two halves of an Update: the retry closes the intent,
 // so the key is not uncached until the intent ends by itself.
 func TestTheRetryClosesAnIntentThatWasLeftOpen(t *testing.T) {
-	twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], cut *outage) {
+	twoProcesses(t, func(t *testing.T, one, two *cache.Cache[int], cut *testkit.Outage) {
 		err := one.Update(t.Context(), "k", func(context.Context) error {
-			cut.on.Store(true)
+			cut.On.Store(true)
 			return nil
 		})
 		require.ErrorIs(t, err, cache.ErrPending)
-		cut.on.Store(false)
+		cut.On.Store(false)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		assert.Zero(t, one.Stats().Pending)
-		_, err = two.GetOrLoad(t.Context(), "k", value(1))
+		_, err = two.GetOrLoad(t.Context(), "k", testkit.Value(1))
 		require.NoError(t, err)
 		_, err = two.Get(t.Context(), "k")
 		assert.NoError(t, err, "stored again after 2 s, not after 30")

@@ -19,37 +19,38 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
 // fast is a warming that is not throttled.
 var fast = cache.WarmOptions{PerSecond: 1_000_000}
 
 func TestWarmLoadsWhatIsNotFreshAndSkipsTheRestWhenRunAgain(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb)
-		require.NoError(t, c.SetMany(t.Context(), numbered(numbers(250)...)))
-		w := newWarehouse()
-		report, err := c.Warm(t.Context(), slices.Values(numbers(1003)), w.load, fast)
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb)
+		require.NoError(t, c.SetMany(t.Context(), testkit.Numbered(testkit.Numbers(250)...)))
+		w := testkit.NewWarehouse()
+		report, err := c.Warm(t.Context(), slices.Values(testkit.Numbers(1003)), w.Load, fast)
 		require.NoError(t, err)
 		assert.Equal(t, cache.WarmReport{Loaded: 753, Skipped: 250}, report)
-		assert.Len(t, w.calls(), 8, "batches of 100 and the rest, though chunks of look-ups had other sizes")
-		for key, n := range w.times() {
+		assert.Len(t, w.Calls(), 8, "batches of 100 and the rest, though chunks of look-ups had other sizes")
+		for key, n := range w.Times() {
 			assert.Equal(t, 1, n, key)
 		}
-		assert.Equal(t, numbered(numbers(1003)...), must(c.GetMany(t.Context(), numbers(1003))))
+		assert.Equal(t, testkit.Numbered(testkit.Numbers(1003)...), must(c.GetMany(t.Context(), testkit.Numbers(1003))))
 
-		again := newWarehouse()
-		report, err = c.Warm(t.Context(), slices.Values(numbers(1003)), again.load, fast)
+		again := testkit.NewWarehouse()
+		report, err = c.Warm(t.Context(), slices.Values(testkit.Numbers(1003)), again.Load, fast)
 		require.NoError(t, err)
 		assert.Equal(t, cache.WarmReport{Skipped: 1003}, report)
-		assert.Empty(t, again.calls())
+		assert.Empty(t, again.Calls())
 	})
 }
 
 func TestWarmCountsLookUpsOnce(t *testing.T) {
-	c := newCache[int](t, cachetest.Redis(t))
-	require.NoError(t, c.SetMany(t.Context(), numbered(numbers(30)...)))
-	_, err := c.Warm(t.Context(), slices.Values(numbers(100)), newWarehouse().load, fast)
+	c := testkit.NewCache[int](t, cachetest.Redis(t))
+	require.NoError(t, c.SetMany(t.Context(), testkit.Numbered(testkit.Numbers(30)...)))
+	_, err := c.Warm(t.Context(), slices.Values(testkit.Numbers(100)), testkit.NewWarehouse().Load, fast)
 	require.NoError(t, err)
 	s := c.Stats()
 	assert.EqualValues(t, 30, s.Hits)
@@ -58,17 +59,17 @@ func TestWarmCountsLookUpsOnce(t *testing.T) {
 }
 
 func TestWarmOfNothing(t *testing.T) {
-	c := newCache[int](t, cachetest.Redis(t))
+	c := testkit.NewCache[int](t, cachetest.Redis(t))
 	o := fast
 	o.Progress = func(cache.WarmReport) { t.Error("nothing to report") }
-	report, err := c.Warm(t.Context(), slices.Values([]string(nil)), newWarehouse().load, o)
+	report, err := c.Warm(t.Context(), slices.Values([]string(nil)), testkit.NewWarehouse().Load, o)
 	require.NoError(t, err)
 	assert.Zero(t, report)
 }
 
 func TestWarmRefusesBadArguments(t *testing.T) {
-	c := newCache[int](t, cachetest.Redis(t))
-	load, keys := newWarehouse().load, slices.Values(numbers(1))
+	c := testkit.NewCache[int](t, cachetest.Redis(t))
+	load, keys := testkit.NewWarehouse().Load, slices.Values(testkit.Numbers(1))
 	for _, test := range []struct {
 		want string
 		load cache.BatchLoader[int]
@@ -92,17 +93,17 @@ func TestWarmRefusesBadArguments(t *testing.T) {
 }
 
 func TestWarmReportsEachKeyForWhatItIs(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		errBroken := errors.New("broken")
 		load := func(_ context.Context, keys []string) (map[string]int, error) {
-			values := numbered(keys...)
+			values := testkit.Numbered(keys...)
 			maps.DeleteFunc(values, func(key string, _ int) bool { return strings.HasPrefix(key, "bad") })
 			if len(values) < len(keys) {
 				return values, errBroken
 			}
 			return values, nil
 		}
-		c := newCache[int](t, rdb)
+		c := testkit.NewCache[int](t, rdb)
 		require.NoError(t, rdb.Set(t.Context(), "test:foreign", "not ours", 0).Err())
 		require.NoError(t, c.Set(t.Context(), "fresh", 1))
 		keys := []string{"1", "2", "fresh", "foreign", "2"}
@@ -129,10 +130,10 @@ func TestWarmOfKeysThatDoNotExist(t *testing.T) {
 		{"not remembered: nothing to store", 0, cache.WarmReport{Loaded: 1, Skipped: 1}, cache.WarmReport{Skipped: 2}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := newCache[int](t, cachetest.Redis(t), cache.Expires(&cache.TTL{Fresh: time.Hour, Absent: test.absent}))
-			w := newWarehouse()
+			c := testkit.NewCache[int](t, cachetest.Redis(t), cache.Expires(&cache.TTL{Fresh: time.Hour, Absent: test.absent}))
+			w := testkit.NewWarehouse()
 			for _, want := range []cache.WarmReport{test.first, test.second} {
-				report, err := c.Warm(t.Context(), slices.Values([]string{"1", "none"}), w.load, fast)
+				report, err := c.Warm(t.Context(), slices.Values([]string{"1", "none"}), w.Load, fast)
 				require.NoError(t, err)
 				assert.Equal(t, want, report)
 			}
@@ -143,7 +144,7 @@ func TestWarmOfKeysThatDoNotExist(t *testing.T) {
 // What is stale is loaded in the batch, not served and refreshed key by key; and
 // where the load fails the stale value is no success.
 func TestWarmLoadsWhatIsStale(t *testing.T) {
-	c := newCache[int](t, cachetest.Redis(t), cache.Expires(&cache.TTL{Fresh: time.Hour, StaleWhileRevalidate: time.Minute, StaleIfError: time.Hour}))
+	c := testkit.NewCache[int](t, cachetest.Redis(t), cache.Expires(&cache.TTL{Fresh: time.Hour, StaleWhileRevalidate: time.Minute, StaleIfError: time.Hour}))
 	require.NoError(t, c.SetMany(t.Context(), map[string]int{"1": 0, "2": 0}))
 	require.NoError(t, c.Expire(t.Context(), "1", "2"))
 	errBroken := errors.New("broken")
@@ -157,11 +158,11 @@ func TestWarmLoadsWhatIsStale(t *testing.T) {
 }
 
 func TestWarmDoesNotCountAsLoadedWhatAChangeOvertook(t *testing.T) {
-	c := newCache[int](t, cachetest.Redis(t))
+	c := testkit.NewCache[int](t, cachetest.Redis(t))
 	report, err := c.Warm(t.Context(), slices.Values([]string{"1", "2"}),
 		func(ctx context.Context, keys []string) (map[string]int, error) {
 			assert.NoError(t, c.Invalidate(ctx, "1"))
-			return numbered(keys...), nil
+			return testkit.Numbered(keys...), nil
 		}, fast)
 	require.ErrorContains(t, err, `cache: warm "1": loaded, but not stored`)
 	assert.Equal(t, cache.WarmReport{Loaded: 1, Failed: 1}, report)
@@ -169,34 +170,34 @@ func TestWarmDoesNotCountAsLoadedWhatAChangeOvertook(t *testing.T) {
 
 func TestWarmLoadsNothingWhileRedisIsDown(t *testing.T) {
 	server := cachetest.Redis(t)
-	c := newCache[int](t, server)
+	c := testkit.NewCache[int](t, server)
 	server.Fail("LOADING")
-	w := newWarehouse()
-	report, err := c.Warm(t.Context(), slices.Values(numbers(450)), w.load, fast)
+	w := testkit.NewWarehouse()
+	report, err := c.Warm(t.Context(), slices.Values(testkit.Numbers(450)), w.Load, fast)
 	assert.Equal(t, cache.WarmReport{Failed: 450}, report)
 	var own *cache.OpError
 	require.ErrorAs(t, err, &own)
 	assert.ErrorContains(t, err, "440 more keys failed")
-	assert.Empty(t, w.calls())
+	assert.Empty(t, w.Calls())
 }
 
 func TestWarmTellsWhyRedisDidNotStoreWhatWasLoaded(t *testing.T) {
 	for _, command := range []string{"acquire", "commit"} {
 		server := cachetest.Redis(t)
-		c := newCache[int](t, server)
-		_, err := c.GetOrLoad(t.Context(), "x", value(1)) // teaches the server the scripts
+		c := testkit.NewCache[int](t, server)
+		_, err := c.GetOrLoad(t.Context(), "x", testkit.Value(1)) // teaches the server the scripts
 		require.NoError(t, err)
 		var scripts atomic.Int64
-		server.AddHook(refusal{func(cmds []redis.Cmder) error {
+		server.AddHook(testkit.Refusal{Refuse: func(cmds []redis.Cmder) error {
 			if cmds[0].Name() == "evalsha" && (scripts.Add(1) == 2) == (command == "commit") {
-				return errOutage
+				return testkit.ErrOutage
 			}
 			return nil
 		}})
-		report, err := c.Warm(t.Context(), slices.Values(numbers(3)), newWarehouse().load, fast)
+		report, err := c.Warm(t.Context(), slices.Values(testkit.Numbers(3)), testkit.NewWarehouse().Load, fast)
 		assert.Equal(t, cache.WarmReport{Failed: 3}, report)
-		require.ErrorIs(t, err, errOutage, command)
-		eventually(t, func() bool { return c.Stats().Loading == 0 }, "the flights to end")
+		require.ErrorIs(t, err, testkit.ErrOutage, command)
+		testkit.Eventually(t, func() bool { return c.Stats().Loading == 0 }, "the flights to end")
 	}
 }
 
@@ -212,23 +213,23 @@ func TestWarmKeepsTheRate(t *testing.T) {
 		{"a slow loader is not caught up with", cache.WarmOptions{PerSecond: 100, Batch: 100}, 300, []int{0, 5, 10}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-				c := newCache[int](t, rdb, cache.Expires(&cache.TTL{Fresh: time.Hour}))
+			testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+				c := testkit.NewCache[int](t, rdb, cache.Expires(&cache.TTL{Fresh: time.Hour}))
 				began := time.Now()
 				var at []int
-				_, err := c.Warm(t.Context(), slices.Values(numbers(test.keys)),
+				_, err := c.Warm(t.Context(), slices.Values(testkit.Numbers(test.keys)),
 					func(_ context.Context, keys []string) (map[string]int, error) {
 						at = append(at, int(time.Since(began)/time.Second))
 						if test.o.PerSecond == 100 {
 							time.Sleep(5 * time.Second)
 						}
-						return numbered(keys...), nil
+						return testkit.Numbered(keys...), nil
 					}, test.o)
 				require.NoError(t, err)
 				assert.Equal(t, test.want, at)
 
 				began = time.Now() // what is fresh costs no time
-				report, err := c.Warm(t.Context(), slices.Values(numbers(test.keys)), newWarehouse().load, test.o)
+				report, err := c.Warm(t.Context(), slices.Values(testkit.Numbers(test.keys)), testkit.NewWarehouse().Load, test.o)
 				require.NoError(t, err)
 				assert.Equal(t, test.keys, report.Skipped)
 				assert.Less(t, time.Since(began), time.Second)
@@ -239,14 +240,14 @@ func TestWarmKeepsTheRate(t *testing.T) {
 
 func TestWarmLoadsSoManyBatchesAtOnce(t *testing.T) {
 	for _, most := range []int{1, 3} {
-		c := newCache[int](t, cachetest.Redis(t))
+		c := testkit.NewCache[int](t, cachetest.Redis(t))
 		var running, peak atomic.Int64
 		all := make(chan struct{})
-		_, err := c.Warm(t.Context(), slices.Values(numbers(60)),
+		_, err := c.Warm(t.Context(), slices.Values(testkit.Numbers(60)),
 			func(_ context.Context, keys []string) (map[string]int, error) {
 				n := running.Add(1)
 				defer running.Add(-1)
-				raise(&peak, n)
+				testkit.Raise(&peak, n)
 				if n == int64(most) && peak.Load() == n {
 					select {
 					case <-all:
@@ -254,8 +255,8 @@ func TestWarmLoadsSoManyBatchesAtOnce(t *testing.T) {
 						close(all)
 					}
 				}
-				soon(t, all, "as many loads as may run at once")
-				return numbered(keys...), nil
+				testkit.Soon(t, all, "as many loads as may run at once")
+				return testkit.Numbered(keys...), nil
 			}, cache.WarmOptions{PerSecond: 1e6, Concurrency: most, Batch: 10})
 		require.NoError(t, err)
 		assert.EqualValues(t, most, peak.Load())
@@ -263,32 +264,32 @@ func TestWarmLoadsSoManyBatchesAtOnce(t *testing.T) {
 }
 
 func TestWarmersInSeveralProcessesShareTheLoads(t *testing.T) {
-	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-		w := newWarehouse()
-		var calls [3]<-chan result[cache.WarmReport]
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		w := testkit.NewWarehouse()
+		var calls [3]<-chan testkit.Result[cache.WarmReport]
 		for i := range calls {
-			c := newCache[int](t, rdb)
-			calls[i] = start(func() (cache.WarmReport, error) {
-				return c.Warm(t.Context(), slices.Values(numbers(500)), w.load, cache.WarmOptions{PerSecond: 1e6, Concurrency: 2})
+			c := testkit.NewCache[int](t, rdb)
+			calls[i] = testkit.Start(func() (cache.WarmReport, error) {
+				return c.Warm(t.Context(), slices.Values(testkit.Numbers(500)), w.Load, cache.WarmOptions{PerSecond: 1e6, Concurrency: 2})
 			})
 		}
 		for _, call := range calls {
-			got := soon(t, call, "a warmer")
-			require.NoError(t, got.err)
-			assert.Equal(t, 500, got.v.Loaded+got.v.Skipped)
+			got := testkit.Soon(t, call, "a warmer")
+			require.NoError(t, got.Err)
+			assert.Equal(t, 500, got.V.Loaded+got.V.Skipped)
 		}
-		for key, n := range w.times() {
+		for key, n := range w.Times() {
 			assert.Equal(t, 1, n, key)
 		}
-		assert.Len(t, w.times(), 500)
+		assert.Len(t, w.Times(), 500)
 	})
 }
 
 func TestWarmReportsItsProgressInOrder(t *testing.T) {
-	c := newCache[int](t, cachetest.Redis(t))
-	require.NoError(t, c.SetMany(t.Context(), numbered(numbers(100)...)))
+	c := testkit.NewCache[int](t, cachetest.Redis(t))
+	require.NoError(t, c.SetMany(t.Context(), testkit.Numbered(testkit.Numbers(100)...)))
 	var seen []cache.WarmReport // Warm calls Progress one at a time
-	report, err := c.Warm(t.Context(), slices.Values(numbers(1000)), newWarehouse().load, cache.WarmOptions{
+	report, err := c.Warm(t.Context(), slices.Values(testkit.Numbers(1000)), testkit.NewWarehouse().Load, cache.WarmOptions{
 		PerSecond: 1e6, Concurrency: 4, Batch: 20, Progress: func(r cache.WarmReport) { seen = append(seen, r) },
 	})
 	require.NoError(t, err)
@@ -304,10 +305,10 @@ func TestWarmOutlivesABadProgress(t *testing.T) {
 		"exits":  func(cache.WarmReport) { runtime.Goexit() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newCache[int](t, cachetest.Redis(t))
+			c := testkit.NewCache[int](t, cachetest.Redis(t))
 			o := fast
 			o.Progress = progress
-			report, err := c.Warm(t.Context(), slices.Values(numbers(300)), newWarehouse().load, o)
+			report, err := c.Warm(t.Context(), slices.Values(testkit.Numbers(300)), testkit.NewWarehouse().Load, o)
 			require.NoError(t, err)
 			assert.Equal(t, cache.WarmReport{Loaded: 300}, report)
 		})
@@ -324,26 +325,26 @@ func TestWarmEndsWithItsContextOrTheCacheAndReportsWhatItDid(t *testing.T) {
 		{"Close", func(_ func(), c *cache.Cache[int]) { _ = c.Close() }, cache.ErrClosed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := newCache[int](t, cachetest.Redis(t))
+			c := testkit.NewCache[int](t, cachetest.Redis(t))
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			second := make(chan struct{})
 			var calls atomic.Int64
-			warm := start(func() (cache.WarmReport, error) {
-				return c.Warm(ctx, slices.Values(numbers(1000)), func(ctx context.Context, keys []string) (map[string]int, error) {
+			warm := testkit.Start(func() (cache.WarmReport, error) {
+				return c.Warm(ctx, slices.Values(testkit.Numbers(1000)), func(ctx context.Context, keys []string) (map[string]int, error) {
 					if calls.Add(1) == 2 {
 						close(second)
 						<-ctx.Done()
 						return nil, ctx.Err()
 					}
-					return numbered(keys...), nil
+					return testkit.Numbered(keys...), nil
 				}, fast)
 			})
-			soon(t, second, "the second batch")
+			testkit.Soon(t, second, "the second batch")
 			test.stop(cancel, c)
-			got := soon(t, warm, "the end of Warm")
-			assert.Equal(t, test.want, got.err)
-			assert.Equal(t, cache.WarmReport{Loaded: 100}, got.v)
+			got := testkit.Soon(t, warm, "the end of Warm")
+			assert.Equal(t, test.want, got.Err)
+			assert.Equal(t, cache.WarmReport{Loaded: 100}, got.V)
 			assert.EqualValues(t, 2, calls.Load())
 		})
 	}

@@ -93,7 +93,7 @@ func TestNoFileIsLongerThan400Lines(t *testing.T) {
 }
 
 func TestImportsRunInward(t *testing.T) {
-	infrastructure := []string{"internal/redistest", "internal/stress", "internal/rules"}
+	infrastructure := []string{"internal/redistest", "internal/stress", "internal/rules", "internal/testkit"}
 	for _, s := range sources(t) {
 		if s.tests || !s.in("internal") || s.in(infrastructure...) {
 			continue

@@ -1,0 +1,6 @@
+//go:build !race
+
+package testkit
+
+// PoolSlack is how far counts may be off.
+const PoolSlack = 0
