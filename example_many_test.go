@@ -2,9 +2,12 @@ package cache_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/larder-go/cache"
 )
@@ -96,4 +99,94 @@ func ExampleCache_Warm() {
 	// SELECT users 3
 	// {Loaded:3 Skipped:0 Failed:0} <nil>
 	// {Loaded:0 Skipped:3 Failed:0} <nil>
+}
+
+// A load has one deadline, whoever waits for it and for how long.
+func ExampleWithLoadTimeout() {
+	ctx := context.Background()
+	rdb := embeddedRedis()
+	defer rdb.Close()
+	users := must(cache.New(rdb, "users", cache.Aside[User](), cache.WithLoadTimeout(10*time.Millisecond)))
+	defer users.Close()
+
+	_, err := users.GetOrLoad(ctx, "42", func(ctx context.Context, _ string) (User, error) {
+		<-ctx.Done() // a query that hangs, and obeys its context
+		return User{}, ctx.Err()
+	})
+	fmt.Println(errors.Is(err, context.DeadlineExceeded))
+	// Output: true
+}
+
+// While Redis is down, the database gets as many queries as it can bear.
+func ExampleWithLoadLimit() {
+	ctx := context.Background()
+	rdb := embeddedRedis()
+	defer rdb.Close()
+	repo := &userRepo{names: map[string]string{"43": "Grace"}}
+	users := must(cache.New(rdb, "users", cache.Aside[User](), cache.WithLoadLimit(1)))
+	defer users.Close()
+	rdb.fail()
+
+	// A load that takes the only place, and during it another request.
+	_, err := users.GetOrLoad(ctx, "42", func(ctx context.Context, _ string) (User, error) {
+		return users.GetOrLoad(ctx, "43", repo.Find)
+	})
+	if errors.Is(err, cache.ErrOverloaded) {
+		fmt.Println("503:", err) // ask again later
+	}
+	// Output: 503: cache: overloaded
+}
+
+// A caller that would rather load twice than wait for another process.
+func ExampleWithLock() {
+	ctx := context.Background()
+	rdb := embeddedRedis()
+	defer rdb.Close()
+	one := must(cache.New(rdb, "users", cache.Aside[User]()))
+	defer one.Close()
+	two := must(cache.New(rdb, "users", cache.Aside[User](), cache.WithLock(cache.Lock{Wait: 10 * time.Millisecond})))
+	defer two.Close()
+	repo := &userRepo{names: map[string]string{"42": "Grace"}}
+
+	u, err := one.GetOrLoad(ctx, "42", func(ctx context.Context, id string) (User, error) {
+		// This process has the key's lease when the other one comes.
+		u, err := two.GetOrLoad(ctx, id, repo.Find)
+		fmt.Println("two, not stored:", u.Name, err)
+		return repo.Find(ctx, id)
+	})
+	fmt.Println("one, stored:", u.Name, err)
+	// Output:
+	// SELECT user 42
+	// two, not stored: Grace <nil>
+	// SELECT user 42
+	// one, stored: Grace <nil>
+}
+
+// After a failed load the fleet leaves the key alone for a moment. Callers wait
+// for the end of that, but no longer than Lock.Wait or their deadline allows.
+func ExampleWithLock_backoff() {
+	ctx := context.Background()
+	rdb := embeddedRedis()
+	defer rdb.Close()
+	repo := &userRepo{down: errors.New("the database is down")}
+	users := must(cache.New(rdb, "users", cache.Aside[User](),
+		cache.WithLock(cache.Lock{Wait: 10 * time.Millisecond})))
+	defer users.Close()
+
+	for range 3 {
+		_, err := users.GetOrLoad(ctx, "42", repo.Find)
+		fmt.Println(err, errors.Is(err, cache.ErrBackoff))
+	}
+	// Output:
+	// SELECT user 42
+	// the database is down false
+	// cache: backing off after a failed load true
+	// cache: backing off after a failed load true
+}
+
+func withoutTime(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
 }

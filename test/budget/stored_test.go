@@ -1,4 +1,4 @@
-package cache_test
+package budget_test
 
 import (
 	"fmt"
