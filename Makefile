@@ -46,6 +46,7 @@ model: ## the model checker's large bound: three readers
 
 stress: ## every stress scenario, standalone and cluster
 	$(GO) run ./internal/stress -for $(STRESSTIME)
+	CACHE_LONG=1 CACHE_REQUIRE_REDIS=1 $(GO) test -count=1 ./test/protocol ./test/cluster
 
 chaos: ## Redis fails in every way for CHAOSTIME, standalone and cluster; a freeze of an eighteenth of it
 	$(GO) run ./internal/stress -scenario chaos -for $(CHAOSTIME)

@@ -23,7 +23,7 @@ func TestBatchExchanges(t *testing.T) {
 		countExchanges(t, testkit.ClientThrough(t, p), p)
 	})
 	t.Run("cluster", func(t *testing.T) {
-		cluster := redistest.StartCluster(t)
+		cluster := redistest.SharedCluster(t)
 		rdb, proxies := clusterThrough(t, cluster)
 		countExchanges(t, rdb, proxies...)
 		t.Run("one node is down", func(t *testing.T) { oneNodeDown(t, rdb, proxies) })

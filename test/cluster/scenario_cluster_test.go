@@ -32,11 +32,11 @@ func tuned(t testing.TB, cluster *redistest.Cluster) *redis.ClusterClient {
 
 // One cluster serves these tests, because it takes seconds to start.
 func TestCluster(t *testing.T) {
-	cluster := redistest.StartCluster(t)
+	cluster := redistest.SharedCluster(t)
 	t.Run("the facade serves keys of all nodes", func(t *testing.T) { clusterServes(t, cluster) })
 	t.Run("the naive control goes stale", func(t *testing.T) { clusterControl(t, cluster) })
 	t.Run("tags whose tokens are on other nodes", func(t *testing.T) {
-		testkit.TaggedHistory(t, func() redis.UniversalClient { return tuned(t, cluster) }, testkit.Span(2*time.Second, 1500*time.Millisecond))
+		testkit.TaggedHistory(t, func() redis.UniversalClient { return tuned(t, cluster) }, testkit.Span(10*time.Second, time.Second))
 	})
 	t.Run("invalidations of tags on all nodes, confirmed by replicas", func(t *testing.T) { clusterTags(t, cluster) })
 	t.Run("one shard frozen", func(t *testing.T) { clusterShardFrozen(t, cluster) })

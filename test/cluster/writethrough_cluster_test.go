@@ -14,7 +14,7 @@ import (
 )
 
 func TestWriteThroughOnACluster(t *testing.T) {
-	rdb := redistest.StartCluster(t).Client(t)
+	rdb := redistest.SharedCluster(t).Client(t)
 	for name, opts := range map[string][]any{"guarded": nil, "unguarded": {cache.Unguarded()}} {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()

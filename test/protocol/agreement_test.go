@@ -25,6 +25,7 @@ func (noWriter) Delete(context.Context, string) error        { return errWritten
 // A cache whose entries would be elsewhere fails with each call, the first one
 // included, before user code is called, and says why.
 func TestAWriteBehindNameIsRefusedByTheOtherStrategies(t *testing.T) {
+	t.Parallel()
 	for name, strategy := range map[string]cache.Strategy[string]{
 		"aside": cache.Aside[string](), "write-through": cache.WriteThrough[string](noWriter{}),
 	} {
@@ -56,6 +57,7 @@ func TestAWriteBehindNameIsRefusedByTheOtherStrategies(t *testing.T) {
 }
 
 func TestOtherNamesDoNotMindWriteBehind(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		require.NoError(t, testkit.NewPutter(t, rdb).Set(t.Context(), "k", "v"))
 		c := testkit.NewCache[string](t, rdb)
@@ -67,6 +69,7 @@ func TestOtherNamesDoNotMindWriteBehind(t *testing.T) {
 
 // The number of partitions says where the records are: the first process fixes it.
 func TestWriteBehindRefusesAnotherNumberOfPartitions(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		rows := testkit.NewLedger()
 		c := testkit.NewBehind(t, rdb, rows, cache.WriteBehindOptions{Partitions: 4})
@@ -84,6 +87,7 @@ func TestWriteBehindRefusesAnotherNumberOfPartitions(t *testing.T) {
 // Entries of another strategy under the name are nothing to write-behind, which
 // keeps its own elsewhere.
 func TestWriteBehindTakesANameOver(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		before, err := cache.New(rdb, "behind", cache.Aside[string](), testkit.Patient())
 		require.NoError(t, err)
@@ -99,6 +103,7 @@ func TestWriteBehindTakesANameOver(t *testing.T) {
 
 // A Redis that does not answer is no disagreement: it is asked again.
 func TestAgreementIsSettledWhenRedisAnswers(t *testing.T) {
+	t.Parallel()
 	rdb := cachetest.Redis(t)
 	require.NoError(t, testkit.NewPutter(t, rdb).Set(t.Context(), "k", "v"))
 	c, err := cache.New(rdb, "behind", cache.Aside[string](), testkit.Patient())

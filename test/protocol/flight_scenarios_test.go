@@ -26,6 +26,7 @@ import (
 // With a plain SET the cache now holds v0 until its TTL: the control shows it.
 // Here the commit is refused, since the invalidation removed the lease.
 func TestStaleSetRace(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		gets := 100_000
 		if _, real := rdb.(*redis.Client); !real {
@@ -53,6 +54,7 @@ func TestStaleSetRace(t *testing.T) {
 }
 
 func TestStaleSetRaceControl(t *testing.T) {
+	t.Parallel()
 	rdb := redistest.Single(t).Client(t)
 	var row atomic.Int64
 	v := row.Load() // the naive reader missed and read the row
@@ -91,6 +93,7 @@ func readMany(t *testing.T, n int, get func(context.Context) (int, error), isSta
 // it themselves: a caller that comes after an invalidation has returned never
 // gets the value of a load that began before it.
 func TestFlightSharing(t *testing.T) {
+	t.Parallel()
 	t.Run("a joiner after an invalidation does not get the old load", func(t *testing.T) {
 		testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 			c := testkit.NewCache[int](t, rdb)
@@ -159,6 +162,7 @@ func TestFlightSharing(t *testing.T) {
 
 // Scenario 8. Round trips as a proxy between client and server counts them.
 func TestRoundTrips(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	c := testkit.NewCache[string](t, testkit.ClientThrough(t, proxy), cache.WithXFetch(0))

@@ -20,6 +20,7 @@ import (
 )
 
 func TestFollowInvalidatesWhatTheLogNames(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		for _, test := range []struct {
 			name    string
@@ -59,6 +60,7 @@ func TestFollowInvalidatesWhatTheLogNames(t *testing.T) {
 }
 
 func TestFollowMergesTheChangesOfOneCall(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		changes []cache.Change
@@ -88,6 +90,7 @@ func TestFollowMergesTheChangesOfOneCall(t *testing.T) {
 }
 
 func TestAChangeIsDoneOnlyAfterEveryCacheHasAcceptedIt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		failure := times(8, errors.New("refused"))
 		steady, late := new(witness), &witness{fails: func(string) error { return failure() }}
@@ -111,6 +114,7 @@ func TestAChangeIsDoneOnlyAfterEveryCacheHasAcceptedIt(t *testing.T) {
 }
 
 func TestFollowPausesAreABackOff(t *testing.T) {
+	t.Parallel()
 	refused := errors.New("refused")
 	for _, test := range []struct {
 		name string
@@ -154,6 +158,7 @@ func TestFollowPausesAreABackOff(t *testing.T) {
 }
 
 func TestTheBackOffBeginsAnewAfterASuccess(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := newFakeLog()
 		log.patience = false
@@ -174,6 +179,7 @@ func TestTheBackOffBeginsAnewAfterASuccess(t *testing.T) {
 }
 
 func TestWhatCouldNotBeMarkedAsDoneIsInvalidatedAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log, w := newFakeLog(cache.Change{ID: "1", Keys: []string{"a"}}), new(witness)
 		log.doneFails = times(2, errors.New("lost connection"))
@@ -185,6 +191,7 @@ func TestWhatCouldNotBeMarkedAsDoneIsInvalidatedAgain(t *testing.T) {
 }
 
 func TestAChangeWaitsForARedisThatIsDown(t *testing.T) {
+	t.Parallel()
 	b := cachetest.NewBubble(t)
 	synctest.Test(t, func(t *testing.T) {
 		rdb := b.Redis(t)
@@ -206,6 +213,7 @@ func TestAChangeWaitsForARedisThatIsDown(t *testing.T) {
 }
 
 func TestAChangeLandsWhenARealRedisIsBack(t *testing.T) {
+	t.Parallel()
 	for _, way := range testkit.Downs {
 		t.Run(way.Name, func(t *testing.T) {
 			server := redistest.Single(t)
@@ -248,6 +256,7 @@ func (o observed) Invalidate(ctx context.Context, keys ...string) error {
 }
 
 func TestFollowEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		log  *fakeLog
@@ -276,6 +285,7 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 }
 
 func TestFollowEndsWhenACacheOrTheLogIsClosed(t *testing.T) {
+	t.Parallel()
 	t.Run("a cache", func(t *testing.T) {
 		c, err := cache.New(cachetest.Redis(t), "test", cache.Aside[int]())
 		require.NoError(t, err)
@@ -293,6 +303,7 @@ func TestFollowEndsWhenACacheOrTheLogIsClosed(t *testing.T) {
 }
 
 func TestAPanicOfTheLogIsTheCallersAndNothingIsLost(t *testing.T) {
+	t.Parallel()
 	log, w := newFakeLog(cache.Change{ID: "1", Keys: []string{"a"}}), new(witness)
 	for _, where := range []*func() error{&log.nextFails, &log.doneFails} {
 		*where = func() error { panic("a bug") }
@@ -305,6 +316,7 @@ func TestAPanicOfTheLogIsTheCallersAndNothingIsLost(t *testing.T) {
 }
 
 func TestSeveralConsumersOfOneLog(t *testing.T) {
+	t.Parallel()
 	const consumers, changes = 4, 200
 	log, w := newFakeLog(), new(witness)
 	var mu sync.Mutex
@@ -342,6 +354,7 @@ func (l *oneByOne) Next(ctx context.Context) ([]cache.Change, error) {
 }
 
 func TestFollowRefusesWhatItCannotWorkWith(t *testing.T) {
+	t.Parallel()
 	var none *cache.Cache[int]
 	var noLog *fakeLog
 	for _, test := range []struct {

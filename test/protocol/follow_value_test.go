@@ -14,6 +14,7 @@ import (
 // The schedule of InvalidationLog's comment: what a log says that a row is now must
 // not be written into the cache.
 func TestAValueOutOfTheLogOutlivesItsTag(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		for _, test := range []struct {
 			name string

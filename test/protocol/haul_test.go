@@ -30,6 +30,7 @@ import (
 //  3. R wants 1. It may wait for B's load, but not have its value.
 //  4. B commits.
 func TestAChangeOfAKeyDuringABatchLoad(t *testing.T) {
+	t.Parallel()
 	for _, where := range []string{"this process", "another process"} {
 		t.Run(where, func(t *testing.T) {
 			testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
@@ -74,6 +75,7 @@ func TestAChangeOfAKeyDuringABatchLoad(t *testing.T) {
 // A tag of the batch gets a new token between its capture and the commits: what is
 // stored is invalid, and those who joined after that load again.
 func TestATagThatIsInvalidatedDuringABatchLoad(t *testing.T) {
+	t.Parallel()
 	for _, where := range []string{"this process", "another process"} {
 		t.Run(where, func(t *testing.T) {
 			testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
@@ -115,6 +117,7 @@ func TestATagThatIsInvalidatedDuringABatchLoad(t *testing.T) {
 // Tags that a call names travel with its look-up; those that only the entries name
 // cost one trip more, for all keys together.
 func TestTagsOfABatchCostAtMostOneTripMore(t *testing.T) {
+	t.Parallel()
 	p := redistest.NewProxy(t, cachetest.Redis(t).Addr())
 	c := testkit.NewCache[int](t, testkit.ClientThrough(t, p))
 	for i := range 10 {
@@ -156,6 +159,7 @@ func TestTagsOfABatchCostAtMostOneTripMore(t *testing.T) {
 }
 
 func TestSetManyStampsWhatItStores(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewCache[int](t, rdb)
 		require.NoError(t, c.SetMany(t.Context(), testkit.Numbered("1", "2"), cache.Tagged("odd")))
@@ -170,6 +174,7 @@ func TestSetManyStampsWhatItStores(t *testing.T) {
 // SetMany overtakes a load of this process and of others, and leaves what is not
 // the cache's.
 func TestSetManyOvertakesLoads(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c, other := testkit.NewCache[int](t, rdb), testkit.NewCache[int](t, rdb)
 		require.NoError(t, rdb.Set(t.Context(), "test:3", "not ours", 0).Err())
@@ -191,6 +196,7 @@ func TestSetManyOvertakesLoads(t *testing.T) {
 }
 
 func TestSetManyOfMoreThanOneBatch(t *testing.T) {
+	t.Parallel()
 	for name, scripts := range map[string]int64{"of a server that says nothing": 1000, "of Redis": 5 * 4} {
 		t.Run(name, func(t *testing.T) {
 			p := redistest.NewProxy(t, cachetest.Redis(t).Addr())
@@ -212,6 +218,7 @@ func TestSetManyOfMoreThanOneBatch(t *testing.T) {
 // The counters of look-ups add up, whatever batches and calls find; and so does
 // what they return, to what the loader says.
 func TestStatsOfBatchesAddUp(t *testing.T) {
+	t.Parallel()
 	server := cachetest.Redis(t)
 	c := testkit.NewCache[int](t, server, testkit.Class(func(ttl *cache.TTL) { ttl.StaleWhileRevalidate, ttl.Absent = time.Minute, time.Minute }))
 	var lookups atomic.Int64
@@ -270,6 +277,7 @@ func TestStatsOfBatchesAddUp(t *testing.T) {
 }
 
 func TestSpansOfBatches(t *testing.T) {
+	t.Parallel()
 	testkit.InTrace(t, nil, func(t *testing.T, c *testkit.Traced) {
 		ctx := t.Context()
 		load := func(_ context.Context, keys []string) (map[string]string, error) {
@@ -306,6 +314,7 @@ func TestSpansOfBatches(t *testing.T) {
 }
 
 func TestALoadEventOfABatchNamesItsKeys(t *testing.T) {
+	t.Parallel()
 	var events []cache.LoadEvent
 	c := testkit.NewCache[int](t, cachetest.Redis(t), cache.WithHooks(cache.Hooks{Load: func(e cache.LoadEvent) { events = append(events, e) }}))
 	for _, n := range []int{3, 4} { // of the second only one key is missing

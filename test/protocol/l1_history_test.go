@@ -175,14 +175,17 @@ func TestL1History(t *testing.T) {
 	t.Parallel()
 	h := func(bound time.Duration) *nearHistory { return &nearHistory{bound: bound, began: time.Now()} }
 	t.Run("standalone, messages alone", func(t *testing.T) {
+		t.Parallel()
 		server := redistest.Single(t)
-		nearStress(t, h(l1Bound), time.Minute, 1500*time.Millisecond, func() redis.UniversalClient { return server.Client(t) })
+		nearStress(t, h(l1Bound), time.Minute, testkit.Span(10*time.Second, time.Second), func() redis.UniversalClient { return server.Client(t) })
 	})
 	t.Run("cluster", func(t *testing.T) {
-		nodes := redistest.StartCluster(t)
-		nearStress(t, h(time.Second), time.Second, 2*time.Second, func() redis.UniversalClient { return nodes.Client(t) })
+		t.Parallel()
+		nodes := redistest.SharedCluster(t)
+		nearStress(t, h(time.Second), time.Second, testkit.Span(10*time.Second, time.Second), func() redis.UniversalClient { return nodes.Client(t) })
 	})
 	t.Run("naive control", func(t *testing.T) {
+		t.Parallel()
 		server := redistest.Single(t)
 		var processes []*nearProcess
 		for range 2 {

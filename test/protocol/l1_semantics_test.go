@@ -243,6 +243,7 @@ func TestWhoIsElectedDoesNotRefreshWhatWasRefreshed(t *testing.T) {
 }
 
 func TestNewL1ReportsBadArguments(t *testing.T) {
+	t.Parallel()
 	rdb := cachetest.Redis(t)
 	for name, tt := range map[string]struct {
 		make func() (*cache.L1, error)

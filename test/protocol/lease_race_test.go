@@ -22,6 +22,7 @@ func asksForLease(args [][]byte) bool {
 
 // What happens to a key between the look-up that misses it and the loader's call.
 func TestLeaseOfAMissAndWhatOthersDoMeanwhile(t *testing.T) {
+	t.Parallel()
 	type race struct {
 		proxy    *redistest.Proxy
 		c, other *cache.Cache[int]
@@ -116,6 +117,7 @@ func TestLeaseOfAMissAndWhatOthersDoMeanwhile(t *testing.T) {
 // A miss is a GET and two scripts, one of which asks for the lease and one of which
 // stores, where the clock of the only Redis is known.
 func TestMissSendsTwoScripts(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
 	proxy := redistest.NewProxy(t, server.Addr())
 	c := testkit.NewCache[string](t, testkit.ClientThrough(t, proxy))

@@ -23,6 +23,7 @@ import (
 var errShelf = errors.New("the shelf is broken")
 
 func TestWhatALoaderOfSeveralKeysMayReturn(t *testing.T) {
+	t.Parallel()
 	type values = map[string]int
 	for _, test := range []struct {
 		name   string
@@ -122,6 +123,7 @@ func ended(t testing.TB, d time.Duration) context.Context {
 // A batch waits for the end of the back-off of some keys, and has loaded the others
 // by then.
 func TestABatchWaitsForTheBackoffOfSomeKeys(t *testing.T) {
+	t.Parallel()
 	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c, other := testkit.NewCache[int](t, rdb), testkit.NewCache[int](t, rdb)
 		_, err := other.GetOrLoadMany(t.Context(), []string{"1", "3"}, func(context.Context, []string) (map[string]int, error) { return nil, errShelf })
@@ -138,6 +140,7 @@ func TestABatchWaitsForTheBackoffOfSomeKeys(t *testing.T) {
 }
 
 func TestABatchBeyondTheLoadLimitIsRefused(t *testing.T) {
+	t.Parallel()
 	c := testkit.NewCache[int](t, cachetest.Redis(t), cache.WithLoadLimit(1))
 	require.NoError(t, c.Set(t.Context(), "0", 10))
 	w := testkit.GatedWarehouse()
@@ -154,6 +157,7 @@ func TestABatchBeyondTheLoadLimitIsRefused(t *testing.T) {
 }
 
 func TestABatchWhoseCallerLeavesHasWhatWasThere(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewCache[int](t, rdb)
 		require.NoError(t, c.SetMany(t.Context(), map[string]int{"0": 10, "1": 11}))
@@ -171,6 +175,7 @@ func TestABatchWhoseCallerLeavesHasWhatWasThere(t *testing.T) {
 }
 
 func TestCloseEndsABatch(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewCache[int](t, rdb)
 		require.NoError(t, c.Set(t.Context(), "0", 10))
@@ -192,6 +197,7 @@ func TestCloseEndsABatch(t *testing.T) {
 // Redis is down: what cannot be looked up is loaded, all of it in one call, at one
 // place of the load limit; GetMany says that Redis failed.
 func TestABatchWhileRedisIsDown(t *testing.T) {
+	t.Parallel()
 	server := cachetest.Redis(t)
 	c := testkit.NewCache[int](t, server, cache.WithLoadLimit(1))
 	require.NoError(t, c.SetMany(t.Context(), testkit.Numbered(testkit.Numbers(50)...)))
@@ -212,6 +218,7 @@ func TestABatchWhileRedisIsDown(t *testing.T) {
 
 // Redis fails between the look-up and the leases, or before the values are stored.
 func TestABatchDuringWhichRedisFails(t *testing.T) {
+	t.Parallel()
 	for _, command := range []string{"acquire", "commit"} {
 		t.Run(command, func(t *testing.T) {
 			server := cachetest.Redis(t)
@@ -245,6 +252,7 @@ func TestABatchDuringWhichRedisFails(t *testing.T) {
 // The tokens of tags that only the entries name cannot be read: a batch does not
 // try, and wait, for each of its keys.
 func TestABatchWhoseTagsCannotBeReadDoesNotAskForEachKey(t *testing.T) {
+	t.Parallel()
 	server := cachetest.Redis(t)
 	c := testkit.NewCache[int](t, server)
 	for i, key := range testkit.Numbers(20) {
@@ -266,6 +274,7 @@ func TestABatchWhoseTagsCannotBeReadDoesNotAskForEachKey(t *testing.T) {
 }
 
 func TestAValueThatCannotBeEncodedAmongOthers(t *testing.T) {
+	t.Parallel()
 	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewCache[any](t, rdb)
 		bad := make(chan int)
@@ -292,6 +301,7 @@ type panicking struct{ cache.Codec }
 func (panicking) Decode([]byte, any) error { panic("mine") }
 
 func TestAPanicOfTheCodecInABatchIsTheCallers(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 500} {
 		c := testkit.NewCache[int](t, cachetest.Redis(t), cache.WithCodec(panicking{cache.JSON}))
 		require.NoError(t, c.SetMany(t.Context(), testkit.Numbered(testkit.Numbers(n)...)))
@@ -302,6 +312,7 @@ func TestAPanicOfTheCodecInABatchIsTheCallers(t *testing.T) {
 // Everybody leaves while the leases are asked for. The load, which would begin after
 // that, is for nobody: if it begins at all it is cancelled.
 func TestABatchThatNobodyWaitsForAnyMoreIsCancelledBeforeItIsLoaded(t *testing.T) {
+	t.Parallel()
 	for name, outcome := range map[string]error{"leases are granted": nil, "Redis fails": testkit.ErrOutage} {
 		t.Run(name, func(t *testing.T) {
 			server := cachetest.Redis(t)

@@ -17,6 +17,7 @@ import (
 )
 
 func TestABatchJoinsASingleLoad(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewCache[int](t, rdb)
 		single, w := testkit.NewGated(func() int { return 1 }), testkit.NewWarehouse()
@@ -37,6 +38,7 @@ func TestABatchJoinsASingleLoad(t *testing.T) {
 }
 
 func TestSingleCallsJoinABatch(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewCache[int](t, rdb)
 		w := testkit.GatedWarehouse()
@@ -59,6 +61,7 @@ func TestSingleCallsJoinABatch(t *testing.T) {
 }
 
 func TestOverlappingBatchesLoadEachKeyOnce(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewCache[int](t, rdb)
 		w := testkit.GatedWarehouse()
@@ -83,6 +86,7 @@ func TestOverlappingBatchesLoadEachKeyOnce(t *testing.T) {
 
 // What another process is loading is waited for, the rest is loaded meanwhile.
 func TestABatchWaitsForTheLeasesOfAnotherProcess(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c, other := testkit.NewCache[int](t, rdb), testkit.NewCache[int](t, rdb)
 		theirs, ours := testkit.GatedWarehouse(), testkit.NewWarehouse()
@@ -108,6 +112,7 @@ func TestABatchWaitsForTheLeasesOfAnotherProcess(t *testing.T) {
 //  3. B leaves. S waits on, for 1 only.
 //  4. The load of 0 goes on for nobody.
 func TestALoadThatNobodyWantsIsCancelledThoughTheBatchHasAnotherKeyThatIsWanted(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c, other := testkit.NewCache[int](t, rdb), testkit.NewCache[int](t, rdb)
 		theirs, ours := testkit.NewGated(func() int { return 1 }), testkit.GatedWarehouse()
@@ -132,6 +137,7 @@ func TestALoadThatNobodyWantsIsCancelledThoughTheBatchHasAnotherKeyThatIsWanted(
 
 // A batch whose keys nobody else is at goes on as long as one of them is wanted.
 func TestABatchLoadGoesOnUntilNobodyWaitsForAnyKey(t *testing.T) {
+	t.Parallel()
 	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewCache[int](t, rdb)
 		w := testkit.GatedWarehouse()
@@ -157,6 +163,7 @@ func TestABatchLoadGoesOnUntilNobodyWaitsForAnyKey(t *testing.T) {
 }
 
 func TestALoadOfManyThatNobodyMayStoreIsOneCallWithinTheLimit(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewCache[int](t, rdb, cache.WithLoadLimit(1))
 		require.NoError(t, rdb.Set(t.Context(), "test:1", "not ours", 0).Err())

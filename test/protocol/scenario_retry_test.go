@@ -34,8 +34,10 @@ const (
 // invalidation or end of a write removes once more, and what must not be repeated
 // (acquire, wbegin, set) is not; an acquire whose reply is lost is given back.
 func TestClientRetryIdempotence(t *testing.T) {
+	t.Parallel()
 	for _, retries := range []int{3, -1} {
 		t.Run(fmt.Sprintf("MaxRetries %d", retries), func(t *testing.T) {
+			t.Parallel()
 			server := redistest.Single(t)
 			var h testkit.History
 			var late overruns
@@ -49,7 +51,7 @@ func TestClientRetryIdempotence(t *testing.T) {
 				caches, processes = append(caches, c), append(processes, h.Cached(c))
 			}
 			leases := watchLeases(t, server.Client(t))
-			h.Run(t.Context(), testkit.Span(3*time.Second, time.Second), processes...)
+			h.Run(t.Context(), testkit.Span(10*time.Second, time.Second), processes...)
 			for _, c := range caches {
 				testkit.Eventually(t, func() bool { return c.Stats().Loading == 0 }, "flights to land")
 			}
@@ -84,8 +86,10 @@ func TestClientRetryIdempotence(t *testing.T) {
 //  2. The client sends it again by itself and hears that somebody has the lock.
 //  3. That is the client itself. Nobody loads until the lock's end.
 func TestClientRetryIdempotenceControl(t *testing.T) {
+	t.Parallel()
 	for _, retries := range []int{3, -1} {
 		t.Run(fmt.Sprintf("MaxRetries %d", retries), func(t *testing.T) {
+			t.Parallel()
 			server := redistest.Single(t)
 			proxy := redistest.NewProxy(t, server.Addr())
 			proxy.DropReply(dropEvery)

@@ -98,6 +98,7 @@ func (s *skewed) until(t *testing.T, d, from time.Duration, alive func(t *testin
 // is Redis' PTTL less a constant in the record. The entry is written at 0; the
 // readers ask from 20 ms before its end.
 func TestClockSkew(t *testing.T) {
+	t.Parallel()
 	for name, claims := range map[string]bool{"by what is left of a record": false, "by the clock of Redis": true} {
 		t.Run(name, func(t *testing.T) { testClockSkew(t, claims) })
 	}
@@ -137,6 +138,7 @@ func testClockSkew(t *testing.T, claims bool) {
 // cache that judges by the clock knows for at most a second only the old one; then an
 // entry ends when one of the two servers says so, and never later than both do.
 func TestFailoverToAServerWhoseClockIsOff(t *testing.T) {
+	t.Parallel()
 	const fresh, failover, sampled = time.Minute, time.Minute - 4*time.Second, time.Second
 	for name, claims := range map[string]bool{"by what is left of a record": false, "by the clock of Redis": true} {
 		for _, ahead := range []time.Duration{-3 * time.Second, 3 * time.Second} {
@@ -174,6 +176,7 @@ func TestFailoverToAServerWhoseClockIsOff(t *testing.T) {
 // The same for MaxAge of an entry that slides: it is the only thing for which the
 // library estimates Redis' time, by adding what has passed since a reply said it.
 func TestClockSkewOfASlidingEntry(t *testing.T) {
+	t.Parallel()
 	const maxAge = 10 * time.Minute
 	slides := testkit.Sliding(testkit.Unchanged)
 	var ends []time.Duration
@@ -205,6 +208,7 @@ func TestClockSkewOfASlidingEntry(t *testing.T) {
 
 // A naive cache that stores when its entry ends by the writer's clock.
 func TestClockSkewControl(t *testing.T) {
+	t.Parallel()
 	type naive struct {
 		V   int
 		End time.Time

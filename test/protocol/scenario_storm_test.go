@@ -89,6 +89,7 @@ func rage(d time.Duration, gets ...func(ctx context.Context, key string) (int, e
 // at most once in each back-off, which is as long as the load took, at least 100
 // ms and at most 1 s; everybody else waits for that one load's outcome.
 func TestLoaderErrorStorm(t *testing.T) {
+	t.Parallel()
 	const lasts = 10 * time.Second
 	for _, test := range []struct{ took, backoff time.Duration }{
 		{time.Millisecond, 100 * time.Millisecond},
@@ -120,6 +121,7 @@ func TestLoaderErrorStorm(t *testing.T) {
 
 // One load at a time in each process, and no back-off.
 func TestLoaderErrorStormControl(t *testing.T) {
+	t.Parallel()
 	const lasts = 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {
 		s := newStorm(time.Millisecond)
@@ -140,6 +142,7 @@ func TestLoaderErrorStormControl(t *testing.T) {
 // The same on a real server and a real clock. A call that overran its budget on a
 // busy machine loads without the lease, so it is counted.
 func TestLoaderErrorStormOnRedis(t *testing.T) {
+	t.Parallel()
 	server, s, lasts := redistest.Single(t), newStorm(time.Millisecond), testkit.Span(2*time.Second, time.Second)
 	var gets []func(ctx context.Context, key string) (int, error)
 	var caches []*cache.Cache[int]
@@ -178,18 +181,23 @@ func TestCloseEndsAllWork(t *testing.T) {
 		{"a frozen Redis", (*redistest.Server).Pause, true},
 		{"a killed Redis", (*redistest.Server).Kill, true},
 	}
-	for _, state := range states {
-		for _, deadlines := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s, deadlines honoured %v", state.name, deadlines), func(t *testing.T) {
-				testkit.InTime(t, func() []testkit.Figure { return closeAtWork(t, state.hit, state.down, deadlines) })
-			})
+	before := goleak.IgnoreCurrent()
+	t.Run("at once", func(t *testing.T) {
+		for _, state := range states {
+			for _, deadlines := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s, deadlines honoured %v", state.name, deadlines), func(t *testing.T) {
+					t.Parallel()
+					testkit.InTime(t, func() []testkit.Figure { return closeAtWork(t, state.hit, state.down, deadlines) })
+				})
+			}
 		}
-	}
+	})
+	testkit.Eventually(t, func() bool { return goleak.Find(before) == nil }, "goroutines to end")
+	goleak.VerifyNone(t, before)
 }
 
 func closeAtWork(t *testing.T, hit func(*redistest.Server), down, deadlines bool) []testkit.Figure {
 	server := redistest.Single(t)
-	before := goleak.IgnoreCurrent()
 	w := newWork(t, server, deadlines)
 	hit(server)
 	w.cut.On.Store(false) // not before: a drain that finds Redis up leaves nothing to report
@@ -212,8 +220,6 @@ func closeAtWork(t *testing.T, hit func(*redistest.Server), down, deadlines bool
 		require.NotNil(t, left, "what did not land is reported")
 		assert.Equal(t, 1, left.Pending)
 	}
-	testkit.Eventually(t, func() bool { return goleak.Find(before) == nil }, "goroutines to end")
-	goleak.VerifyNone(t, before)
 	return []testkit.Figure{{What: "Close", Took: took, Bound: closeBudget}}
 }
 
@@ -233,7 +239,7 @@ func newWork(t *testing.T, server *redistest.Server, deadlines bool) *work {
 	stale := testkit.Class(func(ttl *cache.TTL) { ttl.Fresh, ttl.StaleWhileRevalidate = time.Millisecond, time.Hour })
 	c, err := cache.New(mine, "test", cache.Aside[int](), stale)
 	require.NoError(t, err)
-	other, err := cache.New(others, "test", cache.Aside[int]())
+	other, err := cache.New(others, "test", cache.Aside[int](), testkit.Patient()) // it must get the lease
 	require.NoError(t, err)
 
 	ctx := context.Background()

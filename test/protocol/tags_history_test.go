@@ -12,6 +12,7 @@ import (
 
 // Scenario 2, with tags in place of keys.
 func TestTagHistory(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
-	testkit.TaggedHistory(t, func() redis.UniversalClient { return server.Client(t) }, testkit.Span(2500*time.Millisecond, 1500*time.Millisecond))
+	testkit.TaggedHistory(t, func() redis.UniversalClient { return server.Client(t) }, testkit.Span(10*time.Second, time.Second))
 }

@@ -15,6 +15,7 @@ import (
 // The queue drains while a caller of this process has read an entry of the tag
 // and not looked into the queue yet: the schedule is in pending.go.
 func TestQueueOfTagsThatDrainsBehindARead(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name string
 		tags []cache.EntryOption // that the call names
@@ -49,6 +50,7 @@ func TestQueueOfTagsThatDrainsBehindARead(t *testing.T) {
 
 // The same with an acquire that answers with the entry of another process.
 func TestQueueOfTagsThatDrainsBehindAnAcquire(t *testing.T) {
+	t.Parallel()
 	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
 		c, other := testkit.NewCache[int](t, rdb), testkit.NewCache[int](t, rdb)
@@ -78,6 +80,7 @@ func TestQueueOfTagsThatDrainsBehindAnAcquire(t *testing.T) {
 // A read of the clear token is under way while the queue drains: the schedule is
 // in clear.go.
 func TestQueueOfAllThatDrainsBehindAReadOfTheClearToken(t *testing.T) {
+	t.Parallel()
 	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
 		_, err := testkit.NewCache[int](t, rdb).GetOrLoad(ctx, "k", testkit.Value(1))

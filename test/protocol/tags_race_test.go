@@ -253,6 +253,7 @@ func (x *race) check(t *testing.T, r *racer) (stale int) {
 // Scenario 14, and variants 31, 34 and 35 of the model. One invalidation, by a third
 // process, serves all kinds of loads at once.
 func TestInvalidationAtEveryPointOfALoad(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ways := map[string]func(context.Context, *cache.Cache[testkit.Revision]) error{
 			"InvalidateTags": func(ctx context.Context, c *cache.Cache[testkit.Revision]) error {

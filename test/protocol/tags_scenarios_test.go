@@ -25,6 +25,7 @@ import (
 //
 // The control captures the token when it stores.
 func TestTagCaptureRace(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		a, b := testkit.NewCache[int](t, rdb), testkit.NewCache[int](t, rdb)
 		rounds, gets, stale := 20, 200, int64(0)
@@ -50,6 +51,7 @@ func TestTagCaptureRace(t *testing.T) {
 }
 
 func TestTagCaptureRaceControl(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		n := testkit.NaiveTagged{Rdb: rdb}
 		var row atomic.Int64
@@ -72,6 +74,7 @@ func TestTagCaptureRaceControl(t *testing.T) {
 // Scenario 14, second half: variants 30 and 33 of the model. A token that was lost
 // takes the entries of its tag with it, and no later token brings one back.
 func TestTagKeyEvicted(t *testing.T) {
+	t.Parallel()
 	losses := map[string]func(ctx context.Context, rdb redis.UniversalClient, key string) error{
 		"deleted": func(ctx context.Context, rdb redis.UniversalClient, key string) error { return rdb.Del(ctx, key).Err() },
 		"expired": func(ctx context.Context, rdb redis.UniversalClient, key string) error {
@@ -135,6 +138,7 @@ func TestTagKeyEvicted(t *testing.T) {
 
 // A clear token that was lost takes all entries with it.
 func TestClearTokenEvicted(t *testing.T) {
+	t.Parallel()
 	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
 		a, b := testkit.NewCache[int](t, rdb), testkit.NewCache[int](t, rdb)

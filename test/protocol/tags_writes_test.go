@@ -117,6 +117,7 @@ func writePoints(t *testing.T, rdb redis.UniversalClient, way string, w racedWri
 // Variants 54 and 55 of the model: the tokens of what a write stores are captured
 // before it is made.
 func TestInvalidationAtEveryPointOfAWrite(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		for way, invalidate := range map[string]func(context.Context, *cache.Cache[testkit.Revision]) error{
 			"InvalidateTags": func(ctx context.Context, c *cache.Cache[testkit.Revision]) error {
@@ -173,6 +174,7 @@ func TestInvalidationAtEveryPointOfAWrite(t *testing.T) {
 // Writes that are not flushed are the newest there is: neither touches them. Once
 // they are flushed they are entries like others, and as old as their tokens.
 func TestWritesThatAreNotFlushedOutliveInvalidations(t *testing.T) {
+	t.Parallel()
 	for way, invalidate := range map[string]func(context.Context, *cache.Cache[string]) error{
 		"InvalidateTags": func(ctx context.Context, c *cache.Cache[string]) error { return c.InvalidateTags(ctx, "x") },
 		"InvalidateAll":  func(ctx context.Context, c *cache.Cache[string]) error { return c.InvalidateAll(ctx) },
@@ -210,6 +212,7 @@ func TestWritesThatAreNotFlushedOutliveInvalidations(t *testing.T) {
 
 // A put that Redis took while the tags' invalidation is queued here is newer.
 func TestPutsAreReadWhileTheirTagIsQueued(t *testing.T) {
+	t.Parallel()
 	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
 		c := testkit.NewBehind(t, rdb, nil, cache.WriteBehindOptions{}, cache.Tagged("x"))
