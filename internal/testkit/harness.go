@@ -3,6 +3,8 @@ package testkit
 import (
 	"context"
 	"errors"
+	"flag"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -298,4 +300,14 @@ func Must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+// AtOnce lets n tests run at once, if the command line does not say how many: for
+// packages whose tests wait for a lease, a message, a loader that is held. TestMain
+// calls it.
+func AtOnce(n int) {
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		_ = parallel.Value.Set(strconv.Itoa(n))
+	}
 }
