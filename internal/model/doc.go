@@ -62,8 +62,8 @@
 //
 // # Bounds, and what they mean
 //
-// Two readers and two writers are checked with every run of the tests. Three readers take
-// minutes (some variants stay at two) and up to 3 GB:
+// Two readers and two writers are checked with every run of the tests, in ten seconds of one
+// core. Three readers (some variants stay at two) take seven minutes of it, and up to 3.2 GB:
 //
 //	go test ./internal/model -run TestModel -readers 3 -timeout 60m
 //
