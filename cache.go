@@ -249,6 +249,7 @@ func (c *Cache[T]) Stats() Stats {
 	s := c.tel.snapshot()
 	s.Pending = c.pending.size.Load()
 	s.Loading, s.Waiting = c.flights.inProgress()
+	s.Unpublished = c.store.Unpublished()
 	c.strategy.count(&s)
 	return s
 }

@@ -101,6 +101,7 @@ func (o observation) stats(s *Stats) {
 	o.add(meter.Corrupt, s.Corrupt, o.name)
 	o.add(meter.Foreign, s.Foreign, o.name)
 	o.add(meter.Unencodable, s.Unencodable, o.name)
+	o.add(meter.Unpublished, s.Unpublished, o.name)
 	o.add(meter.Pending, s.Pending, o.name)
 	o.add(meter.Loading, s.Loading, o.name)
 	o.add(meter.Waiting, s.Waiting, o.name)

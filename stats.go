@@ -35,6 +35,7 @@ type Stats struct {
 	RedisErrors  int64         // operations that Redis did not answer properly; each key of a batch is one
 	Lag          time.Duration // for how long the oldest dirty key has waited, as last sampled
 	Unencodable  int64         // values that the codec refused, returned without being stored
+	Unpublished  int64         // changes of this process that Redis did not publish to the L1s: its user may not
 	Loading      int64         // keys that this process is loading now, for callers or to refresh them; waits for the load of another process included
 	Waiting      int64         // look-ups of this process that wait for such a load now; each key of a batch is one
 }

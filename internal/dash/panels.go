@@ -141,8 +141,8 @@ var Rows = []Row{
 			[]Query{rate(meter.Bypassed)},
 		},
 		{
-			"Records that cannot be used", "ops", "Corrupt: damaged, of another codec or an older schema, replaced by the next load. Foreign: not the cache's, left alone: somebody else writes under its name. Unencodable: values that the codec refused.",
-			[]Query{rate(meter.Corrupt), rate(meter.Foreign), rate(meter.Unencodable)},
+			"Records that cannot be used", "ops", "Corrupt: damaged, of another codec or an older schema, replaced by the next load. Foreign: not the cache's, left alone: somebody else writes under its name. Unencodable: values that the codec refused. Unpublished: changes that no L1 was told of.",
+			[]Query{rate(meter.Corrupt), rate(meter.Foreign), rate(meter.Unencodable), rate(meter.Unpublished)},
 		},
 		{
 			"Item size", "bytes", "Median and 99th percentile of the encoded values that are stored. Above some 100 KiB Redis and the network become slow for everybody.",

@@ -19,6 +19,7 @@ const (
 	Corrupt
 	Foreign
 	Unencodable
+	Unpublished
 	RedisErrors
 	BreakerOpen
 	Pending
@@ -98,6 +99,10 @@ var List = [Count]Instrument{
 	Unencodable: {
 		Name: "cache.values.unencodable", Unit: "{value}", Kind: Counter,
 		Description: "Values that the codec refused; they are returned and not stored.",
+	},
+	Unpublished: {
+		Name: "cache.changes.unpublished", Unit: "{change}", Kind: Counter,
+		Description: "Changes that Redis made and did not publish, because its user may not use the channel: other processes' L1s serve what was changed until its TTL.",
 	},
 	RedisErrors: {
 		Name: "cache.redis.errors", Unit: "{error}", Kind: Counter, Labels: []string{Op},

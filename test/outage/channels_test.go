@@ -48,6 +48,7 @@ func TestAUserWithoutChannelsMayChangeWhatIsCached(t *testing.T) {
 	require.Len(t, lines, 1, "it is told once")
 	assert.Contains(t, lines[0], "&test!i")
 	assert.Zero(t, c.Stats().Pending)
+	assert.Greater(t, c.Stats().Unpublished, int64(10))
 }
 
 // The user that README shows may do all that a cache does.

@@ -40,6 +40,7 @@ var figureOf = map[string][][]string{
 	"Waiting":      {{"cache.requests.waiting"}},
 	"Lag":          {{"cache.write_behind.lag"}},
 	"Unencodable":  {{"cache.values.unencodable"}},
+	"Unpublished":  {{"cache.changes.unpublished"}},
 }
 
 // agree asserts that the metrics of the cache of that name say what Stats says, field
