@@ -40,6 +40,7 @@ func clusterThrough(t *testing.T, cluster *redistest.Cluster) (*redis.ClusterCli
 		through[node.Addr()] = p.Addr()
 	}
 	return cluster.Client(t, func(o *redis.ClusterOptions) {
+		o.DialerRetries = 1 // a node that is down refuses at once
 		o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if proxy, ok := through[addr]; ok {
 				addr = proxy
