@@ -20,6 +20,7 @@ import (
 // A user that is made by Redis 7 may publish on no channel, unless it is told to. What
 // is told to the L1s of others is beside the change that it is about.
 func TestAUserWithoutChannelsMayChangeWhatIsCached(t *testing.T) {
+	t.Parallel()
 	server := redistest.Single(t)
 	require.NoError(t, server.Client(t).Do(t.Context(), "ACL", "SETUSER", "app", "on", ">pw", "~test:*", "~test!*", "+@all").Err())
 	client := server.Client(t, func(o *redis.Options) { o.Username, o.Password = "app", "pw" })
@@ -53,6 +54,7 @@ func TestAUserWithoutChannelsMayChangeWhatIsCached(t *testing.T) {
 
 // The user that README shows may do all that a cache does.
 func TestTheUserOfTheREADMEIsEnoughForACache(t *testing.T) {
+	t.Parallel()
 	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
 	_, rule, found := strings.Cut(string(readme), "\nACL SETUSER app on >secret ")

@@ -60,6 +60,7 @@ func never() error { return nil }
 
 // A transaction of any number of rows is followed in one go.
 func TestFollowOfALargeTransaction(t *testing.T) {
+	t.Parallel()
 	const n = 100_000
 	var out logLines
 	c := asideCache(t, tuned(t, redistest.Single(t)), out.option())
@@ -79,6 +80,7 @@ func TestFollowOfALargeTransaction(t *testing.T) {
 // That something fails again and again is told once, and so is that it does not any
 // more. What the log's own errors say is not told: they may quote data.
 func TestFollowTellsOnceWhatFails(t *testing.T) {
+	t.Parallel()
 	t.Run("the log", func(t *testing.T) {
 		var out logLines
 		var calls atomic.Int64

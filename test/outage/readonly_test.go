@@ -37,6 +37,7 @@ var changes = []struct {
 // writes. Where it has no record of the key there is nothing to be written, so it
 // would say that all is well, while the primary keeps what was to be invalidated.
 func TestAChangeThatAReplicaWasAskedForIsPending(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Single(t, redistest.Config("repl-diskless-sync-delay", "0"))
 	_, port, err := net.SplitHostPort(primary.Addr())
 	require.NoError(t, err)

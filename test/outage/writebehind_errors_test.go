@@ -34,6 +34,7 @@ func (p pipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 
 // Flush and Update that wait while the cache closes.
 func TestCloseEndsAFlushThatWaits(t *testing.T) {
+	t.Parallel()
 	for name, wait := range map[string]func(c *cache.Cache[string], ctx context.Context) error{
 		"Flush": func(c *cache.Cache[string], ctx context.Context) error { return c.Flush(ctx) },
 		"Update": func(c *cache.Cache[string], ctx context.Context) error {
@@ -58,6 +59,7 @@ func TestCloseEndsAFlushThatWaits(t *testing.T) {
 
 // Flush, Redis down: an *OpError, counted.
 func TestFlushReportsRedisAsAnOpError(t *testing.T) {
+	t.Parallel()
 	rdb := cachetest.Redis(t)
 	c := testkit.NewPutter(t, rdb)
 	rdb.Fail("LOADING Redis is loading the dataset in memory")
@@ -71,6 +73,7 @@ func TestFlushReportsRedisAsAnOpError(t *testing.T) {
 
 // a refused retry is no failure of Redis.
 func TestARefusedRetryIsNoRedisError(t *testing.T) {
+	t.Parallel()
 	rows, _ := testkit.Picky(func() error { return testkit.ErrRefused })
 	called := 0
 	c := testkit.NewBehind(t, cachetest.Redis(t), rows, testkit.OneTry, cache.WithHooks(cache.Hooks{RedisError: func(string, error) { called++ }}))
@@ -84,6 +87,7 @@ func TestARefusedRetryIsNoRedisError(t *testing.T) {
 
 // bad options touch nothing and are reported with the others.
 func TestBadWriteBehindOptionsAreReportedBeforeRedisIsAsked(t *testing.T) {
+	t.Parallel()
 	rdb := cachetest.Redis(t)
 	_, err := testkit.OpenBehind(rdb, testkit.NewLedger(), cache.WriteBehindOptions{Partitions: 7, BatchSize: -1, Interval: -1}, cache.WithXFetch(-1))
 	assert.ErrorContains(t, err, "BatchSize")
@@ -96,6 +100,7 @@ func TestBadWriteBehindOptionsAreReportedBeforeRedisIsAsked(t *testing.T) {
 
 // the span of a sink that panics.
 func TestTheSpanOfASinkThatPanicsIsAnError(t *testing.T) {
+	t.Parallel()
 	recorded := testkit.NewRecorder()
 	rows, _ := testkit.Picky(func() error { panic("poison") })
 	c := testkit.NewBehind(t, cachetest.Redis(t), rows, testkit.OneTry, cache.WithTracerProvider(recorded))
@@ -107,6 +112,7 @@ func TestTheSpanOfASinkThatPanicsIsAnError(t *testing.T) {
 
 // the span of a put that was refused.
 func TestTheSpanOfARefusedPutIsAnError(t *testing.T) {
+	t.Parallel()
 	recorded := testkit.NewRecorder()
 	c := testkit.NewBehind(t, cachetest.Redis(t), nil, cache.WriteBehindOptions{Partitions: 1, MaxDirty: 1, Refuse: true}, cache.WithTracerProvider(recorded))
 	require.NoError(t, c.Set(t.Context(), "a", "1"))
@@ -134,6 +140,7 @@ func (p panicky) Decode(data []byte, into any) error {
 }
 
 func TestACodecThatPanicsInTheSinkIsADeadLetter(t *testing.T) {
+	t.Parallel()
 	rows := testkit.NewLedger()
 	c := testkit.NewBehind(t, cachetest.Redis(t), rows, testkit.OneTry, cache.WithCodec(panicky{cache.JSON}))
 	require.NoError(t, c.SetMany(t.Context(), map[string]string{"k": "poison", "l": "v"}))
@@ -144,12 +151,14 @@ func TestACodecThatPanicsInTheSinkIsADeadLetter(t *testing.T) {
 
 // Workers below -1.
 func TestWorkersBelowMinusOne(t *testing.T) {
+	t.Parallel()
 	_, err := testkit.OpenBehind(cachetest.Redis(t), testkit.NewLedger(), cache.WriteBehindOptions{Workers: -2})
 	assert.ErrorContains(t, err, "Workers")
 }
 
 // Close when Redis is gone: says it does not know.
 func TestCloseWhileRedisIsDown(t *testing.T) {
+	t.Parallel()
 	rdb := cachetest.Redis(t)
 	c := testkit.NewPutter(t, rdb)
 	require.NoError(t, c.Set(t.Context(), "k", "v"))
@@ -161,6 +170,7 @@ func TestCloseWhileRedisIsDown(t *testing.T) {
 
 // An invalidation that Redis did not accept must not hide a later put.
 func TestAQueuedInvalidationDoesNotHideALaterPut(t *testing.T) {
+	t.Parallel()
 	rdb := cachetest.Redis(t)
 	cut := &testkit.Outage{}
 	rdb.AddHook(cut)
@@ -196,6 +206,7 @@ func (c *calls) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // What Redis has answered it would answer again: New does not use up its 2 s, at
 // whose end it would say that they are over, and not why.
 func TestNewAsksOnceForWhatItRefuses(t *testing.T) {
+	t.Parallel()
 	volatile := redistest.Single(t).Client(t)
 	info := &calls{Outage: &testkit.Outage{}, name: "info"}
 	volatile.AddHook(info)

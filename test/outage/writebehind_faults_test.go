@@ -19,6 +19,7 @@ import (
 )
 
 func TestWriteBehindBackpressureRefuses(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		o := cache.WriteBehindOptions{Partitions: 1, MaxDirty: 2, Refuse: true}
 		c := testkit.NewBehind(t, rdb, nil, o)
@@ -39,6 +40,7 @@ func TestWriteBehindBackpressureRefuses(t *testing.T) {
 }
 
 func TestWriteBehindBackpressureWaitsForRoom(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		rows, entered, release := testkit.Stuck()
 		c := testkit.NewBehind(t, rdb, rows, cache.WriteBehindOptions{Partitions: 1, MaxDirty: 1})
@@ -55,6 +57,7 @@ func TestWriteBehindBackpressureWaitsForRoom(t *testing.T) {
 // In a bubble the context ends while it waits, and never while a put is under way,
 // which may still take effect and is no back-pressure.
 func TestWriteBehindBackpressureWaitsAsLongAsItsContextAllows(t *testing.T) {
+	t.Parallel()
 	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewBehind(t, rdb, nil, cache.WriteBehindOptions{Partitions: 1, MaxDirty: 1})
 		require.NoError(t, c.Set(t.Context(), "a", "1"))
@@ -69,6 +72,7 @@ func TestWriteBehindBackpressureWaitsAsLongAsItsContextAllows(t *testing.T) {
 }
 
 func TestWriteBehindCloseEndsTheWaitForRoom(t *testing.T) {
+	t.Parallel()
 	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewBehind(t, rdb, nil, cache.WriteBehindOptions{Partitions: 1, MaxDirty: 1})
 		require.NoError(t, c.Set(t.Context(), "a", "1"))
@@ -80,6 +84,7 @@ func TestWriteBehindCloseEndsTheWaitForRoom(t *testing.T) {
 }
 
 func TestWriteBehindDeadLetters(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		type death struct {
 			key     string
@@ -120,6 +125,7 @@ func TestWriteBehindDeadLetters(t *testing.T) {
 }
 
 func TestWriteBehindRetryIsRefusedOverSomethingNewer(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		rows, _ := testkit.Picky(func() error { return testkit.ErrRefused })
 		c := testkit.NewBehind(t, rdb, rows, testkit.OneTry)
@@ -142,6 +148,7 @@ func TestWriteBehindRetryIsRefusedOverSomethingNewer(t *testing.T) {
 }
 
 func TestWriteBehindDropsADeadLetter(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		rows, _ := testkit.Picky(func() error { return testkit.ErrRefused })
 		c := testkit.NewBehind(t, rdb, rows, testkit.OneTry)
@@ -166,6 +173,7 @@ func TestWriteBehindDropsADeadLetter(t *testing.T) {
 }
 
 func TestDeadLettersOfTheOtherStrategiesAreUnsupported(t *testing.T) {
+	t.Parallel()
 	c := testkit.NewCache[int](t, cachetest.Redis(t))
 	assert.ErrorIs(t, c.RetryDeadLetter(t.Context(), "0:1-1"), errors.ErrUnsupported)
 	assert.ErrorIs(t, c.DropDeadLetter(t.Context(), "0:1-1"), errors.ErrUnsupported)
@@ -179,6 +187,7 @@ func TestDeadLettersOfTheOtherStrategiesAreUnsupported(t *testing.T) {
 
 // What the sink does to itself it does to nobody else.
 func TestWriteBehindContainsTheSink(t *testing.T) {
+	t.Parallel()
 	for name, fail := range map[string]func() error{
 		"a panic":       func() error { panic("poison") },
 		"a nil pointer": func() error { var m *cache.Mutation[string]; _ = m.Key; return nil },
@@ -204,6 +213,7 @@ func TestWriteBehindContainsTheSink(t *testing.T) {
 
 // A value that this process's codec does not read is nothing for its sink.
 func TestWriteBehindDoesNotGiveTheSinkWhatItCannotDecode(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		newer := testkit.NewPutter(t, rdb, cache.WithSchema(2))
 		require.NoError(t, newer.Set(t.Context(), "k", "of schema 2"))
@@ -221,6 +231,7 @@ func TestWriteBehindDoesNotGiveTheSinkWhatItCannotDecode(t *testing.T) {
 
 // While Redis is down nothing can be put, and nobody is told otherwise.
 func TestWriteBehindPutFailsWhileRedisIsDown(t *testing.T) {
+	t.Parallel()
 	rdb := cachetest.Redis(t)
 	rows := testkit.NewLedger()
 	c := testkit.NewBehind(t, rdb, rows, cache.WriteBehindOptions{})
@@ -252,6 +263,7 @@ func TestWriteBehindPutFailsWhileRedisIsDown(t *testing.T) {
 }
 
 func TestWriteBehindRefusesAServerThatMayLoseWrites(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		options []redistest.Option
 		want    string
@@ -287,6 +299,7 @@ func TestWriteBehindRefusesAServerThatMayLoseWrites(t *testing.T) {
 }
 
 func TestWriteBehindRefusesAnUnreachableRedisSoon(t *testing.T) {
+	t.Parallel()
 	server := testkit.Durable(t)
 	for name, o := range map[string]cache.WriteBehindOptions{"": {}, "volatile accepted": {AcceptVolatile: testkit.VolatileIsFine}} {
 		rdb := server.Client(t)
@@ -301,6 +314,7 @@ func TestWriteBehindRefusesAnUnreachableRedisSoon(t *testing.T) {
 }
 
 func TestWriteBehindRefusesBadOptions(t *testing.T) {
+	t.Parallel()
 	rdb := cachetest.Redis(t)
 	for field, o := range map[string]cache.WriteBehindOptions{
 		"Partitions": {Partitions: -1}, "BatchSize": {BatchSize: -1}, "MaxDirty": {MaxDirty: -1},
@@ -316,6 +330,7 @@ func TestWriteBehindRefusesBadOptions(t *testing.T) {
 }
 
 func TestWriteBehindOnACluster(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, redistest.AppendOnly("everysec"))
 	rows, bad := testkit.Picky(func() error { return testkit.ErrRefused })
 	c := testkit.NewBehind(t, cluster.Client(t), rows, testkit.OneTry)

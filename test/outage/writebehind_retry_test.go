@@ -15,6 +15,7 @@ import (
 
 // With -race: retries in a bubble.
 func TestRetriesInABubbleDoNotRaceWithItsClock(t *testing.T) {
+	t.Parallel()
 	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		began := time.Now()
 		rows := testkit.NewLedger()

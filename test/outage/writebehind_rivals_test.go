@@ -17,6 +17,7 @@ import (
 // A put during an Update wins; which of the two the system of record has last is
 // unknown, so that nothing stays cached.
 func TestWriteBehindPutDuringAnUpdate(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewPutter(t, rdb)
 		require.NoError(t, c.Update(t.Context(), "k", func(ctx context.Context) error {
@@ -35,6 +36,7 @@ func TestWriteBehindPutDuringAnUpdate(t *testing.T) {
 
 // What this process cannot read, and is not flushed, is neither served nor replaced.
 func TestWriteBehindBypassesADirtyRecordThatItCannotRead(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		newer, older := testkit.NewPutter(t, rdb, cache.WithSchema(2)), testkit.NewPutter(t, rdb, cache.WithSchema(1))
 		require.NoError(t, newer.Set(t.Context(), "k", "v"))
@@ -49,6 +51,7 @@ func TestWriteBehindBypassesADirtyRecordThatItCannotRead(t *testing.T) {
 }
 
 func TestWriteBehindDoesNotPutOverAForeignRecord(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewBehind(t, rdb, nil, cache.WriteBehindOptions{Partitions: 1})
 		require.NoError(t, rdb.Set(t.Context(), "{behind!0}vk", "somebody else's", 0).Err())

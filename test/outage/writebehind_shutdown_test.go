@@ -14,6 +14,7 @@ import (
 )
 
 func TestFlushWaitsUntilTheSinkHasWhatIsDirty(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		rows, entered, release := testkit.Stuck()
 		c := testkit.NewBehind(t, rdb, rows, cache.WriteBehindOptions{})
@@ -35,6 +36,7 @@ func TestFlushWaitsUntilTheSinkHasWhatIsDirty(t *testing.T) {
 }
 
 func TestWriteBehindShutdownDrains(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		rows, entered, release := testkit.Stuck()
 		c := testkit.NewBehind(t, rdb, rows, cache.WriteBehindOptions{})
@@ -55,6 +57,7 @@ func TestWriteBehindShutdownDrains(t *testing.T) {
 }
 
 func TestWriteBehindShutdownLeavesTheRestToOthers(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		rows, entered, _ := testkit.Stuck()
 		c := testkit.NewBehind(t, rdb, rows, cache.WriteBehindOptions{SinkTimeout: 10 * time.Millisecond})
@@ -79,6 +82,7 @@ func TestWriteBehindShutdownLeavesTheRestToOthers(t *testing.T) {
 
 // Close does not wait: the context of the sink's call ends, and its goroutines.
 func TestWriteBehindCloseTellsWhatIsDirty(t *testing.T) {
+	t.Parallel()
 	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
 		rows, entered, _ := testkit.Stuck()
 		c := testkit.NewBehind(t, rdb, rows, cache.WriteBehindOptions{})
@@ -112,6 +116,7 @@ func TestWriteBehindCloseTellsWhatIsDirty(t *testing.T) {
 
 // What a process that only puts leaves behind is not its to write.
 func TestWriteBehindPutOnly(t *testing.T) {
+	t.Parallel()
 	for name, only := range map[string]func(t *testing.T, rdb redis.UniversalClient) *cache.Cache[string]{
 		"without a writer": func(t *testing.T, rdb redis.UniversalClient) *cache.Cache[string] {
 			return testkit.NewBehind(t, rdb, nil, cache.WriteBehindOptions{})
@@ -143,6 +148,7 @@ func TestWriteBehindPutOnly(t *testing.T) {
 }
 
 func TestFlushOfTheOtherStrategiesHasNothingToDo(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		assert.NoError(t, testkit.NewCache[int](t, rdb).Flush(t.Context()))
 		assert.NoError(t, testkit.NewThrough(t, rdb, testkit.NewTable()).Flush(t.Context()))
