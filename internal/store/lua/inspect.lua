@@ -9,12 +9,13 @@ end
 local dry={call=only(redis.call),pcall=only(redis.pcall)}
 local pttl=redis.call('PTTL',KEYS[1])
 local rec,foreign=redis.pcall('GET',KEYS[1]),'0'
-if type(rec)=='table' then rec,foreign='','1' end
+if type(rec)=='table' then
+  if not string.find(rec.err,'WRONGTYPE',1,true) then redis.call('GET',KEYS[1]) end -- refused
+  rec,foreign='','1'
+end
 if not rec then rec='' end
 local function would(invalid) return acquire(dry,{'','1','1',parse(rec).cid or '',invalid}) end
 local good,bad=would('0'),would('1')
-local function version(hash)
-  if not hash then return '' end
-  return redis.call('HGET',hash,ARGV[1]) or ''
-end
-return {now,pttl,rec,foreign,good[1],good[3] or 0,bad[1],bad[3] or 0,version(KEYS[2]),version(KEYS[3])}
+local dirty=KEYS[2] and redis.call('HGET',KEYS[2],ARGV[1]) or ''
+local doomed=KEYS[3] and redis.call('HGET',KEYS[3],ARGV[1]) or ''
+return {now,pttl,rec,foreign,good[1],good[3] or 0,bad[1],bad[3] or 0,dirty,doomed}
