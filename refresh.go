@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/larder-go/cache/internal/holdoff"
 )
 
 // refresh reloads an entry in the background, under a lease: at most one load
@@ -53,20 +55,16 @@ func (t *trip[T]) cool(d time.Duration) {
 }
 
 // refreshes bounds the background refreshes of a cache and remembers which
-// keys to leave alone. It holds no timers: what has passed is swept when the
-// memory has doubled.
+// keys to leave alone.
 type refreshes struct {
 	limit int
 
 	mu      sync.Mutex // protects following
 	running int
-	until   map[string]time.Time
-	sweepAt int
+	heldOff *holdoff.Table // by monotonic
 }
 
-func newRefreshes(limit int) *refreshes {
-	return &refreshes{limit: limit, until: map[string]time.Time{}, sweepAt: 1024}
-}
+func newRefreshes(limit int) *refreshes { return &refreshes{limit: limit, heldOff: holdoff.New()} }
 
 // begin takes a place for a refresh of key, if there is one and the key is not
 // cooling down.
@@ -76,7 +74,7 @@ func (r *refreshes) begin(key string) bool {
 	if !r.readyLocked(key) {
 		return false
 	}
-	delete(r.until, key)
+	r.heldOff.Drop(key)
 	r.running++
 	return true
 }
@@ -89,7 +87,7 @@ func (r *refreshes) ready(key string) bool {
 }
 
 func (r *refreshes) readyLocked(key string) bool {
-	return !time.Now().Before(r.until[key]) && r.running < r.limit
+	return r.running < r.limit && monotonic() >= r.heldOff.Until(key)
 }
 
 func (r *refreshes) end() {
@@ -98,17 +96,10 @@ func (r *refreshes) end() {
 	r.running--
 }
 
+// cool leaves key alone for d from now on.
 func (r *refreshes) cool(key string, d time.Duration) {
-	now := time.Now()
+	until := monotonic() + int64(d)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.until) >= r.sweepAt {
-		for k, until := range r.until {
-			if !now.Before(until) {
-				delete(r.until, k)
-			}
-		}
-		r.sweepAt = max(1024, 2*len(r.until))
-	}
-	r.until[key] = now.Add(d)
+	r.heldOff.Set(key, until)
 }

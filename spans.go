@@ -134,7 +134,7 @@ func (s *spans) tracer(ctx context.Context) trace.Tracer {
 // tracerOf returns provider's tracer, or nil if its spans go nowhere. A
 // provider that cannot be compared with the last one is asked each time.
 func (s *spans) tracerOf(provider trace.TracerProvider) trace.Tracer {
-	known := reflect.TypeOf(provider).Comparable()
+	known := comparesItself(provider)
 	last := s.last.Load()
 	if known && last != nil && last.provider == provider {
 		return last.tracer
@@ -147,6 +147,12 @@ func (s *spans) tracerOf(provider trace.TracerProvider) trace.Tracer {
 		s.last.Store(next)
 	}
 	return next.tracer
+}
+
+// comparesItself reports whether provider equals itself: a struct may hold what does not.
+// What most programs have is a pointer, which costs no look inside.
+func comparesItself(provider trace.TracerProvider) bool {
+	return reflect.TypeOf(provider).Kind() == reflect.Pointer || reflect.ValueOf(provider).Comparable()
 }
 
 // globalHome is where OpenTelemetry's placeholder for the global provider

@@ -60,14 +60,20 @@ func (c *crew) work(hand chan *errand) {
 }
 
 // runs runs e, and reports whether the goroutine waits for another. A hook of the
-// client that panics or exits the goroutine ends it.
+// client that exits the goroutine ends it.
 func (c *crew) runs(e *errand, hand chan *errand) (stays bool) {
 	returned := false
 	defer func() { stays = c.rest(hand, returned) }()
-	err := e.call.run(e.ctx, e.client)
+	err := e.run()
 	returned = true
 	e.done <- err
 	return true
+}
+
+// run makes the call.
+func (e *errand) run() (err error) {
+	defer contain(&err)
+	return e.call.run(e.ctx, e.client)
 }
 
 // rest ends an errand, and reports whether its goroutine waits for another.

@@ -111,7 +111,7 @@ var outages = []string{
 // NOREPLICAS, BUSY and "max number of clients".
 //
 // It is false for nil, the caller's own cancellation or deadline, ErrClosed, an
-// unexpected answer, and all other replies (WRONGTYPE, NOSCRIPT, OOM, NOAUTH):
+// unexpected answer, a hook that panicked, and all other replies (WRONGTYPE, NOSCRIPT, OOM, NOAUTH):
 // Redis is there, and reads may well work. For joined errors it is true if it is
 // true for one of them.
 func Infrastructure(err error) bool {
@@ -132,6 +132,9 @@ func Infrastructure(err error) bool {
 	var reply redis.Error
 	if errors.As(err, &reply) {
 		return outage(reply)
+	}
+	if panicked(err) {
+		return false
 	}
 	var network *net.OpError // first: a dial that timed out is also a context.DeadlineExceeded
 	if errors.As(err, &network) {

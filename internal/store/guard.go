@@ -52,7 +52,7 @@ var registry = struct {
 func guard(s *Store) *guards {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
-	known := reflect.TypeOf(s.client).Comparable()
+	known := reflect.ValueOf(s.client).Comparable()
 	var g *guards
 	if known {
 		g = registry.clients[s.client]
@@ -81,7 +81,7 @@ func (g *guards) release(s *Store) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.stores, s)
-	if len(g.stores) == 0 && reflect.TypeOf(g.client).Comparable() && registry.clients[g.client] == g {
+	if len(g.stores) == 0 && reflect.ValueOf(g.client).Comparable() && registry.clients[g.client] == g {
 		delete(registry.clients, g.client)
 	}
 }
@@ -239,6 +239,8 @@ func resultOf(ctx context.Context, err error) breaker.Result {
 	switch {
 	case err == nil:
 		return breaker.Answered
+	case panicked(err):
+		return breaker.Unknown
 	case Infrastructure(err):
 		return breaker.Failed
 	case Ended(ctx) != nil && !replied(err), errors.Is(err, ErrClosed):

@@ -22,7 +22,8 @@ type call interface {
 // send runs c within budget and returns when there is an answer, the budget has
 // run out or the caller's time is over, or at once with ErrOpen. After an error c
 // must not be touched.
-func (s *Store) send(ctx context.Context, budget time.Duration, c call) error {
+func (s *Store) send(ctx context.Context, budget time.Duration, c call) (err error) {
+	defer contain(&err)
 	if s.closed.Load() {
 		return ErrClosed
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -306,6 +307,8 @@ func (l *lanes) dispatch(way *lane) {
 
 // send reads what b asks for.
 func (l *lanes) send(b *batch) {
+	b.err = errHookLeft
+	defer b.finish() // also if a hook of the client exits the goroutine
 	b.records, b.reply, b.err = l.many(context.Background(), b.keys)
 	if b.reply != nil {
 		b.reply.readers.Store(int32(b.readers))
@@ -313,5 +316,7 @@ func (l *lanes) send(b *batch) {
 	if keys, ok := b.err.(KeyErrors); ok { //nolint:errorlint // bare, from ReadMany
 		b.errs, b.err = keys, nil
 	}
-	b.finish()
 }
+
+// errHookLeft is what readers of a batch get whose goroutine a hook has ended.
+var errHookLeft = errors.New("read: a hook of the client called runtime.Goexit")
