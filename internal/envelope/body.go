@@ -14,8 +14,8 @@ const (
 	flagList   = 1 << 2 // reserved: read as a newer program's
 	known      = flagAbsent | flagProof
 
-	// ProofSize is the length in bytes of a [Body]'s Proof.
-	ProofSize = 16
+	// MaxProof is the greatest length in bytes of a [Body]'s Proof.
+	MaxProof = 64
 
 	fixedSize = 1 + 1 + 1 + 2 + 8 // format, flags, codec, schema, time of the load
 	durations = 4
@@ -24,7 +24,7 @@ const (
 
 // BodyOverhead is the most that a body takes in bytes beside its payload.
 const BodyOverhead = fixedSize + durations*binary.MaxVarintLen64 +
-	TokenSize + 1 + MaxTags*tagSize + ProofSize + crcSize
+	TokenSize + 1 + MaxTags*tagSize + 1 + MaxProof + crcSize
 
 // Body is the decoded body of a [Value] or [Dirty] record.
 //
@@ -52,8 +52,8 @@ type Body struct {
 	// alias its input.
 	Tags Tags
 	// Proof is nil, or what authenticates the rest of the body before the checksum,
-	// also of one without a payload: [ProofSize] bytes that this package only keeps.
-	// After [Decode] it aliases the input.
+	// also of one without a payload: at most [MaxProof] bytes, which this package only
+	// keeps. After [Decode] it aliases the input.
 	Proof []byte
 	// Payload is the encoded value, to the end of the record. After [Decode]
 	// it aliases the input.
@@ -68,18 +68,21 @@ type Body struct {
 // AppendBody allocates only if dst lacks room: give it [BodyOverhead] bytes and
 // those of the payload.
 //
-// It fails with [ErrTags], and returns dst as it was, if there are more than
-// [MaxTags] tags. A Proof of another length than [ProofSize] panics.
+// It fails and returns dst as it was with [ErrTags] if there are more than [MaxTags]
+// tags, and with [ErrProof] if the proof is longer than [MaxProof].
 func AppendBody(dst []byte, b *Body) (out []byte, crcAt int, err error) {
 	if !b.Tags.valid() {
 		return dst, 0, ErrTags
+	}
+	if len(b.Proof) > MaxProof {
+		return dst, 0, ErrProof
 	}
 	start := len(dst)
 	var flags byte
 	if b.Absent {
 		flags |= flagAbsent
 	}
-	if b.Proof != nil {
+	if len(b.Proof) > 0 {
 		flags |= flagProof
 	}
 	dst = append(dst, format, flags, b.Codec)
@@ -92,8 +95,9 @@ func AppendBody(dst []byte, b *Body) (out []byte, crcAt int, err error) {
 	dst = appendToken(dst, b.Clear)
 	dst = append(dst, byte(b.Tags.Len()))
 	dst = append(dst, b.Tags...)
-	if b.Proof != nil {
-		dst = append(dst, (*[ProofSize]byte)(b.Proof)[:len(b.Proof)]...)
+	if n := len(b.Proof); n > 0 {
+		dst = append(dst, byte(n))
+		dst = append(dst, b.Proof...)
 	}
 	crcAt = len(dst) - start
 	dst = append(dst, 0, 0, 0, 0)

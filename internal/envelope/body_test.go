@@ -98,6 +98,13 @@ func TestTagsAreRefusedWhereTheyCannotBeWritten(t *testing.T) {
 	}
 }
 
+func TestAProofIsRefusedWhereItIsTooLong(t *testing.T) {
+	out, crcAt, err := envelope.AppendBody([]byte("before"), &envelope.Body{Proof: make([]byte, envelope.MaxProof+1)})
+	require.ErrorIs(t, err, envelope.ErrProof)
+	assert.Equal(t, "before", string(out), "nothing was appended")
+	assert.Zero(t, crcAt)
+}
+
 func TestTags(t *testing.T) {
 	var tags envelope.Tags
 	assert.Zero(t, tags.Len())

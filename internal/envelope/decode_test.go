@@ -75,7 +75,13 @@ func TestDecodeTellsWhatIsWrongWithTheBody(t *testing.T) {
 			func(rec []byte) []byte { clear(rec[deltaAt+4:][:16]); return reseal(rec) }, envelope.ErrCorrupt,
 		},
 		"a proof that is not there is truncated": {
-			func(rec []byte) []byte { rec[flagsAt] = 2; return rec }, envelope.ErrTruncated,
+			func(rec []byte) []byte { rec[flagsAt], rec[deltaAt+21] = 2, 16; return rec }, envelope.ErrTruncated,
+		},
+		"a proof is not empty": {
+			func(rec []byte) []byte { rec[flagsAt], rec[deltaAt+21] = 2, 0; return append(rec, make([]byte, 99)...) }, envelope.ErrCorrupt,
+		},
+		"a proof has at most 64 bytes": {
+			func(rec []byte) []byte { rec[flagsAt], rec[deltaAt+21] = 2, 65; return append(rec, make([]byte, 99)...) }, envelope.ErrCorrupt,
 		},
 		"33 tags are too many": {
 			func(rec []byte) []byte { rec[deltaAt+20] = 33; return append(rec, make([]byte, 1000)...) }, envelope.ErrCorrupt,

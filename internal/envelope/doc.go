@@ -28,7 +28,8 @@
 //	16       clear token
 //	 1       number of tags, at most 32
 //	24 each  tag: 8 bytes id, 16 bytes token
-//	16       proof of all before it, with flag 2 only
+//	1        length of the proof, at most 64, with flag 2 only
+//	         the proof, which authenticates all before it
 //	 4       CRC-32C over the Redis key, the version as in the header, and the
 //	         body without these four bytes
 //	 rest    payload

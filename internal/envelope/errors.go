@@ -30,4 +30,7 @@ var (
 	// ErrTags says that tags to be encoded are more than [MaxTags], or are not
 	// a sequence of whole tags.
 	ErrTags = errors.New("envelope: not a list of at most 32 tags")
+
+	// ErrProof says that a proof to be encoded is longer than [MaxProof].
+	ErrProof = errors.New("envelope: a proof of more than 64 bytes")
 )

@@ -179,7 +179,7 @@ func extremeBody() envelope.Body {
 		Soft:     math.MaxInt64 / time.Millisecond * time.Millisecond,
 		Grace:    math.MaxInt64 / time.Millisecond * time.Millisecond,
 		Clear:    goldenC2,
-		Proof:    bytes.Repeat([]byte{0xff}, envelope.ProofSize),
+		Proof:    bytes.Repeat([]byte{0xff}, envelope.MaxProof),
 	}
 	for i := range envelope.MaxTags {
 		b = tagged(b, envelope.Tag{

@@ -31,7 +31,7 @@ func (r *reader) prefix() (flags byte, b Body) {
 	b.Clear = r.token()
 	b.Tags = r.tags()
 	if flags&flagProof != 0 {
-		b.Proof = r.take(ProofSize)
+		b.Proof = r.proof()
 	}
 	r.take(crcSize)
 	return flags, b
@@ -104,6 +104,17 @@ func (r *reader) tags() Tags {
 		return nil
 	}
 	return raw
+}
+
+func (r *reader) proof() []byte {
+	n := int(r.byte())
+	if r.err == nil && (n == 0 || n > MaxProof) {
+		r.corrupt("length of the proof")
+	}
+	if r.err != nil {
+		return nil
+	}
+	return r.take(n)
 }
 
 // corrupt records that a field has a value which is never written.
