@@ -81,7 +81,10 @@ func TestDecodeTellsWhatIsWrongWithTheBody(t *testing.T) {
 			func(rec []byte) []byte { rec[flagsAt], rec[deltaAt+21] = 2, 0; return append(rec, make([]byte, 99)...) }, envelope.ErrCorrupt,
 		},
 		"a proof has at most 64 bytes": {
-			func(rec []byte) []byte { rec[flagsAt], rec[deltaAt+21] = 2, 65; return append(rec, make([]byte, 99)...) }, envelope.ErrCorrupt,
+			func(rec []byte) []byte {
+				rec[flagsAt], rec[deltaAt+21] = 2, 65
+				return append(rec, make([]byte, 99)...)
+			}, envelope.ErrCorrupt,
 		},
 		"33 tags are too many": {
 			func(rec []byte) []byte { rec[deltaAt+20] = 33; return append(rec, make([]byte, 1000)...) }, envelope.ErrCorrupt,
