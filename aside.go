@@ -212,7 +212,7 @@ func (c *Cache[T]) orStale(ctx context.Context, call *call[T], seen *sight, got 
 		return err
 	}
 	got.outcome = outcomeStale
-	c.tel.servedStale(ctx, call.key, seen.age(c.reader(call.entry.class).now), err)
+	c.tel.servedStale(ctx, call.key, seen.age(), err)
 	return nil
 }
 
@@ -248,7 +248,7 @@ func (c *Cache[T]) sitOut(ctx context.Context, call *call[T], seen *sight, got *
 // does not wait for it.
 func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight) {
 	if seen.state == stale {
-		c.tel.servedStale(ctx, call.key, seen.age(0), nil)
+		c.tel.servedStale(ctx, call.key, seen.age(), nil)
 	}
 	if call.load == nil || !call.entry.store || seen.header.Kind == envelope.Dirty {
 		return
@@ -258,9 +258,9 @@ func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight)
 		return
 	}
 	if class := call.entry.class; seen.timed && class.Sliding && !seen.absent {
-		c.slideIfDue(ctx, call, seen, seen.age(c.clock.now()))
+		c.slideIfDue(ctx, call, seen, seen.age())
 	}
-	left, soft, ok := seen.stake(call.entry.class, c.reader(call.entry.class).now)
+	left, soft, ok := seen.stake(call.entry.class)
 	if !ok {
 		return
 	}

@@ -37,8 +37,6 @@ type Cache[T any] struct {
 	refreshes *refreshes
 	slides    *refreshes
 	releases  *refreshes
-	untimed   atomic.Int32 // see untimedReads
-	clock     redisClock
 	limit     *limiter
 	pending   *pending
 
@@ -254,11 +252,11 @@ func (c *Cache[T]) Stats() Stats {
 	return s
 }
 
-// reader is what classifying records for a call with class takes.
-func (c *Cache[T]) reader(class *TTL) reader {
+// reader is what classifying the record under redisKey for a call with class takes.
+func (c *Cache[T]) reader(ctx context.Context, class *TTL, redisKey string) reader {
 	r := reader{codec: c.config.codecID, schema: c.config.schema, class: class}
 	if class.Sliding {
-		r.now = c.clock.now()
+		r.now = c.store.Now(ctx, redisKey)
 	}
 	return r
 }

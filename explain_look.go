@@ -90,7 +90,7 @@ func (x *exam[T]) ask(ctx context.Context) error {
 		a.settle(x.found.Meta)
 		x.meta = a.problem()
 	}
-	x.seen.record = c.reader(x.class).classify(x.RedisKey, x.found.Record)
+	x.seen.record = c.reader(ctx, x.class, x.RedisKey).classify(x.RedisKey, x.found.Record)
 	x.describe()
 	return x.verify(ctx, named)
 }
@@ -169,9 +169,9 @@ func (x *exam[T]) describe() {
 		HardLeft: x.found.Record.PTTL,
 	}
 	if h.CID != envelope.NoToken && b.LoadedAt > 0 {
-		r.Age = rec.age(now)
-	} else if !x.class.Sliding {
-		r.Age = rec.age(0)
+		r.Age = time.Duration(now-b.LoadedAt) * time.Millisecond
+	} else {
+		r.Age = rec.age()
 	}
 	if rec.timed {
 		r.SoftLeft = rec.left
@@ -218,7 +218,7 @@ func (x *exam[T]) reason() string {
 		return fmt.Sprintf("it is of codec %d, and this cache's is %d", rec.body.Codec, x.cache.config.codecID)
 	case rec.body.Schema < x.cache.config.schema:
 		return fmt.Sprintf("it is of the older schema %d", rec.body.Schema)
-	case rec.tooOld(x.class, x.cache.reader(x.class).now):
+	case rec.tooOld(x.class):
 		return "it is past MaxAge"
 	}
 	return "the codec cannot decode it"

@@ -108,7 +108,7 @@ func (x *exam[T]) hits() {
 		x.stale(willing)
 		return
 	}
-	if left, soft, ok := rec.stake(x.class, c.reader(x.class).now); ok && willing {
+	if left, soft, ok := rec.stake(x.class); ok && willing {
 		x.Refresh = refreshChance(left, soft, costDelta(rec.body.Delta, rec.body.EWMA), c.config.beta)
 	}
 	switch {

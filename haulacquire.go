@@ -18,7 +18,6 @@ func (h *haul[T]) acquire(ctx context.Context, trips []*trip[T]) (won, lost []*t
 	ctx, stop := whileWanted(ctx, trips)
 	defer stop()
 	grants, proofs, captured, errs := h.ask(ctx, trips)
-	now := int64(0)
 	for i, t := range trips {
 		grant, err := grants[i], errs[i]
 		t.held = err != nil && !store.NotSent(err) || grant.Answer == store.Granted || grant.Answer == store.GrantedOver
@@ -26,10 +25,6 @@ func (h *haul[T]) acquire(ctx context.Context, trips []*trip[T]) (won, lost []*t
 			c.tel.redisFailed(opLoad, err)
 			lost = append(lost, t)
 			continue
-		}
-		if grant.Now != now { // which the keys of one script share
-			now = grant.Now
-			c.clock.sample(now)
 		}
 		tokens := pick(t.tags, captured.tags, captured.tokens)
 		t.granted, t.stamp = grant.Now, stampOf(captured.clear, t.tags, tokens)

@@ -214,7 +214,6 @@ func (t *trip[T]) ask(ctx context.Context) (store.Grant, int, error) {
 		c.tel.redisFailed(opLoad, err)
 		return grant, proof, err
 	}
-	c.clock.sample(grant.Now)
 	if !held {
 		clear = grant.Tokens[len(t.tags)]
 		c.clear.learn(clear, began)
@@ -227,7 +226,7 @@ func (t *trip[T]) ask(ctx context.Context) (store.Grant, int, error) {
 // tags that were read beside it. It reports false if the record is none to serve;
 // acquire is then asked about that one.
 func (t *trip[T]) receive(ctx context.Context, rec store.Record, tags []tagRef, tokens []envelope.Token, proof int) bool {
-	t.seen = t.cache.reader(t.entry.class).classify(t.redisKey, rec)
+	t.seen = t.cache.reader(ctx, t.entry.class, t.redisKey).classify(t.redisKey, rec)
 	if err := t.cache.verify(ctx, &t.seen, tags, tokens); err != nil {
 		t.cache.tel.redisFailed(opLoad, err)
 		t.seen.state = bypassed
@@ -281,7 +280,7 @@ func (t *trip[T]) poll(ctx context.Context, left time.Duration, hurry <-chan str
 	for w.pause(ctx) {
 		proof := t.cache.flights.prove(t.flight)
 		t.mark = t.cache.pending.mark()
-		rec, tokens, _, err := t.cache.read(ctx, t.redisKey, t.entry.tags, false)
+		rec, tokens, err := t.cache.read(ctx, t.redisKey, t.entry.tags)
 		if err != nil {
 			t.cache.tel.redisFailed(opLockWait, err)
 			return false

@@ -47,47 +47,13 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got ans
 	return seen, got, err
 }
 
-// see reads and judges the record that seen is about. It is read without what Redis has
-// left of it, if Redis's clock, which was sampled within the last second, can tell that
-// from when the load began. A record that does not say so is read again.
+// see reads and judges the record that seen is about.
 func (c *Cache[T]) see(ctx context.Context, seen *sight, e entry) (store.Record, []envelope.Token, error) {
-	rec, tokens, peeked, err := c.read(ctx, seen.redisKey, e.tags, c.peeks(e.class))
-	if err != nil {
-		return rec, tokens, err
-	}
-	reader := c.reader(e.class)
-	if reader.peeked = peeked; peeked {
-		reader.latest = c.store.Latest()
-	}
-	seen.record = reader.classify(seen.redisKey, rec)
-	if seen.state != unproved {
-		return rec, tokens, nil
-	}
-	if seen.body.LoadedAt == 0 {
-		c.untimed.Store(untimedReads)
-	}
-	if rec, err = c.store.Read(ctx, seen.redisKey); err == nil {
-		seen.record = c.reader(e.class).classify(seen.redisKey, rec)
+	rec, tokens, err := c.read(ctx, seen.redisKey, e.tags)
+	if err == nil {
+		seen.record = c.reader(ctx, e.class, seen.redisKey).classify(seen.redisKey, rec)
 	}
 	return rec, tokens, err
-}
-
-// untimedReads is how many reads ask for the time that is left, after one has found
-// an entry that does not say when its load began: others may do so too.
-const untimedReads = 64
-
-// peeks reports whether Redis's clock may take the place of the time that is left of
-// an entry. The L1 must not keep one for longer than Redis does, and one that has slid
-// lives longer than it says.
-func (c *Cache[T]) peeks(class *TTL) bool {
-	if c.near != nil || class.Sliding {
-		return false
-	}
-	if c.untimed.Load() > 0 {
-		c.untimed.Add(-1)
-		return false
-	}
-	return c.store.Latest() != 0
 }
 
 // miss is the answer of a look-up that has found nothing yet.
@@ -155,31 +121,21 @@ func (c *Cache[T]) owes(seen *sight) bool {
 }
 
 // read reads one record, the tokens of tags with it, and from time to time the clear
-// token; the first time also the meta record. With peek it may read the record without
-// what is left of it; peeked says so.
-func (c *Cache[T]) read(ctx context.Context, redisKey string, tags []tagRef, peek bool) (rec store.Record, tokens []envelope.Token, peeked bool, err error) {
+// token; the first time also the meta record.
+func (c *Cache[T]) read(ctx context.Context, redisKey string, tags []tagRef) (store.Record, []envelope.Token, error) {
 	beside, sent := c.besides(tags)
-	peeked = peek && !beside.clear && !beside.meta
 	if len(beside.keys) == 0 {
-		one := c.store.Read
-		if peeked {
-			one = c.store.Peek
-		}
-		rec, err = one(ctx, redisKey)
-		return rec, nil, peeked, err
-	}
-	together := c.store.ReadTogether
-	if peeked {
-		together = c.store.PeekTogether
+		rec, err := c.store.Read(ctx, redisKey)
+		return rec, nil, err
 	}
 	keys := append(make([]string, 0, 1+len(beside.keys)), redisKey)
-	records, err := together(ctx, append(keys, beside.keys...)...)
+	records, err := c.store.ReadTogether(ctx, append(keys, beside.keys...)...)
 	if err != nil {
 		c.unheard(beside)
-		return store.Record{}, nil, peeked, err
+		return store.Record{}, nil, err
 	}
-	tokens, err = c.learnBesides(beside, sent, records[1:], nil)
-	return records[0], tokens, peeked, err
+	tokens, err := c.learnBesides(beside, sent, records[1:], nil)
+	return records[0], tokens, err
 }
 
 // besides is what a read asks for beside records.

@@ -85,35 +85,10 @@ func (c *Cache[T]) unsure(rec *record, tags []tagRef) bool {
 
 // seeMany is see for several keys, which have one class.
 func (c *Cache[T]) seeMany(ctx context.Context, batch []*lookup[T], keys []string, tags []tagRef) ([]envelope.Token, []error) {
-	class := batch[0].entry.class
-	records, tokens, peeked, errs := c.readMany(ctx, keys, tags, c.peeks(class))
-	reader := c.reader(class)
-	if reader.peeked = peeked; peeked {
-		reader.latest = c.store.Latest()
-	}
-	var again []int
+	records, tokens, errs := c.readMany(ctx, keys, tags)
 	for i, l := range batch {
-		if errs[i] != nil {
-			continue
-		}
-		if l.seen.record = reader.classify(keys[i], records[i]); l.seen.state == unproved {
-			again = append(again, i)
-		}
-	}
-	if len(again) == 0 {
-		return tokens, errs
-	}
-	c.untimed.Store(untimedReads)
-	left := make([]string, len(again))
-	for k, i := range again {
-		left[k] = keys[i]
-	}
-	found, err := c.store.ReadMany(ctx, left)
-	found, failed := aligned(found, err, len(left))
-	reader.peeked = false
-	for k, i := range again {
-		if errs[i] = failed[k]; errs[i] == nil {
-			batch[i].seen.record = reader.classify(keys[i], found[k])
+		if errs[i] == nil {
+			l.seen.record = c.reader(ctx, l.entry.class, keys[i]).classify(keys[i], records[i])
 		}
 	}
 	return tokens, errs
@@ -133,16 +108,11 @@ func aligned(records []store.Record, err error, n int) ([]store.Record, []error)
 
 // readMany is read for several keys. The errors are aligned with the keys; the
 // tokens are those of tags.
-func (c *Cache[T]) readMany(ctx context.Context, redisKeys []string, tags []tagRef, peek bool) ([]store.Record, []envelope.Token, bool, []error) {
+func (c *Cache[T]) readMany(ctx context.Context, redisKeys []string, tags []tagRef) ([]store.Record, []envelope.Token, []error) {
 	beside, sent := c.besides(tags)
-	peek = peek && !beside.clear && !beside.meta
-	read := c.store.ReadMany
-	if peek {
-		read = c.store.PeekMany
-	}
 	keys := append(slices.Clip(redisKeys), beside.keys...)
 	n := len(redisKeys)
-	records, err := read(ctx, keys)
+	records, err := c.store.ReadMany(ctx, keys)
 	records, errs := aligned(records, err, len(keys))
 	tokens, err := c.learnBesides(beside, sent, records[n:], errs[n:])
 	for i := range errs[:n] {
@@ -150,5 +120,5 @@ func (c *Cache[T]) readMany(ctx context.Context, redisKeys []string, tags []tagR
 			errs[i] = err
 		}
 	}
-	return records[:n], tokens, peek, errs[:n]
+	return records[:n], tokens, errs[:n]
 }

@@ -21,19 +21,20 @@ const (
 	stale                     // past its soft expiry, within StaleWhileRevalidate: served, refreshed
 	staleIfError              // within StaleIfError only: served when the load fails
 	expired                   // past every window: as a miss, but the record is there to refresh
-	unproved                  // read again, with what is left of it
 )
 
 // record is one Redis record as a reader sees it. Its body aliases the bytes
 // that were read.
 type record struct {
-	state  state
-	absent bool // the entry says that there is no such record
-	header envelope.Header
-	body   envelope.Body
-	left   time.Duration // until the soft expiry; negative once it has passed
-	timed  bool          // left is known
-	void   bool          // invalid because a token that it depends on was replaced
+	state   state
+	absent  bool // the entry says that there is no such record
+	header  envelope.Header
+	body    envelope.Body
+	left    time.Duration // until the soft expiry; negative once it has passed
+	timed   bool          // left is known
+	now     int64         // about Redis's time in ms when it was read, of a sliding class; 0: not known
+	sliding bool          // its reader's class slides
+	void    bool          // invalid because a token that it depends on was replaced
 }
 
 // found reports whether the record holds an entry that may be served as it is.
@@ -49,28 +50,28 @@ func (r *record) untouchable() bool { return r.state == bypassed || r.state == f
 
 // age is the time since the load that produced the entry began. What is left
 // of its soft TTL tells it without any clock, except for an entry that may have
-// been slid: there it takes now, an estimate of Redis time in ms. 0: unknown.
-func (r *record) age(now int64) time.Duration {
+// been slid: there it takes about what time it is for Redis. 0: unknown.
+func (r *record) age() time.Duration {
 	switch {
-	case now > 0 && r.body.LoadedAt > 0:
-		return time.Duration(now-r.body.LoadedAt) * time.Millisecond
-	case now > 0 || !r.timed:
+	case r.now > 0 && r.body.LoadedAt > 0:
+		return time.Duration(r.now-r.body.LoadedAt) * time.Millisecond
+	case r.sliding || !r.timed:
 		return 0
 	}
 	return r.body.Soft - r.left
 }
 
 // stake is what XFetch draws against: what is left of a fresh entry's lifetime, and
-// that lifetime; of a sliding entry its MaxAge counts, if its age is known at now, an
-// estimate of Redis time in ms. ok is false where there is nothing to draw against.
-func (r *record) stake(class *TTL, now int64) (left, soft time.Duration, ok bool) {
+// that lifetime; of a sliding entry its MaxAge counts, if its age is known. ok is false
+// where there is nothing to draw against.
+func (r *record) stake(class *TTL) (left, soft time.Duration, ok bool) {
 	if !r.timed {
 		return 0, 0, false
 	}
 	if !class.Sliding || r.absent {
 		return r.left, r.body.Soft, true
 	}
-	age := r.age(now)
+	age := r.age()
 	return class.MaxAge - age, class.MaxAge, age != 0
 }
 
@@ -79,9 +80,7 @@ type reader struct {
 	codec  uint8
 	schema uint16
 	class  *TTL
-	now    int64 // of the redisClock, for a sliding class; else 0
-	peeked bool  // the record was read without what is left of it
-	latest int64 // the latest that Redis's clock can say, in us; 0: not known
+	now    int64 // about Redis's time in ms, for a sliding class; else, or not known: 0
 }
 
 // classify says what rec means. key is the Redis key. The order of the checks
@@ -94,7 +93,7 @@ func (r reader) classify(key string, rec store.Record) record {
 		return record{state: missing}
 	}
 	header, body, err := envelope.Decode(rec.Data, key)
-	out := record{header: header, body: body, absent: body.Absent}
+	out := record{header: header, body: body, absent: body.Absent, now: r.now, sliding: r.class.Sliding}
 	switch {
 	case errors.Is(err, envelope.ErrForeign):
 		out.state = foreign
@@ -114,29 +113,10 @@ func (r reader) classify(key string, rec store.Record) record {
 		out.state = fresh
 	case body.Codec != r.codec && !body.Absent, body.Schema < r.schema:
 		out.state = invalid
-	case r.peeked:
-		out.prove(r.class, r.latest)
 	default:
-		out.expire(r.class, rec.PTTL, r.now)
+		out.expire(r.class, &rec)
 	}
 	return out
-}
-
-// prove is expire for a record that was read without its PTTL: what is left is worked
-// out from its soft deadline, but not beyond what the sealed times allow, and the latest
-// that it can be now for Redis, so at least so much is left. It is not for an entry
-// whose load time nobody knows.
-func (r *record) prove(class *TTL, latest int64) {
-	r.state = unproved
-	at := r.body.LoadedAt
-	if at == 0 || at > latest/1000 {
-		return
-	}
-	r.left, r.timed = time.Duration(at*1000-latest)*time.Microsecond+r.body.Soft, true
-	if fresh := r.header.Fresh; fresh > 0 {
-		r.left = min(r.left, time.Duration(fresh*1000-latest)*time.Microsecond)
-	}
-	r.window(class, max(-r.left, 0), 0)
 }
 
 // bodiless is the state of a record that holds no entry.
@@ -147,42 +127,16 @@ func bodiless(k envelope.Kind) state {
 	return missing
 }
 
-// expire works out what is left of an entry and which window it is in. Redis
-// keeps the record for its soft TTL plus a grace, so PTTL less the grace is
-// what is left: no clock of another machine is compared with anything.
+// expire works out what is left of an entry and which window it is in. Only the store
+// knows how it knows: no clock of another machine is compared with anything.
 //
-// Expire shortens a record's life to the longest window, so of an entry that was
-// expired before its time the window tells for how long it has been stale, as far as
-// it is used up.
-//
-// A record without a known PTTL (it expired between PTTL and GET, or somebody
-// removed its expiry) counts as fresh and is not refreshed early.
-func (r *record) expire(class *TTL, pttl time.Duration, now int64) {
-	if pttl >= 0 {
-		r.left, r.timed = pttl-r.body.Grace, true
-	}
+// A record of which that is not known (it expired while it was read, or somebody removed
+// its expiry) counts as fresh and is not refreshed early.
+func (r *record) expire(class *TTL, rec *store.Record) {
+	r.left, r.timed = rec.Left(&r.header, &r.body, class.windows())
 	past := max(-r.left, 0)
-	if r.early() && r.timed {
-		r.left = min(r.left, 0)
-		past = max(class.staleWindow()-pttl, 0)
-	}
-	r.window(class, past, now)
-}
-
-// earlier is by how much the soft deadline must be before what the sealed times say
-// for the entry to count as expired before its time.
-const earlier = time.Second
-
-// early reports whether Expire has made the entry stale before its time.
-func (r *record) early() bool {
-	fresh, at := r.header.Fresh, r.body.LoadedAt
-	return fresh > 0 && at > 0 && fresh < at+(r.body.Soft-earlier).Milliseconds()
-}
-
-// window is which window an entry is in that has been stale for past.
-func (r *record) window(class *TTL, past time.Duration, now int64) {
 	switch {
-	case r.tooOld(class, now):
+	case r.tooOld(class):
 		r.state = invalid
 	case !r.timed || r.left > 0:
 		r.state = fresh
@@ -197,14 +151,23 @@ func (r *record) window(class *TTL, past time.Duration, now int64) {
 	}
 }
 
+// windows are what the store asks of the class.
+func (t *TTL) windows() (w store.Windows) {
+	w.Stale = t.staleWindow()
+	if t.Sliding {
+		w.MaxAge = t.MaxAge
+	}
+	return w
+}
+
 // tooOld reports whether the entry is past its class's MaxAge. Of a sliding
 // entry past its soft expiry whose age is not known, that is assumed: it is not
 // served stale.
-func (r *record) tooOld(class *TTL, now int64) bool {
+func (r *record) tooOld(class *TTL) bool {
 	if class.MaxAge == 0 || !r.timed {
 		return false
 	}
-	if age := r.age(now); age > 0 || !class.Sliding {
+	if age := r.age(); age > 0 || !class.Sliding {
 		return age > class.MaxAge
 	}
 	return r.left <= 0

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 )
 
@@ -37,28 +36,4 @@ func (c *Cache[T]) slideIfDue(ctx context.Context, call *call[T], seen *sight, a
 			c.tel.redisFailed(opSlide, err)
 		}
 	}()
-}
-
-// redisClock estimates Redis time from the replies that carry it. Only sliding
-// entries need it, whose expiry no longer tells their age; what it decides is
-// never more than when to refresh, and whether a value may be served stale: the
-// bound that MaxAge sets is kept by Redis itself.
-type redisClock struct{ last atomic.Pointer[clockSample] }
-
-type clockSample struct {
-	redis int64 // ms
-	here  time.Time
-}
-
-func (c *redisClock) sample(redis int64) {
-	c.last.Store(&clockSample{redis: redis, here: time.Now()})
-}
-
-// now is the estimate in ms, 0 before the first sample.
-func (c *redisClock) now() int64 {
-	s := c.last.Load()
-	if s == nil {
-		return 0
-	}
-	return s.redis + time.Since(s.here).Milliseconds()
 }

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"math/rand/v2"
 	"time"
 
@@ -44,7 +45,7 @@ func (s *stored) times(now time.Time) (soft, life time.Duration) {
 // encode makes the entry's body: times from its class, the value by the codec.
 func (c *Cache[T]) encode(s *stored, key, redisKey string, v T) error {
 	if s.loadedAt == 0 && !s.behind {
-		s.loadedAt = c.store.Earliest() / 1000
+		s.loadedAt = c.store.Earliest(context.Background(), redisKey)
 	}
 	body := envelope.Body{
 		Absent: s.absent, Codec: c.config.codecID, Schema: c.config.schema,

@@ -1,10 +1,11 @@
 package store
 
 import (
-	"strconv"
-	"strings"
+	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/larder-go/cache/internal/mono"
 )
 
 // clockTime is for how long a sample of a server's clock is used. After a failover
@@ -17,126 +18,37 @@ const clockTime = time.Second
 // and nobody knows for how long.
 const drift = 20 * time.Millisecond
 
-// clock tells what time it is on the only node of a deployment, within bounds that
-// hold whatever the clocks of this machine say: no later than the sample's time plus
-// what has passed since it was asked for, no earlier than that plus what has passed
-// since it was here.
+// clock tells what time it is on one node, within bounds that hold whatever the clocks
+// of this machine say: no later than the sample's time plus what has passed since it was
+// asked for, no earlier than that plus what has passed since it was here.
 type clock struct {
-	held atomic.Pointer[sample]
-	kind atomic.Int32
+	held  atomic.Pointer[sample]
+	asked atomic.Int64 // when a read was last sent that asks, by mono
 }
 
-// kinds of servers. One that a test runs may let its keys age without its clock, as
-// miniredis does in FastForward: its clock proves nothing. It does not call itself
-// Redis; what does has one clock for both.
-const (
-	unknownKind int32 = iota
-	redisKind
-	otherKind
-)
-
-// asked is what a pipeline of reads asks for beside its keys.
-type asked struct{ time, kind bool }
-
-// asks is what a pipeline that goes out now should ask for.
-func (s *Store) asks(now time.Time) asked {
-	if !s.locate.single() || s.clock.kind.Load() == otherKind || !s.clock.due(now) {
-		return asked{}
-	}
-	return asked{time: true, kind: s.clock.kind.Load() == unknownKind}
-}
-
-// told is what a server answered to what it was asked beside keys.
-type told struct {
-	text       string // of INFO
-	now        time.Time
-	kind, time error // why there is none
-}
-
-// hear takes the answers. A server that refuses one of these commands is not asked
-// again.
-func (s *Store) hear(a asked, t told, sent time.Time) {
-	if a.kind {
-		switch {
-		case t.kind == nil && strings.Contains(t.text, "redis_version:"):
-			s.clock.kind.CompareAndSwap(unknownKind, redisKind)
-		case t.kind == nil || declines(t.kind):
-			s.clock.kind.Store(otherKind)
-		}
-	}
-	if !a.time {
-		return
-	}
-	switch {
-	case t.time == nil && s.clock.kind.Load() == redisKind:
-		s.clock.learn(t.now.UnixMicro(), sent)
-	case t.time != nil && declines(t.time):
-		s.clock.kind.Store(otherKind)
-	}
-}
-
-// behind appends what is asked for to orders.
-func (a asked) behind(orders []order) []order {
-	if a.time {
-		orders = append(orders, order{args: []any{"time"}})
-	}
-	if a.kind {
-		orders = append(orders, order{args: []any{"info", "server"}})
-	}
-	return orders
-}
-
-// told is what was answered to those orders.
-func (a asked) told(replies []any, errs []error) (t told) {
-	if a.time {
-		if t.time = errs[0]; t.time == nil {
-			t.now, t.time = timeIn(replies[0])
-		}
-		replies, errs = replies[1:], errs[1:]
-	}
-	if a.kind {
-		t.text, _ = replies[0].(string)
-		t.kind = errs[0]
-	}
-	return t
-}
-
-// timeIn reads {seconds, microseconds}.
-func timeIn(reply any) (time.Time, error) {
-	list, _ := reply.([]any)
-	var part [2]int64
-	for i := range part {
-		text, ok := "", len(list) == len(part)
-		if ok {
-			text, ok = list[i].(string)
-		}
-		var err error
-		if part[i], err = strconv.ParseInt(text, 10, 64); !ok || err != nil {
-			return time.Time{}, &AnswerError{Script: "time", Answer: reply}
-		}
-	}
-	return time.Unix(part[0], part[1]*1000), nil
-}
-
-// declines reports whether err is a server's answer to the command.
-func declines(err error) bool { return replied(err) && !Infrastructure(err) }
-
-// sample is the server's time in microseconds, zero for none, and when it was asked
-// for and was here.
+// sample is the server's time, in microseconds, and when it was asked for and was here.
+// It was told as coarsely as late is above early; both are zero for none.
 type sample struct {
-	redis      int64
-	sent, here time.Time
+	early, late int64
+	sent, here  time.Time
 }
 
 // learn takes a sample, unless a newer one is known or it was asked for before the
 // server failed.
-func (c *clock) learn(redis int64, sent time.Time) {
-	next := &sample{redis: redis, sent: sent, here: time.Now()}
+func (c *clock) learn(early, late int64, sent time.Time) {
+	next := &sample{early: early, late: late, sent: sent, here: time.Now()}
 	for {
 		held := c.held.Load()
 		if held != nil && !sent.After(held.sent) || c.held.CompareAndSwap(held, next) {
 			return
 		}
+	}
+}
+
+// learnMs is learn of a time in ms that a script has answered, where a sample is due.
+func (c *clock) learnMs(now int64, sent time.Time) {
+	if now > 0 && c.due(sent) {
+		c.learn(now*1000, now*1000+999, sent)
 	}
 }
 
@@ -147,45 +59,83 @@ func (c *clock) forget() {
 	}
 }
 
-// usable is the sample, if it may still be used at now.
+// usable is the sample, if it may still be used at now; else nil.
 func (c *clock) usable(now time.Time) *sample {
 	held := c.held.Load()
-	if held == nil || held.redis == 0 {
+	if held == nil || held.early == 0 {
 		return nil
 	}
-	mono := now.Sub(held.sent)
-	wall := now.Round(0).Sub(held.sent.Round(0))
+	mono, wall := held.passed(now)
 	if mono >= clockTime || (wall-mono).Abs() > drift {
 		return nil
 	}
 	return held
 }
 
-// due reports whether a read that goes out anyway should ask for the time.
+// passed is how long ago the sample was asked for, by both clocks of this machine.
+func (s *sample) passed(now time.Time) (mono, wall time.Duration) {
+	return now.Sub(s.sent), now.Round(0).Sub(s.sent.Round(0))
+}
+
+// due reports whether a new sample is of use: after a quarter of a sample's time.
 func (c *clock) due(now time.Time) bool {
 	held := c.usable(now)
 	return held == nil || now.Sub(held.sent) >= clockTime/4
 }
 
-// Latest is the latest that Redis's clock can say now, in microseconds; 0 if that is
-// not known, as it never is where there are several nodes. It sends nothing: reads
-// with PTTLs ask for the time from time to time.
-func (s *Store) Latest() int64 {
-	now := time.Now()
-	held := s.clock.usable(now)
-	if held == nil {
-		return 0
+// asks reports whether a read that goes out now should ask for the time: one of all
+// that go out until its answer may be here.
+func (c *clock) asks(now time.Time) bool {
+	if !c.due(now) {
+		return false
 	}
-	return held.redis + now.Sub(held.sent).Microseconds()
+	last, here := c.asked.Load(), mono.Now()
+	return (last == 0 || here-last > int64(clockTime/20)) && c.asked.CompareAndSwap(last, here)
 }
 
-// Earliest is the earliest that Redis's clock can say now, in microseconds; 0 if that
-// is not known.
-func (s *Store) Earliest() int64 {
+// latest is the latest that the server's clock can say at now, in microseconds: should
+// this machine have slept since, the wall clock tells for how long.
+func (s *sample) latest(now time.Time) int64 {
+	mono, wall := s.passed(now)
+	return s.late + max(mono, wall).Microseconds()
+}
+
+// lesson is what one reply has taught about a server. It is forgotten after a minute:
+// the server may be another one, or set up otherwise.
+type lesson struct{ until atomic.Int64 } // by mono; 0: never learned
+
+const lessonTime = int64(time.Minute)
+
+func (l *lesson) learn() { l.until.Store(mono.Now() + lessonTime) }
+
+func (l *lesson) holds() bool {
+	until := l.until.Load()
+	return until != 0 && mono.Now() < until
+}
+
+// earliest is the earliest that the server's clock can say at now, in microseconds; 0 if
+// that is not known.
+func (s *sample) earliest(now time.Time) int64 {
+	if s == nil {
+		return 0
+	}
+	return s.early + now.Sub(s.here).Microseconds()
+}
+
+// Earliest is the earliest that it can be now for the node that has key, in ms; 0 if that
+// is not known. It sends nothing.
+func (s *Store) Earliest(ctx context.Context, key string) int64 {
 	now := time.Now()
-	held := s.clock.usable(now)
+	return s.nodeOf(ctx, key).sample(now).earliest(now) / 1000
+}
+
+// Now is about what time it is for the node that has key, in ms; 0 if that is not known.
+// It sends nothing. What is left of a record is for [Record.Left] to say.
+func (s *Store) Now(ctx context.Context, key string) int64 {
+	now := time.Now()
+	held := s.nodeOf(ctx, key).clock.usable(now)
 	if held == nil {
 		return 0
 	}
-	return held.redis + now.Sub(held.here).Microseconds()
+	return held.latest(now) / 1000
 }

@@ -23,7 +23,7 @@ func TestTheClockOfRedisIsBetweenItsBounds(t *testing.T) {
 	_, err := s.ReadMany(ctx, keys(1))
 	require.NoError(t, err)
 	for range 100 {
-		earliest := s.Earliest()
+		earliest := s.Earliest(ctx, "k") * 1000
 		now := c.Time(ctx).Val().UnixMicro()
 		latest := s.Latest()
 		if latest == 0 {
@@ -46,7 +46,7 @@ func TestTheClockOfAnImitationIsNotUsed(t *testing.T) {
 		require.NoError(t, err)
 	}
 	assert.Zero(t, s.Latest())
-	assert.Zero(t, s.Earliest())
+	assert.Zero(t, s.Earliest(t.Context(), "k"))
 }
 
 // timeAskers are what asks for the time on its way.

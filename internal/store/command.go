@@ -71,7 +71,7 @@ func (c *batchCall) plan() []command {
 // cannot reach them all, and a proxy may hide several, but not answer INFO then.
 func (c *batchCall) together() bool {
 	s := c.store
-	return s.locate.single() && s.clock.kind.Load() == redisKind && !s.apart.Load()
+	return s.locate.single() && s.guards.only.redis.holds() && !s.guards.only.apart.holds()
 }
 
 // alike is how many orders from the i-th on fit into one command.
@@ -241,7 +241,7 @@ func (c *batchCall) repair(ctx context.Context, cmds []command) (again []command
 			}
 			again = append(again, cmd)
 		case cmd.count > 1 && refusesMany(cmd.err):
-			c.store.apart.Store(true)
+			c.store.guards.only.apart.learn()
 			for i := range cmd.count {
 				again = append(again, c.command(cmd.first+i, 1))
 			}

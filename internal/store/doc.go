@@ -2,8 +2,8 @@
 // scripts, keeps each of them within a time budget, and knows nothing about
 // codecs, loaders or policies: it deals in keys, records, tokens and time.
 //
-// A read is the pipeline PTTL, GET. Everything that changes a record is a Lua
-// script on exactly one key (files lua/*.lua, which are the specification of
+// A read is a GET, or the pipeline PTTL, GET where the node's clock is not known.
+// Everything that changes a record is a Lua script on exactly one key (files lua/*.lua, which are the specification of
 // what a record may become), so a cluster needs no hash tags and a lost key is
 // always a safe invalidation. Where there is one node, a batch calls the same text
 // for one key after the other (lua/each.lua); no key of it depends on another.

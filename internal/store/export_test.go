@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"io"
 	"sync/atomic"
 	"time"
@@ -41,24 +42,44 @@ func NewReply() interface {
 	return &reply{}
 }
 
-// CollectingPeeks is Collecting for reads without PTTLs.
-func CollectingPeeks(s *Store) int { return s.peeks.collecting() }
-
-// Unreleased is the record without its hold on a buffer.
+// Unreleased is the record without its hold on a buffer, and without its clock.
 func (r Record) Unreleased() Record {
-	r.reply = nil
+	r.reply, r.clock = nil, nil
 	return r
 }
 
 // Clock is the estimate of a server's clock.
-type Clock struct{ s Store }
+type Clock struct{ clock clock }
 
 func NewClock() *Clock { return &Clock{} }
 
-func (c *Clock) Learn(redis int64, sent time.Time) { c.s.clock.learn(redis, sent) }
-func (c *Clock) Forget()                           { c.s.clock.forget() }
-func (c *Clock) Latest() int64                     { return c.s.Latest() }
-func (c *Clock) Earliest() int64                   { return c.s.Earliest() }
+func (c *Clock) Learn(redis int64, sent time.Time) { c.clock.learn(redis, redis, sent) }
+func (c *Clock) Forget()                           { c.clock.forget() }
+func (c *Clock) Latest() int64                     { return latestOf(c.clock.usable(time.Now())) }
+func (c *Clock) Earliest() int64                   { return c.clock.usable(time.Now()).earliest(time.Now()) }
+
+// Latest is the latest that the clock of the node of "k" can say in us, if it tells what
+// is left of records there; else 0.
+func (s *Store) Latest() int64 {
+	return latestOf(s.nodeOf(context.Background(), "k").sample(time.Now()))
+}
+
+func latestOf(held *sample) int64 {
+	if held == nil {
+		return 0
+	}
+	return held.latest(time.Now())
+}
+
+// TellTime has the store believe for an hour that it knows the clock of its only node.
+func TellTime(s *Store) {
+	s.guards.only.redis.learn()
+	s.guards.only.clock.held.Store(&sample{early: 1, late: 1, sent: time.Now().Add(time.Hour), here: time.Now()})
+}
+
+// TakeForImitation has the store believe that its only node is no Redis, so that its
+// clock tells nothing of records.
+func TakeForImitation(s *Store) { s.guards.only.other.learn() }
 
 // EachIn is what a reply of a script on n keys says of each.
 func EachIn(reply any, n int) (replies []any, errs []error, ok bool) {
@@ -68,7 +89,7 @@ func EachIn(reply any, n int) (replies []any, errs []error, ok bool) {
 
 // TakeForRedis has the store believe that a miniredis is Redis, whose scripts have many
 // keys. It does not believe its clock without asking for it.
-func TakeForRedis(s *Store) { s.clock.kind.Store(redisKind) }
+func TakeForRedis(s *Store) { s.guards.only.redis.learn() }
 
 // ForgetNodesAfter shortens the time after which the breakers of s's client forget a node.
 func ForgetNodesAfter(s *Store, d time.Duration) {

@@ -22,7 +22,7 @@ var ErrOpen = errors.New("not sent: Redis does not answer (the breaker is open)"
 type guards struct {
 	client  redis.UniversalClient
 	perNode bool
-	only    *breaker.Breaker
+	only    *node // of a client that has one
 
 	mu        sync.Mutex // protects following
 	nodes     map[string]*node
@@ -32,10 +32,16 @@ type guards struct {
 	stores    map[*Store]struct{}
 }
 
-// node is a node of a cluster, and when a key of it was last asked for.
+// node is what is known of one server. What single replies have taught is forgotten.
 type node struct {
 	breaker *breaker.Breaker
-	asked   int64
+	asked   int64 // when a key of it was last asked for; guards.mu protects it
+	clock   clock
+
+	redis, other lesson // it calls itself Redis, or something else
+	noTime       lesson // it refuses TIME
+	noMGet       lesson // it refuses MGET
+	apart        lesson // it refuses scripts on many keys
 }
 
 // defaultForgotten is after how long a node is forgotten that does not answer and that
@@ -63,7 +69,7 @@ func guard(s *Store) *guards {
 			nodes: map[string]*node{}, open: map[*breaker.Breaker]struct{}{}, stores: map[*Store]struct{}{},
 			forgotten: defaultForgotten,
 		}
-		g.only = g.breaker()
+		g.only = &node{breaker: g.breaker()}
 		if known {
 			registry.clients[s.client] = g
 		}
@@ -86,16 +92,17 @@ func (g *guards) release(s *Store) {
 	}
 }
 
-// of is the breaker of the node that has key.
-func (g *guards) of(ctx context.Context, s *Store, key string) *breaker.Breaker {
+// nodeOf is the node that has key.
+func (s *Store) nodeOf(ctx context.Context, key string) *node {
+	g := s.guards
 	if !g.perNode {
 		return g.only
 	}
 	return g.node(s.locate.owner(ctx, key))
 }
 
-// node is the breaker of the node at addr. From time to time it forgets others.
-func (g *guards) node(addr string) *breaker.Breaker {
+// node is the one at addr. From time to time it forgets others.
+func (g *guards) node(addr string) *node {
 	now := mono.Now()
 	g.mu.Lock()
 	n := g.nodes[addr]
@@ -111,7 +118,7 @@ func (g *guards) node(addr string) *breaker.Breaker {
 	}
 	g.mu.Unlock()
 	tell(told, false)
-	return n.breaker
+	return n
 }
 
 // forgetLocked drops the breakers of nodes that are gone, as a primary is that has
@@ -210,16 +217,14 @@ func (s *Store) guarded(ctx context.Context, c call, run func() error) error {
 	} else if s.guards.perNode {
 		return run()
 	}
-	b := s.guards.of(ctx, s, key)
-	pass := b.Allow()
+	n := s.nodeOf(ctx, key)
+	pass := n.breaker.Allow()
 	if !pass.OK() {
 		return ErrOpen
 	}
 	result := breaker.Unknown // if run panics, which a hook of the client may make it do
 	defer func() {
-		if b.Done(pass, result); result == breaker.Failed {
-			s.clock.forget()
-		}
+		n.done(pass, result)
 	}()
 	err := run()
 	if result = resultOf(ctx, err); err == nil && several {
@@ -253,23 +258,30 @@ func resultOf(ctx context.Context, err error) breaker.Result {
 
 // part is what of a batch goes to one node.
 type part struct {
-	breaker *breaker.Breaker
-	pass    breaker.Pass
-	result  breaker.Result
+	node   *node
+	pass   breaker.Pass
+	result breaker.Result
+}
+
+// done tells the breaker how a call went. What has failed may be another server soon.
+func (n *node) done(pass breaker.Pass, result breaker.Result) {
+	if n.breaker.Done(pass, result); result == breaker.Failed {
+		n.clock.forget()
+	}
 }
 
 // guardedMany is guarded for a batch that goes to several nodes: keys of nodes that
 // do not answer are cut out of it.
 func (s *Store) guardedMany(ctx context.Context, c manyCall, run func() error) error {
-	parts := map[*breaker.Breaker]*part{}
+	parts := map[*node]*part{}
 	of := make([]*part, c.size())
 	sent := 0
 	for i := range of {
-		b := s.guards.of(ctx, s, c.keyAt(i))
-		if parts[b] == nil {
-			parts[b] = &part{breaker: b, pass: b.Allow(), result: breaker.Unknown}
+		n := s.nodeOf(ctx, c.keyAt(i))
+		if parts[n] == nil {
+			parts[n] = &part{node: n, pass: n.breaker.Allow(), result: breaker.Unknown}
 		}
-		if of[i] = parts[b]; of[i].pass.OK() {
+		if of[i] = parts[n]; of[i].pass.OK() {
 			sent++
 		} else {
 			c.cut(i, ErrOpen)
@@ -281,7 +293,7 @@ func (s *Store) guardedMany(ctx context.Context, c manyCall, run func() error) e
 	defer func() {
 		for _, p := range parts {
 			if p.pass.OK() {
-				p.breaker.Done(p.pass, p.result)
+				p.node.done(p.pass, p.result)
 			}
 		}
 	}()

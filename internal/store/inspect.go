@@ -69,6 +69,7 @@ func (s *Store) Inspect(ctx context.Context, key string, i Inspect) (Inspection,
 	if i.Meta != "" {
 		orders = append(orders, get(i.Meta))
 	}
+	n, sent := s.nodeOf(ctx, key), time.Now()
 	replies, errs, err := s.together(ctx, inspectScript.name, orders)
 	if err != nil {
 		return Inspection{}, err
@@ -82,6 +83,8 @@ func (s *Store) Inspect(ctx context.Context, key string, i Inspect) (Inspection,
 	if !ok {
 		return Inspection{}, &AnswerError{Script: inspectScript.name, Answer: replies[0]}
 	}
+	n.clock.learnMs(found.Now, sent)
+	found.Record.clock = n.sample(time.Now())
 	found.Tokens = tokensOf(replies[1:1+len(i.Tokens)], errs)
 	if i.Meta != "" {
 		found.Meta, _ = replies[len(replies)-1].(string)

@@ -82,18 +82,19 @@ type Grant struct {
 // the token, and tries again with another one if at all.
 func (s *Store) Acquire(ctx context.Context, key string, a Acquire) (Grant, error) {
 	o := acquireOrder(key, a)
+	n, sent := s.nodeOf(ctx, key), time.Now()
 	if len(a.Capture) == 0 {
 		reply, err := s.evalOrder(ctx, o)
 		if err != nil {
 			return Grant{}, err
 		}
-		return grantOf(reply)
+		return grantOf(reply, n, sent)
 	}
 	reply, tokens, err := s.withTokens(ctx, acquireScript.name, o, a.Capture)
 	if err != nil {
 		return Grant{}, err
 	}
-	g, err := grantOf(reply)
+	g, err := grantOf(reply, n, sent)
 	g.Tokens = tokens
 	return g, err
 }
@@ -111,8 +112,13 @@ func acquireOrder(key string, a Acquire) order {
 	})}
 }
 
-func grantOf(reply any) (Grant, error) {
+// grantOf reads the answer of n to an acquire that was sent at sent, and takes its time.
+func grantOf(reply any, n *node, sent time.Time) (Grant, error) {
 	if g, ok := parseGrant(reply); ok {
+		n.clock.learnMs(g.Now, sent)
+		if g.Answer == Held {
+			g.Record.clock = n.sample(time.Now())
+		}
 		return g, nil
 	}
 	return Grant{}, &AnswerError{Script: acquireScript.name, Answer: reply}

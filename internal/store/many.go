@@ -20,6 +20,7 @@ import (
 func (s *Store) AcquireMany(
 	ctx context.Context, keys []string, attempts []Acquire, capture []TokenKey,
 ) (grants []Grant, tokens []envelope.Token, errs []error) {
+	sent := time.Now()
 	orders := make([]order, 0, len(keys)+len(capture))
 	for i, key := range keys {
 		orders = append(orders, acquireOrder(key, attempts[i]))
@@ -43,7 +44,7 @@ func (s *Store) AcquireMany(
 	grants = make([]Grant, len(keys))
 	for i := range keys {
 		if errs[i] == nil {
-			grants[i], errs[i] = grantOf(replies[i])
+			grants[i], errs[i] = grantOf(replies[i], s.nodeOf(ctx, keys[i]), sent)
 		}
 		if errs[i] == nil {
 			errs[i] = missed

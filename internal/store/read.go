@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/larder-go/cache/internal/envelope"
 )
 
 // Record is what was found under a key.
@@ -15,12 +17,15 @@ type Record struct {
 	// not be changed.
 	Data []byte
 	// PTTL is how long the record had left when it was read, at millisecond
-	// resolution and never too long. Below zero: none, unknown, or no record.
+	// resolution and never too long. Below zero: none, unknown, or no record. It is
+	// unknown where the clock of the node is: [Record.Left] needs one of them.
 	PTTL time.Duration
-	// Foreign says that there is a Redis type other than a string.
+	// Foreign says that there is a Redis type other than a string. Where the clock is
+	// known such a record may look like none.
 	Foreign bool
 
-	reply *reply // that Data is a part of; nil: it is a slice of its own
+	clock *sample // of the node when it was read; nil: not known, or not to be relied on
+	reply *reply  // that Data is a part of; nil: it is a slice of its own
 }
 
 // Release says that the reader has done with the record, whose Data it must not
@@ -28,15 +33,65 @@ type Record struct {
 // is not released is the collector's.
 func (r Record) Release() { r.reply.release() }
 
-// noTTL is the PTTL of a record that has none.
+// Windows are what a reader's class has to say about for how long an entry is served.
+type Windows struct {
+	// MaxAge bounds what is left of a sliding class's entry; 0: the class does not slide.
+	MaxAge time.Duration
+	// Stale is the longest time for which anything is served stale.
+	Stale time.Duration
+}
+
+// Left is how long the entry with header h and body b is still fresh, never too long;
+// below zero it has been stale for so long. It is not known of an entry that has lost its
+// expiry, or whose expiry came while it was read.
+//
+// By the clock of the node it is the soft deadline, but not beyond what the sealed times
+// allow, less the latest that it can be there. Elsewhere it is what Redis had left of the
+// record less its grace; of an entry that Expire has made stale the windows tell for how
+// long it has been that, because Expire keeps it for the longest of them.
+func (r *Record) Left(h *envelope.Header, b *envelope.Body, w Windows) (left time.Duration, known bool) {
+	if r.clock == nil {
+		return r.leftByPTTL(h, b, w)
+	}
+	now, left := r.clock.latest(time.Now()), b.Soft
+	if h.Fresh == 0 && b.LoadedAt == 0 {
+		return 0, true // no program of ours stores such an entry
+	}
+	if h.Fresh > 0 {
+		left = min(left, time.Duration(h.Fresh*1000-now)*time.Microsecond)
+	}
+	if b.LoadedAt > 0 {
+		left = min(left, time.Duration(b.LoadedAt*1000-now)*time.Microsecond+max(b.Soft, w.MaxAge))
+	}
+	return left, true
+}
+
+// expiredEarly is by how much the soft deadline is before what the sealed times say at
+// least, if Expire has made the entry stale before its time.
+const expiredEarly = time.Second
+
+func (r *Record) leftByPTTL(h *envelope.Header, b *envelope.Body, w Windows) (left time.Duration, known bool) {
+	if r.PTTL < 0 {
+		return 0, false
+	}
+	left = r.PTTL - b.Grace
+	if h.Fresh > 0 && b.LoadedAt > 0 && h.Fresh < b.LoadedAt+(b.Soft-expiredEarly).Milliseconds() {
+		left = min(0, r.PTTL-w.Stale)
+	}
+	return left, true
+}
+
+// noTTL is the PTTL of a record that has none, or that was read without it.
 const noTTL = -1
 
 // readCall is PTTL and GET of one key, in this order: if a write slips between
-// them, what is left of the record is estimated too low, never too high.
+// them, what is left of the record is estimated too low, never too high. Where the
+// node's clock is known it is a GET.
 type readCall struct {
-	key  string
-	pttl *redis.DurationCmd
-	get  *redis.StringCmd
+	key   string
+	clock *sample            // of the node
+	pttl  *redis.DurationCmd // nil with a clock
+	get   *redis.StringCmd
 }
 
 func (*readCall) name() string { return "read" }
@@ -58,20 +113,22 @@ func (c *readCall) run(ctx context.Context, client redis.UniversalClient) error 
 }
 
 func (c *readCall) queue(ctx context.Context, pipe redis.Pipeliner) {
-	c.pttl = pipe.PTTL(ctx, c.key)
+	if c.clock == nil {
+		c.pttl = pipe.PTTL(ctx, c.key)
+	}
 	c.get = pipe.Get(ctx, c.key)
 }
 
-// silent reports whether neither command has an error. If the pipeline has one
+// silent reports whether no command has an error. If the pipeline has one
 // nevertheless then a hook has sent nothing.
-func (c *readCall) silent() bool { return c.pttl.Err() == nil && c.get.Err() == nil }
+func (c *readCall) silent() bool { return (c.pttl == nil || c.pttl.Err() == nil) && c.get.Err() == nil }
 
 // failure returns why nothing is known about the key, nil if something is. A
 // reply that came is a reply: when one node of a cluster fails until the context
 // ends, go-redis gives the context's error to the other nodes' commands too.
 func (c *readCall) failure() error {
-	if err := c.pttl.Err(); err != nil && c.pttl.Val() == 0 {
-		return err
+	if c.pttl != nil && c.pttl.Err() != nil && c.pttl.Val() == 0 {
+		return c.pttl.Err()
 	}
 	err := c.get.Err()
 	if err == nil || err == redis.Nil || c.get.Val() != "" || wrongType(err) { //nolint:errorlint // bare
@@ -83,21 +140,26 @@ func (c *readCall) failure() error {
 // record returns what was found. It is for calls without failure.
 func (c *readCall) record() Record {
 	data, err := c.get.Bytes()
+	rec := Record{PTTL: noTTL, clock: c.clock}
 	switch {
+	case len(data) > 0 && c.pttl != nil:
+		rec.PTTL = max(c.pttl.Val(), noTTL)
+		rec.Data = data
 	case len(data) > 0:
-		return Record{Data: data, PTTL: max(c.pttl.Val(), noTTL)}
+		rec.Data = data
 	case err != nil && err != redis.Nil: //nolint:errorlint // bare
-		return Record{PTTL: noTTL, Foreign: true}
+		rec.Foreign = true
 	}
-	return Record{PTTL: noTTL}
+	return rec
 }
 
 func wrongType(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }
 
-// Read returns what is under key. It is one round trip of two plain commands, and
-// while many reads are on their way one that is shared with other readers; a
-// missing key is no error. Errors: ctx's own, one that Is ErrBudget, ErrClosed,
-// or the client's.
+// Read returns what is under key. It is one round trip: a GET, or while many reads are
+// on their way to the only node of a deployment an MGET that is shared with other
+// readers; of PTTL and GET in one pipeline where the node's clock is not known. A
+// missing key is no error. Errors: ctx's own, one that Is ErrBudget, ErrClosed, or the
+// client's.
 func (s *Store) Read(ctx context.Context, key string) (Record, error) {
 	if s.closed.Load() {
 		return Record{}, ErrClosed
@@ -121,13 +183,50 @@ func (s *Store) ReadTogether(ctx context.Context, keys ...string) ([]Record, err
 	return s.lanes.readTogether(ctx, keys)
 }
 
-// readAlone is a read with a pipeline of its own.
+// readAlone is a read with a command of its own.
 func (s *Store) readAlone(ctx context.Context, key string) (Record, error) {
-	c := &readCall{key: key}
+	now := time.Now()
+	n := s.nodeOf(ctx, key)
+	ask, held := n.asks(now), n.sample(now)
+	switch {
+	case ask.time:
+		records, err := s.pipelined(ctx, []string{key}, question{node: n, ask: ask, key: key})
+		if err != nil {
+			return Record{}, oneError(err)
+		}
+		return records[0], nil
+	case held != nil && s.locate.single():
+		return s.getRaw(ctx, key, held)
+	}
+	c := &readCall{key: key, clock: held}
 	if err := s.send(ctx, s.reads, c); err != nil {
 		return Record{}, err
 	}
 	return c.record(), nil
+}
+
+// readMany is ReadMany, with the buffer that the records are parts of, if they are.
+func (s *Store) readMany(ctx context.Context, keys []string) ([]Record, *reply, error) {
+	now := time.Now()
+	if s.locate.single() {
+		n := s.guards.only
+		ask, held := n.asks(now), n.sample(now)
+		if !ask.time && held != nil && !n.noMGet.holds() {
+			return s.mget(ctx, keys, n, held)
+		}
+		records, err := s.pipelined(ctx, keys, question{node: n, ask: ask, key: keys[0]})
+		return records, nil, err
+	}
+	records, err := s.pipelined(ctx, keys, question{})
+	return records, nil, err
+}
+
+// oneError is the first error of a batch that belong to one reader.
+func oneError(err error) error {
+	if all, ok := err.(KeyErrors); ok { //nolint:errorlint // bare, from pipelined
+		return all.Unwrap()[0]
+	}
+	return err
 }
 
 // KeyErrors are the errors of a batch: element i belongs to key i and is nil if
@@ -160,12 +259,11 @@ func keyErrors(errs []error) error {
 
 // readManyCall is a readCall per key in one pipeline.
 type readManyCall struct {
-	calls []readCall
-	errs  []error
-	gone  []error        // of keys that were cut out; nil: none was
-	ask   asked          // what is asked for beside the keys
-	time  *redis.TimeCmd // nil: it was not asked for
-	info  *redis.StringCmd
+	calls     []readCall
+	errs      []error
+	gone      []error // of keys that were cut out; nil: none was
+	questions []question
+	single    bool // the client has one node
 }
 
 func (*readManyCall) name() string { return "read" }
@@ -200,11 +298,8 @@ func (c *readManyCall) run(ctx context.Context, client redis.UniversalClient) er
 			c.calls[i].queue(ctx, pipe)
 		}
 	}
-	if c.ask.time {
-		c.time = pipe.Time(ctx)
-	}
-	if c.ask.kind {
-		c.info = pipe.Info(ctx, "server")
+	for i := range c.questions {
+		c.questions[i].queue(ctx, pipe, c.single)
 	}
 	_, err := pipe.Exec(ctx)
 	if err == nil {
@@ -214,20 +309,12 @@ func (c *readManyCall) run(ctx context.Context, client redis.UniversalClient) er
 	return c.sort(err)
 }
 
-// told is what was answered beside the keys.
-func (c *readManyCall) told() (t told) {
-	if c.time != nil {
-		t.now, t.time = c.time.Result()
-	}
-	if c.info != nil {
-		t.text, t.kind = c.info.Result()
-	}
-	return t
-}
-
 // sort gives each key its error, and returns one that concerns them all.
 func (c *readManyCall) sort(err error) error {
-	failed, silent := 0, (c.time == nil || c.time.Err() == nil) && (c.info == nil || c.info.Err() == nil)
+	failed, silent := 0, true
+	for i := range c.questions {
+		silent = silent && c.questions[i].silent()
+	}
 	c.errs = make([]error, len(c.calls))
 	for i := range c.calls {
 		if c.isCut(i) {
@@ -249,27 +336,54 @@ func (c *readManyCall) sort(err error) error {
 	return nil
 }
 
-// ReadMany is Read for several keys in one pipeline, which a cluster client
-// splits into one round trip per node. Element i of the result belongs to key i.
+// ReadMany is Read for several keys in one exchange, which a cluster client splits into
+// one round trip per node. It is not shared with other readers, and what it returns is
+// not to be released. Element i of the result belongs to key i.
 //
 // If only some keys failed the error is a [KeyErrors] and the other records are
 // good; if all did there is no result, and the error is that of a Read. No keys
-// cost nothing. From time to time the only node of a deployment is asked for the
-// time in the same pipeline: see [Store.Latest].
+// cost nothing. From time to time a node is asked for the time in the same pipeline.
 func (s *Store) ReadMany(ctx context.Context, keys []string) ([]Record, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
+	records, _, err := s.readMany(ctx, keys)
+	return records, err
+}
+
+// pipelined is a pipeline of reads of keys. On the only node of a deployment it asks q
+// beside them; elsewhere each node is asked that should be.
+func (s *Store) pipelined(ctx context.Context, keys []string, q question) ([]Record, error) {
 	start := time.Now()
-	c := &readManyCall{calls: make([]readCall, len(keys)), ask: s.asks(start)}
+	c := &readManyCall{calls: make([]readCall, len(keys)), single: s.locate.single()}
+	if q.ask.time {
+		c.questions = []question{q}
+	}
+	var last *node
+	var held *sample
 	for i, key := range keys {
-		c.calls[i].key = key
+		n := q.node
+		if n == nil {
+			n = s.nodeOf(ctx, key)
+		}
+		if n != last {
+			last, held = n, n.sample(start)
+			if ask := (asked{}); q.node == nil {
+				if ask = n.asks(start); ask.time {
+					c.questions = append(c.questions, question{node: n, ask: ask, key: key})
+				}
+			}
+		}
+		c.calls[i] = readCall{key: key, clock: held}
 	}
 	if err := s.send(ctx, s.reads, c); err != nil {
 		return nil, err
 	}
 	explainAll(ctx, start, s.reads, c.name(), c.errs)
-	s.hear(c.ask, c.told(), start)
+	for i := range c.questions {
+		t := c.questions[i].told()
+		t.hear(start)
+	}
 	records := make([]Record, len(keys))
 	for i := range c.calls {
 		if c.errs == nil || c.errs[i] == nil {

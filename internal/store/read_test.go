@@ -29,15 +29,15 @@ func TestReadTellsWhatIsUnderTheKey(t *testing.T) {
 			"hash":    {PTTL: -1, Foreign: true},
 		}
 		names := []string{"timed", "hash", "missing", "lasting", "empty"}
-		many, err := s.ReadMany(ctx, names)
+		many, err := s.ReadMany(ctx, names) // the first of a store, so with PTTLs
 		require.NoError(t, err)
 		for i, name := range names {
 			one, err := s.Read(ctx, name)
 			require.NoError(t, err, name)
+			assert.InDelta(t, want[name].PTTL, many[i].PTTL, float64(time.Minute), name)
 			for _, got := range []store.Record{one, many[i]} {
-				assert.InDelta(t, want[name].PTTL, got.PTTL, float64(time.Minute), name)
 				got.PTTL = want[name].PTTL
-				assert.Equal(t, want[name], got, name)
+				assert.Equal(t, want[name], got.Unreleased(), name)
 			}
 		}
 	})

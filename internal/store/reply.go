@@ -100,7 +100,7 @@ func (r *reply) records(n int) ([]Record, error) {
 		if records[i].Data, rest, err = bulk(rest); err != nil {
 			return nil, err
 		}
-		records[i].PTTL = unasked
+		records[i].PTTL = noTTL
 	}
 	return records, ended(rest)
 }
@@ -110,7 +110,7 @@ func (r *reply) record() (Record, error) {
 	r.usual.Store(int64(len(r.data)))
 	if err := r.refusal(); err != nil {
 		if wrongType(err) {
-			return Record{PTTL: unasked, Foreign: true}, nil
+			return Record{PTTL: noTTL, Foreign: true}, nil
 		}
 		return Record{}, err
 	}
@@ -119,7 +119,7 @@ func (r *reply) record() (Record, error) {
 		return Record{}, err
 	}
 	r.readers.Store(1)
-	return Record{Data: data, PTTL: unasked, reply: r}, ended(rest)
+	return Record{Data: data, PTTL: noTTL, reply: r}, ended(rest)
 }
 
 // values is what follows the head of an array of n strings.

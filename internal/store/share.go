@@ -50,12 +50,6 @@ func (l *lanes) open(
 	l.far = max(settingsOf(s.client).pool*3/4, readsOut) // the rest is for writes
 }
 
-// readMany is ReadMany, for lanes.
-func (s *Store) readMany(ctx context.Context, keys []string) ([]Record, *reply, error) {
-	records, err := s.ReadMany(ctx, keys)
-	return records, nil, err
-}
-
 // laneOf is the lane of key.
 func (l *lanes) laneOf(key string) *lane {
 	if l.store.locate.cluster == nil {
@@ -161,10 +155,7 @@ func (l *lanes) readTogether(ctx context.Context, keys []string) ([]Record, erro
 		l.mu.Unlock()
 		defer l.back(way, mono.Now())
 		records, _, err := l.many(ctx, keys)
-		if all, ok := err.(KeyErrors); ok { //nolint:errorlint // bare, from ReadMany
-			err = all.Unwrap()[0]
-		}
-		return records, err
+		return records, oneError(err)
 	}
 	b := l.nextLocked(way)
 	at := make([]int, len(keys))

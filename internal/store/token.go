@@ -106,7 +106,10 @@ func (s *Store) Capture(ctx context.Context, keys []TokenKey) ([]envelope.Token,
 		return nil, nil
 	}
 	start := time.Now()
-	ask := s.asks(start)
+	n, ask := s.nodeOf(ctx, keys[0].Key), asked{}
+	if s.locate.single() {
+		ask = n.asks(start)
+	}
 	orders := make([]order, 0, len(keys)+2)
 	for _, k := range keys {
 		orders = append(orders, mintOrder(k, false, Notice{}))
@@ -115,7 +118,8 @@ func (s *Store) Capture(ctx context.Context, keys []TokenKey) ([]envelope.Token,
 	if err != nil {
 		return nil, err
 	}
-	s.hear(ask, ask.told(replies[len(keys):], errs[len(keys):]), start)
+	t := ask.told(n, replies[len(keys):], errs[len(keys):])
+	t.hear(start)
 	return mintedAll(replies[:len(keys)], errs[:len(keys)])
 }
 

@@ -124,7 +124,7 @@ func (p *Tap) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 // Mentions reports whether one of cmds has name, and key among its arguments.
 func Mentions(cmds []redis.Cmder, name, key string) bool {
 	for _, cmd := range cmds {
-		if !strings.EqualFold(cmd.Name(), name) {
+		if !strings.EqualFold(cmd.Name(), name) && (name != "get" || cmd.Name() != "mget") {
 			continue
 		}
 		for _, arg := range cmd.Args()[1:] {

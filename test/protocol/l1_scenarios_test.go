@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -97,7 +98,8 @@ func (s *simpleL1) invalidate(ctx context.Context, key string) error {
 // reads matches the GET of a Redis key.
 func reads(redisKey string) func([][]byte) bool {
 	return func(args [][]byte) bool {
-		return bytes.EqualFold(args[0], []byte("get")) && string(args[1]) == redisKey
+		return bytes.EqualFold(args[0], []byte("get")) && string(args[1]) == redisKey ||
+			bytes.EqualFold(args[0], []byte("mget")) && slices.ContainsFunc(args[1:], func(key []byte) bool { return string(key) == redisKey })
 	}
 }
 

@@ -17,27 +17,28 @@ import (
 	"github.com/larder-go/cache/internal/store"
 )
 
-func TestAPeekTellsWhatIsUnderTheKeyAndNotForHowLong(t *testing.T) {
+func TestARawReadTellsWhatIsUnderTheKeyAndNotForHowLong(t *testing.T) {
 	onEach(t, func(t *testing.T, c *redis.Client) {
 		s := open(t, c)
+		store.TellTime(s)
 		ctx := t.Context()
 		require.NoError(t, c.Set(ctx, "timed", "a\x00\r\nb", time.Hour).Err())
 		require.NoError(t, c.Set(ctx, "empty", "", 0).Err())
 		require.NoError(t, c.Set(ctx, "large", strings.Repeat("x", 1<<20), 0).Err())
 		require.NoError(t, c.HSet(ctx, "hash", "f", "v").Err())
 		for name, want := range map[string]string{"timed": "a\x00\r\nb", "empty": "", "missing": "", "large": strings.Repeat("x", 1<<20)} {
-			rec, err := s.Peek(ctx, name)
+			rec, err := s.Read(ctx, name)
 			require.NoError(t, err, name)
 			assert.Equal(t, want, string(rec.Data), name)
 			assert.EqualValues(t, -1, rec.PTTL, name)
 			assert.False(t, rec.Foreign, name)
 			rec.Release()
 		}
-		rec, err := s.Peek(ctx, "hash")
+		rec, err := s.Read(ctx, "hash")
 		require.NoError(t, err)
 		assert.True(t, rec.Foreign)
 		assert.Nil(t, rec.Data)
-		together, err := s.PeekTogether(ctx, "timed", "missing", "empty", "hash")
+		together, err := s.ReadTogether(ctx, "timed", "missing", "empty", "hash")
 		require.NoError(t, err)
 		assert.Equal(t, "a\x00\r\nb", string(together[0].Data))
 		for _, none := range together[1:] {
@@ -46,16 +47,17 @@ func TestAPeekTellsWhatIsUnderTheKeyAndNotForHowLong(t *testing.T) {
 	})
 }
 
-func TestAPeekIsOnePlainCommand(t *testing.T) {
+func TestARawReadIsOnePlainCommand(t *testing.T) {
 	s, p, beside := patient(t)
+	store.TellTime(s)
 	ctx := t.Context()
 	require.NoError(t, beside.Set(ctx, "k", "value", time.Hour).Err())
-	_, err := s.Peek(ctx, "k")
+	_, err := s.Read(ctx, "k")
 	require.NoError(t, err)
 	p.Reset()
-	_, err = s.Peek(ctx, "k")
+	_, err = s.Read(ctx, "k")
 	require.NoError(t, err)
-	_, err = s.PeekTogether(ctx, "k", "l", "m")
+	_, err = s.ReadTogether(ctx, "k", "l", "m")
 	require.NoError(t, err)
 	assert.EqualValues(t, 2, p.Exchanges())
 	assert.EqualValues(t, 2, p.Commands())
@@ -63,46 +65,47 @@ func TestAPeekIsOnePlainCommand(t *testing.T) {
 	assert.EqualValues(t, 1, p.CommandsNamed("mget"))
 }
 
-// peeksHeld is readsHeld for peeks.
-func peeksHeld(t *testing.T, s *store.Store, p *redistest.Proxy) (release func()) {
+// rawReadsHeld is readsHeld for raw reads.
+func rawReadsHeld(t *testing.T, s *store.Store, p *redistest.Proxy) (release func()) {
 	t.Helper()
-	return keepOut(t, p, store.ReadsOut, func(key string) error { _, err := s.Peek(context.Background(), key); return err })
+	return keepOut(t, p, store.ReadsOut, func(key string) error { _, err := s.Read(context.Background(), key); return err })
 }
 
 // Readers of a batch share one MGET, and each has its own record, also when its
 // neighbours have released theirs and the buffer serves another batch.
-func TestReadersOfPeeksShareOneMGET(t *testing.T) {
+func TestReadersOfRawReadsShareOneMGET(t *testing.T) {
 	s, p, beside := patient(t)
+	store.TellTime(s)
 	ctx := t.Context()
 	value := func(i int) string { return fmt.Sprint("value ", i, strings.Repeat(".", 37*i)) }
 	for i := range 50 {
 		require.NoError(t, beside.Set(ctx, fmt.Sprint(i), value(i), time.Minute).Err())
 	}
 	require.NoError(t, beside.HSet(ctx, "hash", "f", "v").Err())
-	release := peeksHeld(t, s, p)
+	release := rawReadsHeld(t, s, p)
 	p.Reset()
 	var readers sync.WaitGroup
 	for i := range 200 { // four for each key
 		readers.Go(func() {
-			rec, err := s.Peek(ctx, fmt.Sprint(i%50))
+			rec, err := s.Read(ctx, fmt.Sprint(i%50))
 			assert.NoError(t, err)
 			assert.Equal(t, value(i%50), string(rec.Data))
 			rec.Release()
 		})
 	}
 	readers.Go(func() {
-		rec, err := s.Peek(ctx, "hash")
+		rec, err := s.Read(ctx, "hash")
 		assert.NoError(t, err)
 		assert.Equal(t, store.Record{PTTL: -1}, rec.Unreleased(), "MGET does not tell a hash from nothing")
 	})
 	readers.Go(func() {
-		records, err := s.PeekTogether(ctx, "7", "nothing", "8")
+		records, err := s.ReadTogether(ctx, "7", "nothing", "8")
 		assert.NoError(t, err)
 		assert.Equal(t, value(7), string(records[0].Data))
 		assert.Nil(t, records[1].Data)
 		assert.Equal(t, value(8), string(records[2].Data))
 	})
-	require.Eventually(t, func() bool { return store.CollectingPeeks(s) == 202 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return store.Collecting(s) == 202 }, patience, time.Millisecond)
 	release()
 	readers.Wait()
 	assert.EqualValues(t, 1, p.CommandsNamed("mget"))
@@ -122,7 +125,7 @@ func TestReleasedBuffersAreNotSeenByOtherReaders(t *testing.T) {
 		readers.Go(func() {
 			for round := range 100 {
 				i := (g*7 + round) % 20
-				rec, err := s.Peek(ctx, fmt.Sprint(i))
+				rec, err := s.Read(ctx, fmt.Sprint(i))
 				if !assert.NoError(t, err) || !assert.True(t, bytes.HasSuffix(rec.Data, []byte(value(i))), "reader %d of %d", g, i) {
 					return
 				}
@@ -133,15 +136,16 @@ func TestReleasedBuffersAreNotSeenByOtherReaders(t *testing.T) {
 	readers.Wait()
 }
 
-func TestPeeksGoOnWhereTheServerRefusesMGET(t *testing.T) {
+func TestRawReadsGoOnWhereTheServerRefusesMGET(t *testing.T) {
 	server := redistest.Single(t)
 	admin := server.Client(t)
 	ctx := t.Context()
 	require.NoError(t, admin.Do(ctx, "acl", "setuser", "reader", "on", "nopass", "~*", "+@all", "-mget").Err())
 	require.NoError(t, admin.Set(ctx, "k", "value", 0).Err())
 	s := open(t, server.Client(t, func(o *redis.Options) { o.Username, o.Password = "reader", "any" }))
+	store.TellTime(s)
 	for range 3 {
-		records, err := s.PeekTogether(ctx, "k", "nothing")
+		records, err := s.ReadTogether(ctx, "k", "nothing")
 		require.NoError(t, err)
 		assert.Equal(t, "value", string(records[0].Data))
 		assert.Nil(t, records[1].Data)
@@ -150,39 +154,41 @@ func TestPeeksGoOnWhereTheServerRefusesMGET(t *testing.T) {
 
 // go-redis does not repeat a command whose reply is taken raw; a connection that a
 // restarted server has closed must not become an error of the reader.
-func TestPeeksOverConnectionsThatARestartHasClosed(t *testing.T) {
+func TestRawReadsOverConnectionsThatARestartHasClosed(t *testing.T) {
 	server := redistest.Single(t)
 	client := server.Client(t, func(o *redis.Options) { o.ContextTimeoutEnabled = true })
 	s := open(t, client)
 	ctx := t.Context()
-	_, err := s.Peek(ctx, "k")
+	_, err := s.Read(ctx, "k")
 	require.NoError(t, err)
 	server.Kill()
 	server.Restart()
-	_, err = s.Peek(ctx, "k")
+	_, err = s.Read(ctx, "k")
 	require.NoError(t, err)
-	_, err = s.PeekTogether(ctx, "k", "l")
+	_, err = s.ReadTogether(ctx, "k", "l")
 	require.NoError(t, err)
 }
 
-func TestServerErrorsOfPeeksAreReturned(t *testing.T) {
+func TestServerErrorsOfRawReadsAreReturned(t *testing.T) {
 	m := mini(t)
 	s := open(t, dial(t, m.Addr(), func(o *redis.Options) { o.MaxRetries = -1 }))
+	store.TellTime(s)
 	m.SetError("LOADING Redis is loading the dataset in memory")
-	_, err := s.Peek(t.Context(), "k")
+	_, err := s.Read(t.Context(), "k")
 	require.ErrorContains(t, err, "LOADING")
 	assert.True(t, store.Infrastructure(err))
-	_, err = s.PeekTogether(t.Context(), "k", "l")
+	_, err = s.ReadTogether(t.Context(), "k", "l")
 	require.ErrorContains(t, err, "LOADING")
 }
 
-func TestAPeekAllocatesLittleMoreThanABareGET(t *testing.T) {
+func TestARawReadAllocatesLittleMoreThanABareGET(t *testing.T) {
 	c := redistest.Single(t).Client(t, func(o *redis.Options) { o.ContextTimeoutEnabled = true })
 	s := open(t, c)
 	ctx := t.Context()
 	require.NoError(t, c.Set(ctx, "k", strings.Repeat("v", 1000), time.Hour).Err())
+	store.TellTime(s)
 	bare := testing.AllocsPerRun(500, func() { _ = c.Get(ctx, "k").Err() })
-	peek := testing.AllocsPerRun(500, func() { rec, _ := s.Peek(ctx, "k"); rec.Release() })
+	peek := testing.AllocsPerRun(500, func() { rec, _ := s.Read(ctx, "k"); rec.Release() })
 	t.Log("bare", bare, "peek", peek)
 	assert.LessOrEqual(t, peek, bare+5)
 }
