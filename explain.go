@@ -56,10 +56,13 @@ type ExplainedL1 struct {
 	On bool // the cache has an L1
 	// Hears says that the subscription, as it stands, has brought a message that this
 	// cache published. Until one has come, nothing is kept.
-	Hears  bool
-	Alive  bool // its messages certainly arrive: a sign of life came within the last 2 s
-	Found  bool // an entry is there, also if it may not be served
-	Absent bool // the entry is a remembered absence
+	Hears bool
+	// Problem is why changes are not heard, and the L1 is not used; "" if they are, or
+	// if that is not known yet.
+	Problem string
+	Alive   bool // its messages certainly arrive: a sign of life came within the last 2 s
+	Found   bool // an entry is there, also if it may not be served
+	Absent  bool // the entry is a remembered absence
 	// Refused is why the entry is not served; "" if it is.
 	Refused  string
 	Age      time.Duration // since its load began

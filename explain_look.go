@@ -33,6 +33,7 @@ func (x *exam[T]) lookNear() {
 	n, l1 := x.cache.near, &x.L1
 	hit, now, why := x.cache.findNear(x.key, x.class)
 	l1.On = true
+	l1.Problem = n.problem()
 	l1.Hears = n.heeds.Load() && n.member.Up()
 	l1.Alive = l1.Hears && time.Duration(now-n.l1.bus.Proven()) <= l1Silence
 	var e *near.Entry

@@ -46,7 +46,7 @@ func (l ExplainedL1) String() string {
 	case !l.On:
 		return "off"
 	case !l.Found:
-		return join("nothing", when(!l.Alive, "messages may be missing"))
+		return join("nothing", when(!l.Alive, "messages may be missing"), l.Problem)
 	}
 	return join(
 		when(l.Refused == "", "served"), when(l.Refused != "", "not served: "+l.Refused),

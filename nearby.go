@@ -2,10 +2,13 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/near"
@@ -18,10 +21,11 @@ import (
 type nearby[T any] struct {
 	*localTier
 	cache *Cache[T]
-	probe string      // the message by which the cache finds out that the L1 hears it
-	heeds atomic.Bool // it came back
-	tries int         // of the probe; the tick's
-	used  atomic.Bool // there was a hit since the last tick
+	probe string                // the message by which the cache finds out that the L1 hears it
+	heeds atomic.Bool           // it came back
+	tries int                   // of the probe; the tick's
+	deaf  atomic.Pointer[error] // why the L1 is not used; nil: it is, or will be in a moment
+	used  atomic.Bool           // there was a hit since the last tick
 }
 
 // held is a value in the memory, with its entry in front of it: what a hit reads lies
@@ -78,13 +82,20 @@ func (n *nearby[T]) tick() {
 	}
 	if n.heeds.Load() {
 		n.tries = 0
+		n.tell(nil)
 		return
 	}
-	if !n.member.Up() || !c.background.start() {
+	if !n.member.Up() {
+		if why := n.l1.bus.Deaf(); why != nil {
+			n.tell(why)
+		}
+		return
+	}
+	if !c.background.start() {
 		return
 	}
 	if n.tries++; n.tries == probes {
-		c.tel.logger.Warn("the L1 does not hear what this cache publishes, and is not used: is it on the same Redis?")
+		n.tell(errNotHeard)
 	}
 	if n.tries > probes && n.tries%probes != 0 {
 		c.background.end()
@@ -96,6 +107,35 @@ func (n *nearby[T]) tick() {
 			c.tel.redisFailed(opGet, err)
 		}
 	}()
+}
+
+// errNotHeard is why an L1 is not used that is subscribed.
+var errNotHeard = errors.New("it does not hear what this cache publishes: is it on the same Redis?")
+
+// tell notes why the L1 is not used, nil if it is. The log has a line when that begins
+// and one when it ends.
+func (n *nearby[T]) tell(why error) {
+	log, channel := n.cache.tel.logger, n.cache.channel
+	switch known := n.deaf.Load(); {
+	case why == nil && known != nil:
+		n.deaf.Store(nil)
+		log.Info("the L1 hears of changes and is used again")
+	case why != nil && known == nil:
+		n.deaf.Store(&why)
+		if redis.HasErrorPrefix(why, "NOPERM") {
+			log.Warn("the L1 is not used: it may not subscribe to the channel of changes", "error", why, "mend", "ACL SETUSER <user> &"+channel)
+		} else {
+			log.Warn("the L1 is not used: it does not hear of changes", "error", why)
+		}
+	}
+}
+
+// problem is why the L1 is not used; "" if it is.
+func (n *nearby[T]) problem() string {
+	if why := n.deaf.Load(); why != nil {
+		return (*why).Error()
+	}
+	return ""
 }
 
 // nearHit is what the L1 has of a key.

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,8 +41,6 @@ type Options struct {
 	// Connect, if not nil, makes the connections in place of the client: for
 	// tests. It must not block; what takes time belongs into Subscribe.
 	Connect func() Conn
-	// Logger gets a line at each loss and each return; nil is silence.
-	Logger *slog.Logger
 }
 
 func (o Options) withDefaults() Options {
@@ -55,9 +52,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = mono.Now
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o
 }
@@ -82,6 +76,7 @@ type Bus struct {
 	mu       sync.Mutex
 	channels map[string]map[*Membership]struct{}
 	links    []*link
+	deaf     error  // Deaf
 	seq      uint64 // of the latest PING, on whichever connection
 }
 
@@ -119,6 +114,15 @@ func (b *Bus) keep() {
 // serves what is kept compares it with now: in between messages may have been
 // missed without anybody having noticed. It costs one atomic load.
 func (b *Bus) Proven() int64 { return b.proven.Load() }
+
+// Deaf returns why nothing is heard: what ended the last connection, or kept one from
+// being made, as an ACL that does not allow the channels. It is nil while messages are
+// heard, and before the first attempt has ended.
+func (b *Bus) Deaf() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.deaf
+}
 
 // Publish sends a message through the client, to hear whether it comes back. It
 // says nothing about who hears it. Errors are the client's.

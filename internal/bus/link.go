@@ -59,7 +59,7 @@ func (l *link) receive(ctx context.Context) {
 	pause := firstPause
 	for l.wanted(ctx) {
 		s := newSession(l)
-		err := s.run(ctx)
+		s.run(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -67,7 +67,6 @@ func (l *link) receive(ctx context.Context) {
 			pause = firstPause
 		}
 		l.bus.reload(ctx)
-		l.bus.o.Logger.Debug("bus: no subscription", "error", err, "pause", pause)
 		sleep(ctx, pause/2+rand.N(pause/2))
 		pause = min(2*pause, lastPause)
 	}

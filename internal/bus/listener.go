@@ -77,34 +77,30 @@ func (b *Bus) deliverLocked(channel, payload string) {
 	}
 }
 
-// lostLocked tells everybody who does not know, and returns how many.
-func (b *Bus) lostLocked() (told int) {
+// lostLocked tells everybody who does not know.
+func (b *Bus) lostLocked() {
 	for _, members := range b.channels {
 		for m := range members {
 			if m.up.Swap(false) {
 				m.listener.Lost()
-				told++
 			}
 		}
 	}
-	return told
 }
 
-// backLocked tells those whose channel every link hears by now, and returns how
-// many.
-func (b *Bus) backLocked() (told int) {
+// backLocked tells those whose channel every link hears by now.
+func (b *Bus) backLocked() {
 	for channel, members := range b.channels {
 		if !b.heardLocked(channel) {
 			continue
 		}
+		b.deaf = nil
 		for m := range members {
 			if !m.up.Swap(true) {
 				m.listener.Back()
-				told++
 			}
 		}
 	}
-	return told
 }
 
 // heardLocked reports whether every link has proven that it hears the channel.

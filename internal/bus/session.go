@@ -22,7 +22,7 @@ type session struct {
 	link   *link
 	bus    *Bus
 	conn   Conn
-	cancel context.CancelCauseFunc
+	cancel context.CancelFunc
 	silent *time.Timer // runs while a PING is under way
 	wg     sync.WaitGroup
 
@@ -54,10 +54,9 @@ func (s *session) hears(channel string) bool {
 	return sub != nil && sub.proven
 }
 
-// run connects, and receives until the connection fails or ctx ends. The error
-// is why it ended.
-func (s *session) run(ctx context.Context) error {
-	ctx, s.cancel = context.WithCancelCause(ctx)
+// run connects, and receives until the connection fails or ctx ends.
+func (s *session) run(ctx context.Context) {
+	ctx, s.cancel = context.WithCancel(ctx)
 	s.silent = time.AfterFunc(time.Hour, func() { s.end(errSilent) })
 	s.silent.Stop()
 	s.bus.mu.Lock()
@@ -75,24 +74,19 @@ func (s *session) run(ctx context.Context) error {
 	s.end(err)
 	s.silent.Stop()
 	s.wg.Wait()
-	return context.Cause(ctx)
 }
 
 // end ends the session, once, and tells the listeners before anything else. It
 // takes no lock of the connection: go-redis holds those while it dials.
 func (s *session) end(why error) {
 	b := s.bus
-	told := 0
 	b.mu.Lock()
 	if s.link.at == s {
-		s.link.at = nil
-		told = b.lostLocked()
+		s.link.at, b.deaf = nil, why
+		b.lostLocked()
 	}
 	b.mu.Unlock()
-	s.cancel(why)
-	if told > 0 {
-		b.o.Logger.Warn("the subscription for invalidations is lost", "error", why)
-	}
+	s.cancel()
 }
 
 // receive takes what comes until the connection fails. While PINGs are answered
@@ -113,30 +107,25 @@ func (s *session) receive(ctx context.Context) error {
 func (s *session) take(msg any) error {
 	b := s.bus
 	b.mu.Lock()
-	back, err := 0, errOver
-	if s.link.at == s {
-		back, err = s.takeLocked(msg)
+	defer b.mu.Unlock()
+	if s.link.at != s {
+		return errOver
 	}
-	b.mu.Unlock()
-	if back > 0 {
-		b.o.Logger.Info("invalidations are heard")
-	}
-	return err
+	return s.takeLocked(msg)
 }
 
-// takeLocked returns how many listeners are back.
-func (s *session) takeLocked(msg any) (back int, err error) {
+func (s *session) takeLocked(msg any) error {
 	switch m := msg.(type) {
 	case *redis.Message:
 		s.bus.deliverLocked(m.Channel, m.Payload)
 	case *redis.Subscription:
 		if m.Kind == "subscribe" {
-			return 0, s.confirmLocked(m.Channel)
+			return s.confirmLocked(m.Channel)
 		}
 	case *redis.Pong:
 		return s.pongLocked(m.Payload)
 	}
-	return 0, nil
+	return nil
 }
 
 // confirmLocked notes that the server confirmed a subscription. One that was not
@@ -157,9 +146,9 @@ func (s *session) confirmLocked(channel string) error {
 
 // pongLocked notes the answer to the PING that is under way. Any other answer is
 // none: it came from another connection, or from the middle of something.
-func (s *session) pongLocked(payload string) (back int, err error) {
+func (s *session) pongLocked(payload string) error {
 	if s.asked == 0 || payload != strconv.FormatUint(s.asked, 10) {
-		return 0, errRenewed
+		return errRenewed
 	}
 	s.silent.Stop()
 	for _, sub := range s.subs {
@@ -171,5 +160,6 @@ func (s *session) pongLocked(payload string) (back int, err error) {
 		s.link.wake()
 	}
 	s.bus.proveLocked()
-	return s.bus.backLocked(), nil
+	s.bus.backLocked()
+	return nil
 }
