@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/mono"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -82,7 +84,25 @@ type telemetry struct {
 	metrics metrics
 	hooks   Hooks
 	logger  *slog.Logger
+
+	forbidden forbidden
 	spans
+}
+
+// forbidden is what Redis refuses for good, by operation and by what: they are told once
+// an hour each, and not at every call.
+type forbidden struct{ told sync.Map } // forbiddenOp -> when, by mono
+
+type forbiddenOp struct{ op, what string }
+
+func (r *forbidden) tell(logger *slog.Logger, op, what string) {
+	now := mono.Now()
+	if last, ok := r.told.Swap(forbiddenOp{op, what}, now); ok && now-last.(int64) < int64(time.Hour) {
+		r.told.Store(forbiddenOp{op, what}, last)
+		return
+	}
+	logger.Warn("Redis refuses what the cache needs, so that nothing or less is cached",
+		"op", op, "refused", what, "mend", "allow the commands and keys that README lists")
 }
 
 func newTelemetry(name string, c *config) *telemetry {
@@ -148,7 +168,9 @@ func (t *telemetry) redisFailed(op op, errs ...error) {
 		return
 	}
 	t.stats.redisErrors[op].Add(n)
-	if n == 1 {
+	if what, ok := store.Forbidden(first); ok {
+		t.forbidden.tell(t.logger, string(op), what)
+	} else if n == 1 {
 		t.logger.Warn("redis failed", "op", string(op), "error", first)
 	} else {
 		t.logger.Warn("redis failed", "op", string(op), "error", first, "count", n)
