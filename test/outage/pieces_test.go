@@ -152,3 +152,31 @@ func TestTheLogTellsWhenTheQueueBeginsAndEnds(t *testing.T) {
 	assert.Zero(t, c.Stats().Pending)
 	assert.Empty(t, out.with("secret"))
 }
+
+// What Redis refuses for good, here because the user may not touch those keys, keeps
+// nothing else waiting in the queue.
+func TestWhatIsRefusedKeepsNothingElseInTheQueue(t *testing.T) {
+	const n = 20_000 // of each kind
+	server := redistest.Single(t)
+	require.NoError(t, server.Client(t).Do(t.Context(),
+		"ACL", "SETUSER", "app", "on", ">pw", "~test:mine*", "~test!*", "&*", "+@all").Err())
+	universal := redis.UniversalOptions{}
+	cache.Tune(&universal)
+	c := asideCache(t, server.Client(t, func(o *redis.Options) {
+		addr, maintenance := o.Addr, o.MaintNotificationsConfig
+		*o = *universal.Simple()
+		o.Addr, o.MaintNotificationsConfig, o.Username, o.Password = addr, maintenance, "app", "pw"
+	}))
+	keys := make([]string, 0, 2*n)
+	for _, key := range manyKeys(n) {
+		keys = append(keys, "mine"+key, "other"+key)
+	}
+	server.Pause()
+	require.ErrorIs(t, c.Invalidate(t.Context(), keys...), cache.ErrPending)
+	require.Equal(t, int64(2*n), c.Stats().Pending)
+	server.Resume()
+	began := time.Now()
+	require.Eventually(t, func() bool { return c.Stats().Pending == n }, patience, tick)
+	t.Logf("%d of %d made in %v", n, 2*n, time.Since(began))
+	assert.Less(t, time.Since(began), 10*time.Second)
+}
