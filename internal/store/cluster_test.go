@@ -28,6 +28,7 @@ func TestCluster(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.SharedCluster(t)
 	t.Run("keys of all nodes are served", func(t *testing.T) { clusterServes(t, cluster) })
+	t.Run("each node tells its time", func(t *testing.T) { clusterTellsTime(t, cluster) })
 	t.Run("scripts lost by one node are sent to it once", func(t *testing.T) { clusterForgets(t, cluster) })
 	t.Run("a client of one node is refused scripts on several slots once", func(t *testing.T) { clusterRefusesMany(t, cluster) })
 	t.Run("peer is the primary of the key", func(t *testing.T) { clusterPeer(t, cluster) })

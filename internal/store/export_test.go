@@ -81,6 +81,20 @@ func TellTime(s *Store) {
 // clock tells nothing of records.
 func TakeForImitation(s *Store) { s.guards.only.other.learn() }
 
+// Timed reports whether the clock of the record's node tells what is left of it.
+func (r Record) Timed() bool { return r.clock != nil }
+
+// TimedRecord is a record that was read now, at that time of its node in us.
+func TimedRecord(now int64) *Record {
+	return &Record{PTTL: noTTL, clock: &sample{early: now, late: now, sent: time.Now(), here: time.Now()}}
+}
+
+// Lesson is what one reply has taught.
+type Lesson struct{ lesson }
+
+func (l *Lesson) Learn()      { l.learn() }
+func (l *Lesson) Holds() bool { return l.holds() }
+
 // EachIn is what a reply of a script on n keys says of each.
 func EachIn(reply any, n int) (replies []any, errs []error, ok bool) {
 	replies, errs = make([]any, n), make([]error, n)
