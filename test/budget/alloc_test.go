@@ -14,7 +14,6 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/larder-go/cache"
-	"github.com/larder-go/cache/cachetest"
 	"github.com/larder-go/cache/internal/keyspace"
 	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/store"
@@ -131,15 +130,15 @@ func silent(t testing.TB) map[string]setup {
 // The spans that nobody records are measured where there is nothing else to measure:
 // a hit in the L1 allocates nothing.
 func TestTelemetryThatRecordsNothingAllocatesNothing(t *testing.T) {
-	rdb, load := cachetest.Redis(t), testkit.Value(newArticle())
-	caches := map[string]*cache.Cache[article]{}
-	setups := silent(t)
+	load, setups := testkit.Value(newArticle()), silent(t)
+	options := map[string][]cache.Option{}
 	for name, setup := range setups {
-		caches[name] = hitInL1(t, rdb, "k", setup.options...)
+		options[name] = setup.options
 	}
-	for name, setup := range setups {
+	for name, c := range hitsInL1(t, "k", options) {
+		ctx := setups[name].ctx
 		testkit.Eventually(t, func() bool { // the clear token is renewed meanwhile, by others
-			return testing.AllocsPerRun(testkit.AllocRuns, func() { _, _ = caches[name].GetOrLoad(setup.ctx, "k", load) }) == 0
+			return testing.AllocsPerRun(testkit.AllocRuns, func() { _, _ = c.GetOrLoad(ctx, "k", load) }) == 0
 		}, name+": no allocations")
 	}
 }

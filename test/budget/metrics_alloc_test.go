@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/sdk/metric"
@@ -43,23 +42,26 @@ func TestAHitThatIsMeasuredAllocatesNoMore(t *testing.T) {
 	}
 }
 
-// hitInL1 is a cache that serves key from its L1.
-func hitInL1(t testing.TB, rdb redis.UniversalClient, key string, options ...cache.Option) *cache.Cache[article] {
+// hitsInL1 are caches that serve key from an L1, by what they are made with. All of
+// them wait at once for their L1 to hear them.
+func hitsInL1(t testing.TB, key string, options map[string][]cache.Option) map[string]*cache.Cache[article] {
 	t.Helper()
-	l1 := testkit.NewL1(t, rdb, cache.L1Options{TTL: time.Hour})
-	c := testkit.NewCache[article](t, rdb, append(options, cache.WithL1(l1), testkit.Class(func(ttl *cache.TTL) { ttl.Fresh = time.Hour }))...)
-	testkit.InUse(t, c)
-	testkit.Nearby(t, c, key, testkit.Value(newArticle()))
-	return c
+	rdb, all := cachetest.Redis(t), map[string]*cache.Cache[article]{}
+	fresh := testkit.Class(func(ttl *cache.TTL) { ttl.Fresh = time.Hour })
+	for name, how := range options {
+		l1 := testkit.NewL1(t, rdb, cache.L1Options{TTL: time.Hour})
+		all[name] = testkit.NewCache[article](t, rdb, append(how, cache.WithL1(l1), fresh)...)
+	}
+	for _, c := range all {
+		testkit.InUse(t, c)
+		testkit.Nearby(t, c, key, testkit.Value(newArticle()))
+	}
+	return all
 }
 
 func TestAHitInTheL1ThatIsMeasuredAllocatesNothing(t *testing.T) {
-	rdb, load := cachetest.Redis(t), testkit.Value(newArticle())
-	caches := map[string]*cache.Cache[article]{}
-	for name, options := range measurings(t) {
-		caches[name] = hitInL1(t, rdb, "group:key", options...)
-	}
-	for name, c := range caches {
+	load := testkit.Value(newArticle())
+	for name, c := range hitsInL1(t, "group:key", measurings(t)) {
 		testkit.Eventually(t, func() bool { // the clear token is renewed meanwhile, by others
 			return testing.AllocsPerRun(testkit.AllocRuns, func() { _, _ = c.GetOrLoad(t.Context(), "group:key", load) }) == 0
 		}, name+": no allocations")
