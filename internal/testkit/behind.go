@@ -20,6 +20,7 @@ import (
 	"github.com/larder-go/cache/internal/store"
 )
 
+// ErrRefused is how a sink fails.
 var ErrRefused = errors.New("violates a constraint")
 
 // Picky is a ledger that fails, by the given means, with batches in which a
@@ -41,6 +42,7 @@ func Picky(fail func() error) (l *ledger, on *atomic.Bool) {
 // OneTry makes a value that is refused a dead letter at once.
 var OneTry = cache.WriteBehindOptions{MaxAttempts: 1}
 
+// VolatileIsFine is the reason for AcceptVolatile.
 const VolatileIsFine = "a test loses nothing of value"
 
 // ledger is a system of record behind a sink: fenced by versions, as it must be.
@@ -55,6 +57,7 @@ type ledger struct {
 	batches int
 }
 
+// NewLedger is a ledger that takes everything.
 func NewLedger() *ledger { return &ledger{Rows: map[string]cache.Mutation[string]{}} }
 
 func (l *ledger) write(ctx context.Context, batch []cache.Mutation[string]) error {
@@ -153,6 +156,7 @@ func OpenBehind(rdb redis.UniversalClient, l *ledger, o cache.WriteBehindOptions
 	return c, err
 }
 
+// OpenOnce is New of a write-behind cache, once; a nil ledger makes a process that only puts.
 func OpenOnce(rdb redis.UniversalClient, l *ledger, o cache.WriteBehindOptions, opts ...cache.Option) (*cache.Cache[string], error) {
 	if o.Partitions == 0 {
 		o.Partitions = 4

@@ -36,9 +36,10 @@ func EveryCall(c *cache.Cache[string], load cache.Loader[string]) map[string]fun
 	}
 }
 
+// AllocRuns is of how many calls allocations are the mean.
 const AllocRuns = 300
 
-// names are the findings without what varies.
+// FindingNames are the findings without what varies.
 func FindingNames(all []cache.Finding) (names []string) {
 	for _, f := range all {
 		names = append(names, f.Name)
@@ -101,10 +102,12 @@ type gated[T any] struct {
 	Calls   atomic.Int64
 }
 
+// NewGated is a loader of what read returns.
 func NewGated[T any](read func() T) *gated[T] {
 	return &gated[T]{read: read, Entered: make(chan struct{}, 1000), Release: make(chan struct{})}
 }
 
+// Load is the loader.
 func (g *gated[T]) Load(ctx context.Context, _ string) (T, error) {
 	g.Calls.Add(1)
 	v := g.read()
@@ -241,6 +244,7 @@ func (Claims) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 // that is paused or cut off, seen from Redis.
 type Outage struct{ On atomic.Bool }
 
+// ErrOutage is the error of each command.
 var ErrOutage = errors.New("dial tcp: connection refused")
 
 func (o *Outage) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -267,8 +271,10 @@ func (o *Outage) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 	}
 }
 
+// Always returns v each time.
 func Always(v int) func() int { return func() int { return v } }
 
+// Sliding is a class whose reads prolong the entry.
 func Sliding(mutate func(*cache.TTL)) cache.EntryOption {
 	return Class(func(ttl *cache.TTL) {
 		ttl.Sliding, ttl.MaxAge = true, 10*time.Minute
@@ -276,6 +282,7 @@ func Sliding(mutate func(*cache.TTL)) cache.EntryOption {
 	})
 }
 
+// Unchanged leaves a class as it is.
 func Unchanged(*cache.TTL) {}
 
 // Class is an expiry class without jitter, so that times are exact.

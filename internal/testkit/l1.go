@@ -23,6 +23,7 @@ type Station struct {
 	L1     *cache.L1
 }
 
+// NewStation is a process of server, with an L1.
 func NewStation(t testing.TB, server *redistest.Server, o cache.L1Options) *Station {
 	t.Helper()
 	s := &Station{Server: server, Link: redistest.NewProxy(t, server.Addr()), Ear: redistest.NewProxy(t, server.Addr())}
@@ -72,6 +73,7 @@ func (s *Station) Locally(t testing.TB, call func() error) {
 	}, "a call that asks nobody")
 }
 
+// ErrSource is how a loader fails beside Redis.
 var ErrSource = errors.New("the source is down too")
 
 // TunedAt are the options of a client set up as the documentation asks for.

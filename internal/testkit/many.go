@@ -46,8 +46,10 @@ type warehouse struct {
 	Release chan struct{}
 }
 
+// NewWarehouse answers at once.
 func NewWarehouse() *warehouse { return &warehouse{} }
 
+// GatedWarehouse answers when it is let go.
 func GatedWarehouse() *warehouse {
 	return &warehouse{Entered: make(chan context.Context, 1000), Release: make(chan struct{})}
 }

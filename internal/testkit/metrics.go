@@ -23,6 +23,7 @@ type Meters struct {
 	reader *metric.ManualReader
 }
 
+// NewMeters is a meter provider that is read when a test asks.
 func NewMeters(t testing.TB) Meters {
 	reader := metric.NewManualReader()
 	m := Meters{metric.NewMeterProvider(metric.WithReader(reader)), reader}

@@ -27,6 +27,7 @@ type Recorder struct {
 	Memory *tracetest.InMemoryExporter
 }
 
+// NewRecorder is a provider that keeps its spans in memory.
 func NewRecorder(opts ...sdktrace.TracerProviderOption) *Recorder {
 	memory := tracetest.NewInMemoryExporter()
 	opts = append(opts, sdktrace.WithSyncer(memory))
@@ -105,6 +106,7 @@ const (
 	RawKey     = "k"
 )
 
+// ErrLoader is a loader's error, whose text no span may have.
 var ErrLoader = errors.New("no row for " + Secret)
 
 // InTrace runs test in a bubble with a cache that serves stale values for a
@@ -146,6 +148,7 @@ func Everything(r *Recorder) string {
 	return all.String()
 }
 
+// SpanContext is that of a parent elsewhere.
 func SpanContext(flags trace.TraceFlags) trace.SpanContext {
 	return trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: flags,

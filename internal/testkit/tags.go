@@ -44,6 +44,7 @@ func TwoFilled(t *testing.T, rdb redis.UniversalClient, opts ...cache.Option) (c
 	return c, other
 }
 
+// Missing asserts that c has nothing of "k".
 func Missing[T any](t *testing.T, c *cache.Cache[T], why ...any) {
 	t.Helper()
 	_, err := c.Get(t.Context(), "k")
@@ -69,6 +70,7 @@ type Tap struct {
 	after  func(cmds []redis.Cmder)
 }
 
+// NewTap is a tap on rdb that does nothing yet.
 func NewTap(rdb redis.UniversalClient) *Tap {
 	p := &Tap{}
 	rdb.AddHook(p)
@@ -264,6 +266,7 @@ type Revision struct {
 
 func (r Revision) CacheVersion() uint64 { return r.Version }
 
+// ErrFlaky is how a loader fails.
 var ErrFlaky = errors.New("the database is down")
 
 // NaiveTagged keeps, with each value, the token that its tag had when the value was

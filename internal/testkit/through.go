@@ -28,6 +28,7 @@ type Table struct {
 	After   func() error // runs behind the commit; its error is reported, the write stays
 }
 
+// NewTable is an empty table.
 func NewTable() *Table { return &Table{Rows: map[string]Book{}} }
 
 func (t *Table) change(f func()) error {
@@ -72,6 +73,8 @@ func (r Returning) WriteReturning(_ context.Context, key string, b Book) (stored
 	return stored, err
 }
 
+// NewThrough is a cache that writes through w, closed with the test. opts are options of
+// New or of WriteThrough.
 func NewThrough(t testing.TB, rdb redis.UniversalClient, w cache.Writer[Book], opts ...any) *cache.Cache[Book] {
 	t.Helper()
 	var through []cache.WriteThroughOption
