@@ -92,6 +92,7 @@ type request[T any] struct {
 type call[T any] struct {
 	request[T]
 	began  uint64    // on the flights' clock: rule (b) of singleflight.go
+	round  int       // 1 to rounds: how many look-ups it makes, this one included
 	missed bool      // a look-up found nothing to serve
 	joined bool      // it waited for another caller's flight
 	waited bool      // it waited for a load that was not for it; it does so once
@@ -130,12 +131,12 @@ func (c *Cache[T]) getOrLoad(ctx context.Context, r request[T]) (T, error) {
 }
 
 // serve looks, and loads if the look finds nothing to serve. A caller that may
-// not have what a flight found looks again.
-func (c *Cache[T]) serve(ctx context.Context, r request[T]) (answer[T], error) {
+// not have what a flight found looks again, in at most three rounds.
+func (c *Cache[T]) serve(ctx context.Context, r request[T]) (got answer[T], err error) {
 	call := call[T]{request: r, began: c.flights.now()}
-	for {
-		seen, got, err := c.look(ctx, &call)
-		if err != nil || seen.found() {
+	for call.round = 1; call.round <= rounds; call.round++ {
+		var seen sight
+		if seen, got, err = c.look(ctx, &call); err != nil || seen.found() {
 			return got, err
 		}
 		call.missed = true
@@ -144,12 +145,32 @@ func (c *Cache[T]) serve(ctx context.Context, r request[T]) (answer[T], error) {
 			return got, err
 		}
 	}
+	return got, c.unanswered(ctx, r.key)
+}
+
+// errUnanswered is what no call may end with: the table in outcome.go has a row for
+// each way in which the last round ends, but for the end of its caller's time.
+var errUnanswered = errors.New("internal: no round has answered")
+
+func (c *Cache[T]) unanswered(ctx context.Context, key string) error {
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
+	return &OpError{Op: "get", Key: key, Err: errUnanswered}
+}
+
+// boards is what a call says of itself when it joins a flight.
+func (c *call[T]) boards() boarding {
+	return boarding{began: c.began, waited: c.waited, solo: c.round == rounds}
 }
 
 // join waits for the key's flight, its own or another caller's. again says
 // that the caller has to look again.
 func (c *Cache[T]) join(ctx context.Context, call *call[T], seen *sight, got *answer[T]) (again bool, err error) {
-	f, ticket, as, err := c.flights.join(call.key, call.began, call.waited)
+	if err := c.checkCycle(ctx, call.key); err != nil {
+		return false, err
+	}
+	f, ticket, as, err := c.flights.join(call.key, call.boards())
 	if err != nil {
 		return false, err
 	}
@@ -183,19 +204,25 @@ func (c *Cache[T]) landed(ctx context.Context, call *call[T], seen *sight, got *
 	return c.take(ctx, call, seen, got, &f.result, ticket)
 }
 
-// take is what a caller makes of the landing of a flight that it led or joined.
+// take is what a caller makes of the landing of a flight that it led or joined: the
+// table in outcome.go.
 func (c *Cache[T]) take(ctx context.Context, call *call[T], seen *sight, got *answer[T], result *landing[T], ticket int) (again bool, err error) {
-	switch {
-	case result.grants(ticket, call.began):
-		got.value, got.size, got.kept, got.problem = result.value, result.size, result.kept, result.problem
+	switch next(result.outcome, result.entitles(ticket, call.began), call.round) {
+	case stepReturn:
+		got.value, got.size, got.problem = result.value, result.size, result.problem
+		got.kept = result.outcome == loadStored || result.outcome == loadFound
 		got.loaded = true
 		return false, c.orStale(ctx, call, seen, got, result.err)
-	case result.backoff > 0:
+	case stepWaitOutBackoff:
 		return c.sitOut(ctx, call, seen, got, result.backoff)
-	case result.gaveUp && c.orStale(ctx, call, seen, got, errLockWait) == nil:
-		return false, nil
+	case stepStaleOrSolo:
+		if c.orStale(ctx, call, seen, got, errLockWait) == nil {
+			return false, nil
+		}
+		call.round, call.waited = rounds-1, true
+		return true, nil
 	}
-	call.waited = call.waited || result.gaveUp || result.loadSeq != 0
+	call.waited = call.waited || result.loadSeq != 0
 	return true, nil
 }
 
@@ -237,7 +264,8 @@ func (c *Cache[T]) sitOut(ctx context.Context, call *call[T], seen *sight, got *
 	if call.until.IsZero() {
 		call.until = time.Now().Add(c.config.lockWait())
 	}
-	if deadline, ok := ctx.Deadline(); end.After(call.until) || ok && end.After(deadline) {
+	deadline, bounded := ctx.Deadline()
+	if call.round == rounds || end.After(call.until) || bounded && end.After(deadline) {
 		return false, ErrBackoff
 	}
 	return true, c.sleep(ctx, left)

@@ -37,7 +37,7 @@ type Cache[T any] struct {
 	refreshes *refreshes
 	slides    *refreshes
 	releases  *refreshes
-	limit     *limiter
+	places    *places
 	pending   *pending
 
 	closed     atomic.Bool
@@ -118,11 +118,11 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		refreshes: newRefreshes(config.loadLimit),
 		slides:    newRefreshes(config.loadLimit),
 		releases:  newRefreshes(config.loadLimit),
-		limit:     newLimiter(config.loadLimit),
 		closing:   make(chan struct{}),
 	}
-	c.clear.emptied = c.limit.refill
 	c.pending = newPending(c.closing, c.tel.logger, c.retry)
+	c.places = newPlaces(config.loadLimit, config.maxLoads, c.tel.refills)
+	c.clear.emptied = c.places.refill
 	config.budgets.Breaker = c.breakerChanged
 	config.budgets.Unpublished = c.unpublished
 	c.store = store.New(client, config.budgets)
@@ -143,7 +143,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 // Redis has lost nothing, and its clear token tells nothing of it.
 func (c *Cache[T]) breakerChanged(open bool) {
 	if !open {
-		c.limit.refill()
+		c.places.refill()
 		c.pending.hurry()
 	}
 	c.tel.breakerChanged(open)
@@ -248,6 +248,7 @@ func (c *Cache[T]) Stats() Stats {
 	s.Pending = c.pending.size.Load()
 	s.Loading, s.Waiting = c.flights.inProgress()
 	s.Unpublished = c.store.Unpublished()
+	s.Overdue, s.Refilling = int64(c.flights.countOverdue()), c.places.refilling()
 	c.strategy.count(&s)
 	return s
 }

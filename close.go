@@ -23,6 +23,7 @@ func (c *Cache[T]) Close() error {
 			c.near.leave()
 		}
 		c.flights.close()
+		c.places.close()
 		c.background.close()
 		dirty, failed := c.strategy.shut()
 		pending := c.pending.close()

@@ -128,8 +128,8 @@ func ExampleWithLoadLimit() {
 	rdb.fail()
 
 	// A load that takes the only place, and during it another request.
-	_, err := users.GetOrLoad(ctx, "42", func(ctx context.Context, _ string) (User, error) {
-		return users.GetOrLoad(ctx, "43", repo.Find)
+	_, err := users.GetOrLoad(ctx, "42", func(context.Context, string) (User, error) {
+		return users.GetOrLoad(context.Background(), "43", repo.Find)
 	})
 	if errors.Is(err, cache.ErrOverloaded) {
 		fmt.Println("503:", err) // ask again later

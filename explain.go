@@ -32,7 +32,10 @@ type Explanation struct {
 	Pending     bool  // an invalidation of the key, or of everything, is queued in this process
 	Queued      int64 // invalidations that are queued in this process, of whatever keys
 	Loading     bool  // a load of the key runs in this process
-	Exchanges   int   // with Redis, that the explanation took: 1, or 2 for tags that the cache's options do not name
+	Overdue     bool  // a loader of the key runs in this process although its context has ended: the next load waits for it
+	// Refilling is for how long loads are still limited because the cache was emptied.
+	Refilling time.Duration
+	Exchanges int // with Redis, that the explanation took: 1, or 2 for tags that the cache's options do not name
 }
 
 // Action is what a GetOrLoad does.

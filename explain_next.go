@@ -143,7 +143,8 @@ func (x *exam[T]) stale(willing bool) {
 
 // tags are those that an entry in place of the record would have.
 func (x *exam[T]) tags() []tagRef {
-	return x.cache.union(x.cache.config.entry.tags, x.seen.body.Tags)
+	tags, _ := x.cache.tagsInPlaceOf(&x.seen.record, x.cache.config.entry.tags)
+	return tags
 }
 
 // misses says what a look-up does that has found nothing to serve: it joins a

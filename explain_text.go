@@ -37,7 +37,8 @@ func (e Explanation) here() string {
 		queued = fmt.Sprintf("%d invalidations queued, none of this key", e.Queued)
 	}
 	return join(breaker,
-		when(e.Pending, "invalidation queued"), when(!e.Pending, queued), when(e.Loading, "loading"))
+		when(e.Pending, "invalidation queued"), when(!e.Pending, queued), when(e.Loading, "loading"),
+		when(e.Overdue, "a loader hangs"), when(e.Refilling > 0, fmt.Sprintf("refills for %v", rounded(e.Refilling))))
 }
 
 // String says what the memory holds.

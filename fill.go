@@ -10,22 +10,31 @@ import (
 	"github.com/larder-go/cache/internal/store"
 )
 
-// overdue is how much longer than the load timeout waiters wait for a loader
-// that does not look at its context.
-const overdue = 100 * time.Millisecond
+// takePlace takes a place for a load; taken says that it must be given back. A load
+// that another one of this cache waits for has that one's place.
+func (c *Cache[T]) takePlace(ctx context.Context, class placeClass, wait bool) (taken bool, err error) {
+	if loadingIn(ctx).of(c) {
+		return false, nil
+	}
+	err = c.places.enter(ctx, class, wait)
+	return err == nil, err
+}
 
 // loadLeased calls the loader under the lease and stores what it returns, if
 // the lease's token is still in the record by then: a change that overlapped
 // the load has removed it, and the value, which may be older than the change,
 // is not stored.
 func (t *trip[T]) loadLeased(ctx context.Context) {
-	leave, err := t.cache.limit.enterLeased(ctx, !t.refresh || t.cache.flights.wanted(t.flight))
+	wanted := !t.refresh || t.cache.flights.wanted(t.flight)
+	taken, err := t.cache.takePlace(ctx, leased, wanted)
 	if err != nil {
 		t.release(context.WithoutCancel(ctx), 0)
-		t.land(landing[T]{err: err})
+		t.landWithoutPlace(wanted, err)
 		return
 	}
-	defer leave()
+	if taken {
+		defer t.cache.places.leave(leased)
+	}
 	v, err := t.callLoader(ctx, true)
 	switch {
 	case err == nil:
@@ -39,24 +48,53 @@ func (t *trip[T]) loadLeased(ctx context.Context) {
 		}
 		t.cool(backoff)
 		t.release(context.WithoutCancel(ctx), backoff)
-		t.land(landing[T]{err: err})
+		t.land(landing[T]{outcome: loadFailed, err: err})
 	}
 }
 
-// loadUnleased calls the loader without a lease, within the load limit. What
-// it returns is stored nowhere, and shared by rule (b) of singleflight.go only.
+// landWithoutPlace ends a flight that found no place. A refresh that nobody waited for
+// is no failure: who has joined it meanwhile looks again.
+func (t *trip[T]) landWithoutPlace(wanted bool, err error) {
+	if !wanted {
+		t.land(landing[T]{outcome: loadAbandoned})
+		return
+	}
+	t.land(landing[T]{outcome: loadFailed, err: err})
+}
+
+// loadUnleased calls the loader without a lease. What it returns is stored nowhere,
+// and shared by rule (b) of singleflight.go only. Where the record is why, rather than
+// Redis, the load counts as one under a lease: that all entries are a newer program's
+// is no outage, and nobody is refused for it.
 func (t *trip[T]) loadUnleased(ctx context.Context) {
-	if t.refresh && !t.cache.flights.wanted(t.flight) || ctx.Err() != nil {
-		t.land(landing[T]{again: true})
+	wanted := !t.refresh || t.cache.flights.wanted(t.flight)
+	if !wanted || ctx.Err() != nil {
+		t.land(landing[T]{outcome: loadAbandoned})
 		return
 	}
-	if err := t.cache.limit.enter(ctx); err != nil {
-		t.land(landing[T]{err: err})
+	class := unleased
+	if t.seen.untouchable() {
+		class = leased
+	}
+	taken, err := t.cache.takePlace(ctx, class, true)
+	if err != nil {
+		t.land(landing[T]{outcome: loadFailed, err: err})
 		return
 	}
-	defer t.cache.limit.leave()
+	if taken {
+		defer t.cache.places.leave(class)
+	}
 	v, err := t.callLoader(ctx, false)
-	t.land(landing[T]{value: v, size: -1, err: err})
+	t.land(loadedOnly(v, err))
+}
+
+// loadedOnly is the end of a flight whose value is stored nowhere.
+func loadedOnly[T any](v T, err error) landing[T] {
+	result := landing[T]{outcome: loadOnly, value: v, size: -1, err: err}
+	if err != nil && !isAbsent(err) {
+		result.outcome = loadFailed
+	}
+	return result
 }
 
 // callLoader runs the loader, with its timeout, its span, and for a load under
@@ -64,15 +102,15 @@ func (t *trip[T]) loadUnleased(ctx context.Context) {
 // deferred calls and then trip.tidy.
 func (t *trip[T]) callLoader(ctx context.Context, leased bool) (v T, err error) {
 	c := t.cache
-	ctx, cancel := context.WithTimeout(ctx, c.config.loadTimeout)
+	ctx, cancel := context.WithTimeout(loadingFor(ctx, c, t.key), c.config.loadTimeout)
 	defer cancel()
 	if leased {
 		defer t.keepLease(ctx)()
 	}
-	late := time.AfterFunc(c.config.loadTimeout+overdue, func() {
-		c.flights.land(t.key, t.flight, landing[T]{err: &OpError{Op: "load", Key: t.key, Err: context.DeadlineExceeded}})
-	})
-	defer late.Stop()
+	if err := t.begin(ctx, leased); err != nil {
+		return v, err
+	}
+	defer c.watchLoader(ctx, t)()
 	ctx, span := c.tel.start(ctx, opLoad)
 	t.loadBegan = time.Now()
 	err = errGoexit
@@ -80,7 +118,6 @@ func (t *trip[T]) callLoader(ctx context.Context, leased bool) (v T, err error) 
 		t.loadTook = time.Since(t.loadBegan)
 		c.tel.loaded(ctx, span, LoadEvent{Key: t.key, Refresh: t.refresh, Took: t.loadTook, Err: err})
 	}()
-	t.loadSeq = c.flights.load(t.flight, leased)
 	err = contain(func() (err error) {
 		v, err = t.load(ctx, t.key)
 		if err != nil && !isAbsent(err) && c.config.notFound(err) {
@@ -89,6 +126,27 @@ func (t *trip[T]) callLoader(ctx context.Context, leased bool) (v T, err error) 
 		return err
 	})
 	return v, err
+}
+
+// begin notes that the loader is about to be called. It first waits for earlier calls
+// of it for the key whose context has ended, until they have returned or ctx ends: a
+// loader that ignores its context, and hangs, runs once for each key.
+func (t *trip[T]) begin(ctx context.Context, leased bool) (err error) {
+	for {
+		seq, late := t.cache.flights.load(t.key, t.flight, leased)
+		if late == nil {
+			t.loadSeq = seq
+			return nil
+		}
+		select {
+		case <-late:
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return ctx.Err()
+			}
+			return &OpError{Op: "load", Key: t.key, Err: errOverdue}
+		}
+	}
 }
 
 // contain calls user code and turns its panic into an error. Goexit passes.
@@ -123,9 +181,9 @@ func (t *trip[T]) fill(ctx context.Context, v T, absent error) {
 // is the landing's all the same.
 func (t *trip[T]) prepare(v T, absent error) (*stored, landing[T], error) {
 	c := t.cache
-	result := landing[T]{value: v, size: -1, err: absent}
+	result := landing[T]{outcome: loadOnly, value: v, size: -1, err: absent}
 	cost := t.asked + t.loadTook
-	entry := &stored{class: t.entry.class, stamp: t.stamp, absent: absent != nil, loadedAt: t.granted, began: t.loadBegan, delta: cost, ewma: cost}
+	entry := &stored{class: t.entry.class, stamp: t.stamp, absent: absent != nil, loadedAt: t.grantedAt, began: t.loadBegan, delta: cost, ewma: cost}
 	if t.seen.body.EWMA > 0 {
 		entry.ewma = loadCost(cost, t.seen.body.EWMA)
 	}
@@ -195,13 +253,15 @@ func (t *trip[T]) conclude(entry *stored, verdict store.Verdict, confirmed bool,
 	case err != nil:
 		t.cache.tel.redisFailed(opPut, err)
 	case verdict == store.Committed:
-		result.kept = entry.lives
+		if entry.lives {
+			result.outcome = loadStored
+		}
 		if confirmed {
 			result.proof = proof
 			t.keepFill(entry, result)
 		}
 	case verdict == store.Older:
-		result.again = true
+		result.outcome = loadOutdated
 		t.refused()
 	default:
 		t.refused()

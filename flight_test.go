@@ -114,29 +114,42 @@ func TestTheLoaderHasItsCallersValuesAndADeadlineOfItsOwn(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestALoaderThatIgnoresItsContextDoesNotHoldItsCallers(t *testing.T) {
+// A loader that hangs runs once, however many calls come for its key: they wait for
+// it, and fail when their own load timeout is over.
+func TestALoaderThatIgnoresItsContextHoldsNoCallerAndIsNotCalledAgain(t *testing.T) {
 	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewCache[int](t, rdb, cache.WithLoadTimeout(5*time.Second))
-		stuck := make(chan struct{})
-		began := time.Now()
-		_, err := c.GetOrLoad(t.Context(), "k", func(context.Context, string) (int, error) {
+		stuck, running := make(chan struct{}), atomic.Int64{}
+		hangs := func(context.Context, string) (int, error) {
+			running.Add(1)
 			<-stuck
 			return 1, nil
-		})
-		var opErr *cache.OpError
-		require.ErrorAs(t, err, &opErr)
-		assert.ErrorIs(t, err, context.DeadlineExceeded)
-		assert.InDelta(t, 5, time.Since(began).Seconds(), 0.2)
+		}
+		for range 4 {
+			began := time.Now()
+			_, err := c.GetOrLoad(t.Context(), "k", hangs)
+			var opErr *cache.OpError
+			require.ErrorAs(t, err, &opErr)
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.InDelta(t, 5, time.Since(began).Seconds(), 0.2)
+			time.Sleep(5 * time.Second) // until nobody backs off
+		}
+		assert.EqualValues(t, 1, running.Load())
+		assert.EqualValues(t, 1, c.Stats().Overdue)
+		other, err := c.GetOrLoad(t.Context(), "other", testkit.Value(3))
+		require.NoError(t, err, "only its own key is held up")
+		assert.Equal(t, 3, other)
 
-		time.Sleep(10 * time.Second) // nobody renews the lease of a load that is overdue
-		got, err := c.GetOrLoad(t.Context(), "k", testkit.Value(2))
-		require.NoError(t, err)
-		assert.Equal(t, 2, got)
+		waits := testkit.Start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", testkit.Value(2)) })
+		time.Sleep(time.Second)
 		close(stuck)
-		synctest.Wait()
-		got, err = c.Get(t.Context(), "k")
+		got := <-waits
+		require.NoError(t, got.Err, "who waits loads as soon as it has returned")
+		assert.Equal(t, 2, got.V)
+		assert.Zero(t, c.Stats().Overdue)
+		v, err := c.Get(t.Context(), "k")
 		require.NoError(t, err)
-		assert.Equal(t, 2, got, "the late result is fenced off")
+		assert.Equal(t, 2, v, "the late result is fenced off")
 	})
 }
 

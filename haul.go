@@ -67,7 +67,7 @@ func (h *haul[T]) start(ctx context.Context) (wanted []*trip[T]) {
 			continue
 		}
 		leave()
-		t.land(landing[T]{again: true})
+		t.land(landing[T]{outcome: loadAbandoned})
 		h.cache.flights.end(t.flight)
 	}
 	return wanted
@@ -148,7 +148,7 @@ func (h *haul[T]) tidy(ctx context.Context, trips []*trip[T]) {
 	})
 	for _, t := range trips {
 		if !t.landed {
-			t.land(landing[T]{err: &PanicError{Value: errGoexit, Stack: debug.Stack()}})
+			t.land(landing[T]{outcome: loadFailed, err: &PanicError{Value: errGoexit, Stack: debug.Stack()}})
 		}
 		h.cache.flights.end(t.flight)
 	}

@@ -27,23 +27,28 @@ func (h *haul[T]) acquire(ctx context.Context, trips []*trip[T]) (won, lost []*t
 			continue
 		}
 		tokens := pick(t.tags, captured.tags, captured.tokens)
-		t.granted, t.stamp = grant.Now, stampOf(captured.clear, t.tags, tokens)
+		t.grantedAt, t.stamp = grant.Now, stampOf(captured.clear, t.tags, tokens)
 		switch grant.Answer {
 		case store.Granted, store.GrantedOver:
 			won = append(won, t)
 		case store.Held:
 			switch {
 			case t.receive(ctx, grant.Record, t.tags, tokens, proofs[i]):
-			case t.seen.untouchable():
-				lost = append(lost, t)
+			case t.mayAsk():
+				h.leave(t, t.acquire)
 			default:
-				h.leave(t, func(ctx context.Context) { t.acquire(ctx) })
+				lost = append(lost, t)
 			}
 		case store.Busy:
-			h.leave(t, func(ctx context.Context) { t.waitFor(ctx, grant.Left); t.acquire(ctx) })
+			h.leave(t, func(ctx context.Context) {
+				if t.waitFor(ctx, grant.Left) {
+					t.acquire(ctx)
+				}
+			})
 		case store.BackingOff:
-			t.land(landing[T]{backoff: max(grant.Left, time.Millisecond)})
-		default:
+			t.land(landing[T]{outcome: loadBackoff, backoff: max(grant.Left, time.Millisecond)})
+		default: // an open write, or a foreign record
+			t.seen.state = bypassed
 			lost = append(lost, t)
 		}
 	}
@@ -63,6 +68,7 @@ func (h *haul[T]) ask(ctx context.Context, trips []*trip[T]) (grants []store.Gra
 	keys, attempts, proofs := make([]string, len(trips)), make([]store.Acquire, len(trips)), make([]int, len(trips))
 	for i, t := range trips {
 		t.token, t.asking, t.mark = envelope.NewToken(), c.moment(t.key), c.pending.mark()
+		t.asks++
 		keys[i], proofs[i] = t.redisKey, c.flights.prove(t.flight)
 		attempts[i] = store.Acquire{
 			Token: t.token, Lease: leaseTime, Retain: leaseRetain,

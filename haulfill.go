@@ -12,21 +12,31 @@ import (
 
 // loadUnleased calls the loader without leases, at one place of the load limit.
 func (h *haul[T]) loadUnleased(ctx context.Context, trips []*trip[T]) {
+	c := h.cache
 	ctx, stop := whileWanted(ctx, trips)
 	defer stop()
-	err := ctx.Err()
+	class := leased
+	for _, t := range trips {
+		if !t.seen.untouchable() {
+			class = unleased
+		}
+	}
+	taken, err := false, ctx.Err()
 	if err == nil {
-		err = h.cache.limit.enter(ctx)
+		taken, err = c.takePlace(ctx, class, true)
 	}
 	if err != nil {
 		for _, t := range trips {
-			t.land(landing[T]{err: err})
+			t.land(landing[T]{outcome: loadFailed, err: err})
 		}
 		return
 	}
-	defer h.cache.limit.leave()
+	if taken {
+		defer c.places.leave(class)
+	}
+	trips = h.begin(ctx, trips, false)
 	for i, got := range h.callLoader(ctx, trips, false) {
-		trips[i].land(landing[T]{value: got.value, size: -1, err: got.err})
+		trips[i].land(loadedOnly(got.value, got.err))
 	}
 }
 
@@ -40,16 +50,66 @@ type found[T any] struct {
 func (h *haul[T]) loadLeased(ctx context.Context, trips []*trip[T]) {
 	wanted, stop := whileWanted(ctx, trips)
 	defer stop()
-	leave, err := h.cache.limit.enterLeased(wanted, true)
+	taken, err := h.cache.takePlace(wanted, leased, true)
 	if err != nil {
 		h.release(ctx, trips, func(*trip[T]) time.Duration { return 0 })
 		for _, t := range trips {
-			t.land(landing[T]{err: err})
+			t.land(landing[T]{outcome: loadFailed, err: err})
 		}
 		return
 	}
-	defer leave()
+	if taken {
+		defer h.cache.places.leave(leased)
+	}
+	trips = h.begin(wanted, trips, true)
 	got := h.callLoader(wanted, trips, true)
+	h.settle(ctx, trips, got, errors.Is(wanted.Err(), context.Canceled))
+}
+
+// begin notes that the loader is about to be called for trips, and returns those for
+// which it may be. Where an earlier call of it still runs whose context has ended, the
+// trip leaves the haul after a moment: the others must not wait for it.
+func (h *haul[T]) begin(ctx context.Context, trips []*trip[T], leased bool) []*trip[T] {
+	flights := h.cache.flights
+	var moment <-chan time.Time
+	ready := make([]*trip[T], 0, len(trips))
+	for _, t := range trips {
+		seq, late := flights.load(t.key, t.flight, leased)
+		if late != nil && moment == nil {
+			moment = time.After(overdue)
+		}
+		for left := false; late != nil && !left; {
+			select {
+			case <-late:
+				seq, late = flights.load(t.key, t.flight, leased)
+			case <-moment:
+				left = true
+			case <-ctx.Done():
+				left = true
+			}
+		}
+		if late != nil {
+			h.leave(t, t.loadAlone(leased))
+			continue
+		}
+		t.loadSeq = seq
+		ready = append(ready, t)
+	}
+	return ready
+}
+
+// loadAlone is how a trip loads that has left its haul.
+func (t *trip[T]) loadAlone(leased bool) func(context.Context) {
+	if leased {
+		return t.loadLeased
+	}
+	return t.loadUnleased
+}
+
+// settle stores what was loaded under leases, and gives the others back. cancelled
+// says that nobody waits any more, or that the cache was closed, so that an error is no
+// failure of the loader.
+func (h *haul[T]) settle(ctx context.Context, trips []*trip[T], got []found[T], cancelled bool) {
 	var failed []*trip[T]
 	cargo := make([]freight[T], 0, len(trips))
 	for i, t := range trips {
@@ -59,16 +119,15 @@ func (h *haul[T]) loadLeased(ctx context.Context, trips []*trip[T]) {
 		}
 		cargo = append(cargo, freight[T]{trip: t, found: &got[i]})
 	}
-	cancelled := errors.Is(wanted.Err(), context.Canceled)
 	h.release(ctx, failed, func(t *trip[T]) time.Duration {
 		if cancelled {
-			return 0 // nobody waits any more, or Close: no failure of the loader
+			return 0
 		}
 		return t.backoff()
 	})
 	for i, t := range trips {
 		if err := got[i].err; err != nil && !isAbsent(err) {
-			t.land(landing[T]{err: err})
+			t.land(landing[T]{outcome: loadFailed, err: err})
 		}
 	}
 	h.fill(ctx, cargo)
@@ -76,23 +135,24 @@ func (h *haul[T]) loadLeased(ctx context.Context, trips []*trip[T]) {
 
 // callLoader is trip.callLoader for several keys.
 func (h *haul[T]) callLoader(ctx context.Context, trips []*trip[T], leased bool) []found[T] {
+	if len(trips) == 0 {
+		return nil
+	}
 	c := h.cache
-	ctx, cancel := context.WithTimeout(ctx, c.config.loadTimeout)
+	keys := make([]string, len(trips))
+	for i, t := range trips {
+		keys[i] = t.key
+	}
+	ctx, cancel := context.WithTimeout(loadingFor(ctx, c, keys...), c.config.loadTimeout)
 	defer cancel()
 	if leased {
 		defer h.keepLeases(ctx, trips)()
 	}
-	late := time.AfterFunc(c.config.loadTimeout+overdue, func() {
-		for _, t := range trips {
-			c.flights.land(t.key, t.flight, landing[T]{err: &OpError{Op: "load", Key: t.key, Err: context.DeadlineExceeded}})
-		}
-	})
-	defer late.Stop()
-	keys := make([]string, len(trips))
+	defer c.watchLoader(ctx, trips...)()
 	ctx, span := c.tel.start(ctx, opLoad)
 	began := time.Now()
-	for i, t := range trips {
-		keys[i], t.loadBegan = t.key, began
+	for _, t := range trips {
+		t.loadBegan = began
 	}
 	err := error(errGoexit)
 	defer func() {
@@ -106,9 +166,6 @@ func (h *haul[T]) callLoader(ctx context.Context, trips []*trip[T], leased bool)
 		}
 		c.tel.loaded(ctx, span, e)
 	}()
-	for _, t := range trips {
-		t.loadSeq = c.flights.load(t.flight, leased)
-	}
 	var got []found[T]
 	err = contain(func() (err error) {
 		got, err = c.fetch(ctx, h.load, keys)

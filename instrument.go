@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -79,6 +80,7 @@ var outcomeNames = [...]string{"miss", "hit", "hit_l1", "stale", "absent"}
 
 // telemetry is everything a cache reports through: counters, spans, hooks, log.
 type telemetry struct {
+	hanging atomic.Int64 // loaders that run although their context has ended
 	stats   stats
 	groups  *keyGroups
 	metrics metrics
@@ -189,6 +191,26 @@ func (t *telemetry) breakerChanged(open bool) {
 	}
 	if f := t.hooks.Breaker; f != nil {
 		t.call("Breaker", func() { f(open) })
+	}
+}
+
+// refills reports that loads wait because the cache was emptied, or do so no more.
+func (t *telemetry) refills(began bool) {
+	if began {
+		t.logger.Warn("the cache was emptied and refills: for a few seconds loads wait for a place")
+	} else {
+		t.logger.Info("the refill is over: loads under a lease do not wait any more")
+	}
+}
+
+// loaderHangs reports a loader that runs although its context has ended, or that it has
+// returned. Of several at once the first and the last are told.
+func (t *telemetry) loaderHangs(hangs bool) {
+	switch {
+	case hangs && t.hanging.Add(1) == 1:
+		t.logger.Warn("a loader runs on although its context has ended; until it returns its key is not loaded again by this process")
+	case !hangs && t.hanging.Add(-1) == 0:
+		t.logger.Info("no loader hangs any more")
 	}
 }
 

@@ -46,19 +46,20 @@ type trip[T any] struct {
 	deserted atomic.Bool     // of a haul: nobody does
 	wanting  atomic.Pointer[wanting]
 
-	seen    record         // as last read: what acquire compares the record with
-	token   envelope.Token // the lease's, unique per acquire
-	held    bool           // the lease may be ours: released at the end at the latest
-	granted int64          // Redis time of the grant in ms
-	tags    []tagRef       // those of the call and of the record that was seen
-	asking  moment         // before the acquire, for the L1
-	mark    int64          // of the queue, before the record was read
-	stamp   stamp          // captured with the lease, before the loader is called
-	asked   time.Duration  // the acquire's round trip, part of the load's cost
-	problem error          // Redis's, why what is loaded is not stored
-	waited  bool           // it has waited for another process
-	waiting trace.Span     // of that wait, while it lasts; nil: none
-	landed  bool
+	seen      record         // as last read: what acquire compares the record with
+	token     envelope.Token // the lease's, unique per acquire
+	held      bool           // the lease may be ours: released at the end at the latest
+	grantedAt int64          // Redis time of the grant in ms
+	tags      []tagRef       // those of the call and of the record that was seen
+	asking    moment         // before the acquire, for the L1
+	mark      int64          // of the queue, before the record was read
+	stamp     stamp          // captured with the lease, before the loader is called
+	asked     time.Duration  // the acquire's round trip, part of the load's cost
+	problem   error          // Redis's, why what is loaded is not stored
+	asks      int            // how often acquire was asked
+	waited    bool           // it has waited for another process
+	waiting   trace.Span     // of that wait, while it lasts; nil: none
+	landed    bool
 
 	loadSeq   uint64 // the loader's call on the flights' clock
 	loadBegan time.Time
@@ -80,7 +81,7 @@ func (t *trip[T]) run(ctx context.Context, unread bool) {
 	defer cancel()
 	defer t.tidy(ctx)
 	if !t.cache.flights.start(t.flight, cancel) {
-		t.land(landing[T]{again: true})
+		t.land(landing[T]{outcome: loadAbandoned})
 		return
 	}
 	if unread || !t.entry.store || t.seen.untouchable() {
@@ -97,7 +98,7 @@ func (t *trip[T]) givesWay(left time.Duration) bool {
 		return false
 	}
 	t.cool(min(left, max(costDelta(t.seen.body.Delta, t.seen.body.EWMA), 10*time.Millisecond)))
-	t.land(landing[T]{again: true})
+	t.land(landing[T]{outcome: loadAbandoned})
 	return true
 }
 
@@ -113,7 +114,7 @@ func (t *trip[T]) tidy(ctx context.Context) {
 		t.release(context.WithoutCancel(ctx), backoff)
 	}
 	if aborted {
-		t.land(landing[T]{err: &PanicError{Value: errGoexit, Stack: debug.Stack()}})
+		t.land(landing[T]{outcome: loadFailed, err: &PanicError{Value: errGoexit, Stack: debug.Stack()}})
 	}
 }
 
@@ -123,7 +124,12 @@ func (t *trip[T]) land(result landing[T]) {
 	t.cache.flights.land(t.key, t.flight, result)
 }
 
-// acquire asks for the lease until it has it, or knows what to do without.
+// acquires is how often a flight asks for its lease at most: first, after a record that
+// changed and cannot be served, and after it has waited for another process.
+const acquires = 3
+
+// acquire asks for the lease until the flight has it, or has landed without, at most
+// three times; then it loads without one.
 //
 // A key whose invalidation is queued is not asked about, also when that happened
 // after the look-up that led here (model variant 61b):
@@ -136,44 +142,70 @@ func (t *trip[T]) land(result landing[T]) {
 // Queueing comes before the detaching of flights: either the flight is detached,
 // and nobody joins, or it sees the queue here.
 func (t *trip[T]) acquire(ctx context.Context) {
-	for !t.landed {
-		if !t.dependable() {
-			t.loadUnleased(ctx)
+	for t.mayAsk() && t.dependable() {
+		t.asks++
+		grant, proof, err := t.ask(ctx)
+		if err != nil {
+			break
+		}
+		if !t.granted(ctx, grant, proof) {
 			return
 		}
-		grant, proof, err := t.ask(ctx)
-		switch {
-		case err != nil:
-			t.loadUnleased(ctx)
-		case grant.Answer == store.Granted, grant.Answer == store.GrantedOver:
-			t.granted = grant.Now
-			t.loadLeased(ctx)
-		case grant.Answer == store.Held:
-			if !t.receive(ctx, grant.Record, t.tags, grant.Tokens, proof) && t.seen.untouchable() {
-				t.loadUnleased(ctx)
-			}
-		case grant.Answer == store.Busy:
-			t.waitFor(ctx, grant.Left)
-		case grant.Answer == store.BackingOff:
-			t.cool(grant.Left)
-			t.land(landing[T]{backoff: max(grant.Left, time.Millisecond)})
-		default: // an open write, or a foreign record
-			t.loadUnleased(ctx)
-		}
 	}
+	t.loadUnleased(ctx)
 }
 
-// dependable works out the tags that an entry will have, those of the call and of
-// the record that it replaces, and reports whether one may be made: not while an
-// invalidation of it is queued, and not with more tags than an entry can have.
+// mayAsk reports whether the flight may ask for its lease once more.
+func (t *trip[T]) mayAsk() bool {
+	return t.asks < acquires && !t.seen.untouchable()
+}
+
+// granted does what acquire's answer says. It reports true if the flight has not landed:
+// it may ask again, or load without a lease.
+func (t *trip[T]) granted(ctx context.Context, grant store.Grant, proof int) (goesOn bool) {
+	switch grant.Answer {
+	case store.Granted, store.GrantedOver:
+		t.grantedAt = grant.Now
+		t.loadLeased(ctx)
+	case store.Held:
+		return !t.receive(ctx, grant.Record, t.tags, grant.Tokens, proof)
+	case store.Busy:
+		return t.waitFor(ctx, grant.Left)
+	case store.BackingOff:
+		t.cool(grant.Left)
+		t.land(landing[T]{outcome: loadBackoff, backoff: max(grant.Left, time.Millisecond)})
+	default: // an open write, or a foreign record
+		t.seen.state = bypassed
+		return true
+	}
+	return false
+}
+
+// dependable works out the tags that an entry will have, and reports whether one may
+// be made: not while an invalidation of it is queued.
 func (t *trip[T]) dependable() bool {
 	c := t.cache
-	t.tags = c.union(t.entry.tags, t.seen.body.Tags)
+	var fit bool
+	if t.tags, fit = c.tagsInPlaceOf(&t.seen, t.entry.tags); !fit {
+		t.seen.state = invalid
+	}
 	if c.obstacle(t.key, t.tags) != "" {
 		return false
 	}
 	c.flights.depend(t.flight, t.tags)
 	return true
+}
+
+// tagsInPlaceOf are the tags of an entry that takes the place of rec: those that the
+// call names, and those of rec, since a reader that does not know of a tag must not lose
+// it. Together they may be more than an entry can have (fit is false): then they are the
+// call's, and rec must not be served any more. Else a key whose tags change in time, one
+// a day or with a release, could never be cached again.
+func (c *Cache[T]) tagsInPlaceOf(rec *record, named []tagRef) (tags []tagRef, fit bool) {
+	if tags = c.union(named, rec.body.Tags); len(tags) > maxTags {
+		return named, false
+	}
+	return tags, true
 }
 
 // obstacle is why no entry of key with these tags may be made now, "" if one may.
@@ -183,8 +215,6 @@ func (c *Cache[T]) obstacle(key string, tags []tagRef) string {
 		return "an invalidation of the key is queued here"
 	case c.pending.hasRefs(tags):
 		return "an invalidation of one of its tags is queued here"
-	case len(tags) > maxTags:
-		return "with the tags of the record it would have more than an entry can have"
 	}
 	return ""
 }
@@ -242,32 +272,32 @@ func (t *trip[T]) receive(ctx context.Context, rec store.Record, tags []tagRef, 
 		return false
 	}
 	t.waitIsOver()
-	t.land(landing[T]{value: got.value, size: got.size, kept: true, err: absent, proof: proof})
+	t.land(landing[T]{outcome: loadFound, value: got.value, size: got.size, err: absent, proof: proof})
 	return true
 }
 
-// waitFor waits while another process loads the key; acquire is asked again
-// when that load has ended without a value. It waits once: the second time,
-// or when a caller does not want to wait, or when Lock.Wait is over, the flight
-// goes its own way.
+// waitFor waits while another process loads the key. It reports true if the flight has
+// not landed: acquire is asked again when that load has ended without a value. It waits
+// once: the second time, or when a caller does not want to wait, or when Lock.Wait is
+// over, the flight goes its own way.
 //
 // The poll grows with the time waited, so a waiter is at most an eighth (and a
 // round trip) later than the load, and asks at once when the lease runs out.
-func (t *trip[T]) waitFor(ctx context.Context, left time.Duration) {
+func (t *trip[T]) waitFor(ctx context.Context, left time.Duration) (goesOn bool) {
 	config := &t.cache.config
 	if t.givesWay(left) {
-		return
+		return false
 	}
 	hurry := t.cache.flights.patience(t.flight)
 	if config.lock.Off || t.waited || hurry == nil {
-		t.goAlone(ctx)
-		return
+		return t.contend()
 	}
 	t.waited = true
 	t.cache.tel.stats.lockWaits.Add(1)
 	if !t.poll(ctx, left, hurry) {
-		t.goAlone(ctx)
+		return t.contend()
 	}
+	return !t.landed
 }
 
 // poll reads the record until it is one to serve, with which the flight lands, or
@@ -299,14 +329,16 @@ func (t *trip[T]) waitIsOver() {
 	t.waiting = nil
 }
 
-// goAlone loads without a lease because another process's load takes too long.
-// A stale value that may be served instead of an error is served first.
-func (t *trip[T]) goAlone(ctx context.Context) {
-	if t.seen.state == staleIfError {
-		t.land(landing[T]{gaveUp: true})
-		return
+// contend ends the wait for another process that loads for too long. A stale value that
+// may be served instead of an error is served first; else the flight loads without a
+// lease, as it does for a call in its last round.
+func (t *trip[T]) contend() (goesOn bool) {
+	if t.seen.state == staleIfError && !t.cache.flights.answers(t.flight) {
+		t.land(landing[T]{outcome: loadContended})
+		return false
 	}
-	t.loadUnleased(ctx)
+	t.asks = acquires
+	return true
 }
 
 // wait is one wait for another process's lease.

@@ -211,9 +211,16 @@ func (c *Cache[T]) lookups(keys []string, load manyLoader[T], kept entry) []*loo
 	return all
 }
 
-// serveBatch is serve for the keys of one batch.
+// serveBatch is serve for the keys of one batch, which may need different numbers of
+// rounds.
 func (c *Cache[T]) serveBatch(ctx context.Context, batch []*lookup[T], load manyLoader[T]) {
-	for len(batch) > 0 {
+	for range rounds {
+		if len(batch) == 0 {
+			return
+		}
+		for _, l := range batch {
+			l.round++
+		}
 		c.lookMany(ctx, batch)
 		var left []*lookup[T]
 		for _, l := range batch {
@@ -223,6 +230,9 @@ func (c *Cache[T]) serveBatch(ctx context.Context, batch []*lookup[T], load many
 			}
 		}
 		batch = c.joinMany(ctx, left, load)
+	}
+	for _, l := range batch {
+		l.err = c.unanswered(ctx, l.key)
 	}
 }
 
@@ -250,7 +260,10 @@ func (c *Cache[T]) joinMany(ctx context.Context, batch []*lookup[T], load manyLo
 	seats := make([]seat, 0, len(batch))
 	var led []*trip[T]
 	for _, l := range batch {
-		f, ticket, as, err := c.flights.join(l.key, l.began, l.waited)
+		if l.err = c.checkCycle(ctx, l.key); l.err != nil {
+			continue
+		}
+		f, ticket, as, err := c.flights.join(l.key, l.boards())
 		if err != nil {
 			l.err = err
 			continue
@@ -275,7 +288,7 @@ func (c *Cache[T]) joinMany(ctx context.Context, batch []*lookup[T], load manyLo
 		land := func() {
 			more[i], s.lookup.err = c.landed(ctx, &s.lookup.call, &s.lookup.seen, &s.lookup.got, s.flight, s.ticket, s.as)
 		}
-		if s.flight.result.backoff > 0 {
+		if s.flight.result.outcome == loadBackoff {
 			backing.run(land)
 		} else {
 			land()

@@ -49,11 +49,7 @@ func (c *Cache[T]) observe(_ context.Context, o metric.Observer) error {
 	to.groups(c.tel.groups)
 	to.stats(&s)
 	to.split(&c.tel.stats)
-	open := int64(0)
-	if c.store.Open() {
-		open = 1
-	}
-	to.add(meter.BreakerOpen, open, to.name)
+	to.add(meter.BreakerOpen, gauge(c.store.Open()), to.name)
 	if behind, ok := c.strategy.(*writeBehind[T]); ok {
 		to.behind(&s, behind.last.Load() != nil)
 	}
@@ -61,6 +57,14 @@ func (c *Cache[T]) observe(_ context.Context, o metric.Observer) error {
 		to.near(c.near.localTier)
 	}
 	return nil
+}
+
+// gauge is a state as a number.
+func gauge(on bool) int64 {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 // observation is one reading of a cache's counters.
@@ -105,6 +109,8 @@ func (o observation) stats(s *Stats) {
 	o.add(meter.Pending, s.Pending, o.name)
 	o.add(meter.Loading, s.Loading, o.name)
 	o.add(meter.Waiting, s.Waiting, o.name)
+	o.add(meter.Overdue, s.Overdue, o.name)
+	o.add(meter.Refilling, gauge(s.Refilling > 0), o.name)
 }
 
 // split are those that Stats has the sums of.

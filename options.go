@@ -49,6 +49,7 @@ type config struct {
 	lock         Lock
 	loadTimeout  time.Duration
 	loadLimit    int
+	maxLoads     int
 	notFound     func(error) bool
 	replicas     store.Replicas
 	replicaReads bool
@@ -161,24 +162,6 @@ func WithLoadTimeout(d time.Duration) Option {
 			return
 		}
 		c.loadTimeout = d
-	})
-}
-
-// WithLoadLimit bounds the loads of this cache in this process that run
-// without a lease, which are all its loads while Redis is unavailable; and, while
-// the cache refills after Redis was flushed, replaced or unavailable, or after
-// InvalidateAll, also those with one: not those that ran already when that began, nor,
-// for a second at most, those that begin before the flush is noticed. The default is 64; n must be at least 1. A load that finds
-// no place within 50 ms, or within a second while the cache refills, fails with
-// [ErrOverloaded], unless a stale value may be served. Set it to what the database can bear, divided by the
-// number of processes.
-func WithLoadLimit(n int) Option {
-	return optionFunc(func(c *config) {
-		if n < 1 {
-			c.refuse("WithLoadLimit", fmt.Sprintf("%d is below 1", n))
-			return
-		}
-		c.loadLimit = n
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // This file decides who shares a load. A flight is one load of one key by this
@@ -40,44 +39,20 @@ type flight[T any] struct {
 	proofs     int      // proving commands sent so far
 	loadSeq    uint64   // when the loader was called; 0: not yet
 	leased     bool     // the loader runs under a lease
+	returned   bool     // the loader has returned
+	hung       bool     // it did not, for a while after its context had ended
+	solo       bool     // for a call in its last round: it ends with a value or an error
 	sealed     bool     // a commit is on its way: nobody joins
 	detached   bool     // overtaken by a change: nobody joins, it does not commit
 	landed     bool
+	finishes   bool          // it goes on without waiters: the last load of the key was abandoned
 	impatient  bool          // a waiter has waited for another process before
+	overdue    chan struct{} // closed when the loader returns whose context has ended; nil: it has not
 	hurry      chan struct{} // non-nil while the flight waits for another process
 
 	done   chan struct{}
 	result landing[T]
 	cancel context.CancelFunc
-}
-
-// landing is what a flight found.
-type landing[T any] struct {
-	value   T
-	size    int   // encoded bytes; -1 where nothing was encoded
-	kept    bool  // it is in Redis
-	problem error // Redis's, why it is not
-	err     error // the loader's, ErrNotFound included
-	proof   int   // number of the command that proves the result current; 0: none
-	loadSeq uint64
-	backoff time.Duration // until the fleet's back-off ends; there is no other result
-	again   bool          // no result: everybody looks again
-	gaveUp  bool          // as again, after a wait that took too long: stale may be served
-}
-
-// errored reports whether the result is an error that needs no proof.
-func (l *landing[T]) errored() bool { return l.err != nil && !isAbsent(l.err) }
-
-// grants reports whether a caller that joined at ticket, and whose call began
-// at call, may have the result: the rule at the top of this file.
-func (l *landing[T]) grants(ticket int, call uint64) bool {
-	switch {
-	case l.again, l.gaveUp, l.backoff > 0:
-		return false
-	case l.errored():
-		return true
-	}
-	return l.proof > ticket || l.loadSeq > call
 }
 
 // role is what a caller does about a flight.
@@ -99,49 +74,76 @@ type group[T any] struct {
 	current map[string]*flight[T]
 	all     map[*flight[T]]struct{} // also those that were detached or replaced
 	closed  bool
+
+	// overdue has, by key, the flights whose loader still runs although its context
+	// has ended: the key is not loaded again before it returns.
+	overdue map[string][]*flight[T]
+	// abandoned has keys whose load was cancelled because nobody waited for it any
+	// more. The next load of such a key is let finish: else callers that come one
+	// after the other, each with less time than a load takes, would begin loads for
+	// ever and never have one stored.
+	abandoned map[string]struct{}
 }
 
+// maxAbandoned is how many keys abandoned holds; one more makes it forget the others.
+const maxAbandoned = 1024
+
 func newGroup[T any]() *group[T] {
-	return &group[T]{current: map[string]*flight[T]{}, all: map[*flight[T]]struct{}{}}
+	return &group[T]{
+		current: map[string]*flight[T]{}, all: map[*flight[T]]struct{}{},
+		overdue: map[string][]*flight[T]{}, abandoned: map[string]struct{}{},
+	}
 }
 
 // now is the time on the clock of rule (b): a caller notes it when its call begins.
 func (g *group[T]) now() uint64 { return g.seq.Load() }
 
+// boarding is what a call says of itself when it joins a flight.
+type boarding struct {
+	began  uint64 // when the call began, on the clock of rule (b)
+	waited bool   // it has waited for a load once, and does not do so again for one that began before it
+	solo   bool   // it is in its last round
+}
+
 // join finds the flight of key that a caller waits for, or makes one. The
-// caller must run a flight it leads. waited says that the caller has waited
-// for a load once already: it does not do so again for one that began before
-// its call. ticket is what grants wants to know later.
-func (g *group[T]) join(key string, call uint64, waited bool) (f *flight[T], ticket int, as role, err error) {
+// caller must run a flight it leads. ticket is what entitles wants to know later.
+func (g *group[T]) join(key string, b boarding) (f *flight[T], ticket int, as role, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
 		return nil, 0, lead, ErrClosed
 	}
 	if f = g.current[key]; f != nil {
-		switch as = f.roleLocked(call, waited); as {
+		switch as = f.roleLocked(b); as {
 		case settle, attend:
 			f.attending++
 			return f, 0, as, nil
 		case follow:
 			f.waiters++
-			f.hurryLocked(waited)
+			f.solo = f.solo || b.solo
+			f.hurryLocked(b.waited)
 			return f, f.proofs, as, nil
 		}
 	}
 	f = g.newFlightLocked(key)
-	f.waiters, f.impatient = 1, waited
+	f.waiters, f.impatient, f.solo = 1, b.waited, b.solo
 	return f, 0, lead, nil
 }
 
-// roleLocked is what a caller does about the key's flight whose call began at call.
-func (f *flight[T]) roleLocked(call uint64, waited bool) role {
+// roleLocked is what a caller does about the key's flight. One in its last round
+// joins only what it is entitled to however that ends: a loader that was called after
+// its call began, or a load that has asked Redis for nothing yet.
+func (f *flight[T]) roleLocked(b boarding) role {
 	switch {
+	case b.solo && (f.loadSeq > b.began || f.loadSeq == 0 && f.proofs == 0 && !f.background):
+		return follow
+	case b.solo:
+		return lead
 	case f.sealed:
 		return settle
-	case f.loadSeq == 0, f.loadSeq > call, f.leased && !waited:
+	case f.loadSeq == 0, f.loadSeq > b.began, f.leased && !b.waited:
 		return follow
-	case !waited:
+	case !b.waited:
 		return attend
 	}
 	return lead
@@ -152,7 +154,7 @@ func (g *group[T]) foresee(key string) role {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.current[key]; f != nil {
-		return f.roleLocked(g.now(), false)
+		return f.roleLocked(boarding{began: g.now()})
 	}
 	return lead
 }
@@ -213,13 +215,23 @@ func (g *group[T]) await(ctx context.Context, key string, f *flight[T], as role)
 }
 
 // leave takes a waiter off f. When nobody waits any more the load is
-// cancelled, and no later caller joins what was cancelled.
+// cancelled, and no later caller joins what was cancelled. If the last load of the
+// key ended so, too, this one goes on.
 func (g *group[T]) leave(key string, f *flight[T]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	f.waiters--
 	if f.waiters > 0 || f.background || f.landed || f.sealed {
 		return
+	}
+	if f.leased && !f.detached {
+		if f.finishes {
+			return
+		}
+		if len(g.abandoned) >= maxAbandoned {
+			clear(g.abandoned)
+		}
+		g.abandoned[key] = struct{}{}
 	}
 	g.dropLocked(key, f)
 	if f.cancel != nil {
@@ -264,13 +276,21 @@ func (g *group[T]) prove(f *flight[T]) int {
 	return f.proofs
 }
 
-// load notes that the loader is about to be called and returns the time on the
-// clock of rule (b).
-func (g *group[T]) load(f *flight[T], leased bool) uint64 {
+// load notes that the loader is about to be called for f and returns the time on the
+// clock of rule (b). If an earlier call of it for the key is overdue it must not be
+// called; the channel is then not nil, and closed when that call returns.
+func (g *group[T]) load(key string, f *flight[T], leased bool) (seq uint64, overdue <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if late := g.overdue[key]; len(late) > 0 {
+		return 0, late[0].overdue
+	}
 	f.loadSeq, f.leased = g.seq.Add(1), leased
-	return f.loadSeq
+	if leased {
+		_, f.finishes = g.abandoned[key]
+		delete(g.abandoned, key)
+	}
+	return f.loadSeq, nil
 }
 
 // seal closes f to callers before its commit is sent, and numbers the commit
@@ -375,7 +395,7 @@ func (g *group[T]) close() {
 	g.mu.Lock()
 	g.closed = true
 	for f := range g.all {
-		g.landLocked("", f, landing[T]{err: ErrClosed})
+		g.landLocked("", f, landing[T]{outcome: loadFailed, err: ErrClosed})
 		if f.cancel != nil {
 			f.cancel()
 		}

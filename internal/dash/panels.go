@@ -115,6 +115,10 @@ var Rows = []Row{
 			[]Query{sum(meter.Loading), sum(meter.Waiting)},
 		},
 		{
+			"Loads that are limited or overdue", "short", "Refilling: 1 while loads are limited because a cache was emptied, a few seconds. Overdue: loaders that run although their context has ended; their keys wait for them. Make such loaders heed their context.",
+			[]Query{highest(meter.Refilling), sum(meter.Overdue)},
+		},
+		{
 			"Refreshes", "ops", "Refreshes in the background: early before the entry ends (XFetch), stale under StaleWhileRevalidate.",
 			[]Query{rate(meter.Refreshes, meter.Cause)},
 		},

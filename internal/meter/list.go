@@ -25,6 +25,8 @@ const (
 	Pending
 	Loading
 	Waiting
+	Refilling
+	Overdue
 	Dirty
 	Lag
 	DeadLetters
@@ -123,6 +125,14 @@ var List = [Count]Instrument{
 	Waiting: {
 		Name: "cache.requests.waiting", Unit: "{request}", Kind: UpDown,
 		Description: "Look-ups that wait for a load; each key of a batch is one.",
+	},
+	Refilling: {
+		Name: "cache.refilling", Unit: "{state}", Kind: Gauge,
+		Description: "1 while loads are limited because the cache was emptied, which is a few seconds; else 0.",
+	},
+	Overdue: {
+		Name: "cache.loads.overdue", Unit: "{load}", Kind: UpDown,
+		Description: "Loader calls that run although their context has ended. Their keys are not loaded again by this process until they return.",
 	},
 	Dirty: {
 		Name: "cache.write_behind.dirty", Unit: "{key}", Kind: Gauge, Where: behind,

@@ -107,10 +107,17 @@ func calls() []call {
 			_, errs := s.InvalidateMany(ctx, []string{"k", "k{k}"}, nil)
 			return errors.Join(errs...)
 		}, overran},
-		{"a nearer deadline", always(soon), func(ctx context.Context, s *store.Store) error {
+		// A read leaves its caller a third of its time, to load.
+		{"a read with a nearer deadline", always(soon * 2 / 3), func(ctx context.Context, s *store.Store) error {
 			ctx, cancel := context.WithTimeout(ctx, soon)
 			defer cancel()
 			return read(ctx, s)
+		}, overran},
+		{"a change with a nearer deadline", always(soon), func(ctx context.Context, s *store.Store) error {
+			ctx, cancel := context.WithTimeout(ctx, soon)
+			defer cancel()
+			_, err := s.Set(ctx, "k", store.Entry{TTL: time.Minute, CID: alice})
+			return err
 		}, bare(context.DeadlineExceeded)},
 		// At once unless go-redis holds the caller, and then with the budget.
 		{"a caller who gives up", func(s *store.Store) time.Duration {
@@ -154,6 +161,39 @@ func (c call) within(t *testing.T, kind string, s *store.Store) {
 type complaint string
 
 func (c *complaint) Errorf(format string, args ...any) { *c += complaint(fmt.Sprintf(format, args...)) }
+
+// That a read had no answer speaks against Redis only if it had at least half of the
+// budget: callers with little time must not make others go without a cache.
+func TestOnlyReadsThatHadTimeOpenTheBreaker(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		has   time.Duration
+		opens bool
+	}{
+		{"two thirds of the caller's time are half of the budget", 80 * time.Millisecond, true},
+		{"they are less", 60 * time.Millisecond, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Single(t)
+			for name, client := range kinds(t, server.Addr()) {
+				s := store.New(client, store.Options{})
+				t.Cleanup(func() { assert.NoError(t, s.Close(), name) })
+				warm(t, s)
+				server.Pause()
+				for range 6 { // five failures in a row open it
+					ctx, cancel := context.WithTimeout(t.Context(), test.has)
+					_, err := s.Read(ctx, "k")
+					cancel()
+					require.Error(t, err, name)
+					assert.NotErrorIs(t, err, context.DeadlineExceeded, name)
+				}
+				assert.Equal(t, test.opens, s.Open(), name)
+				server.Resume()
+			}
+		})
+	}
+}
 
 func TestFrozenServerCostsTheBudgetWhateverTheClient(t *testing.T) {
 	server := redistest.Single(t)

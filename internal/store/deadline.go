@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -44,3 +45,43 @@ type budgeted struct {
 }
 
 func (b *budgeted) Value(key any) any { return b.values.Value(key) }
+
+// within returns a context with ctx's values that ends after about budget. done is to be
+// called when the operation is over.
+func (s *Store) within(ctx context.Context, budget time.Duration) (inner context.Context, done context.CancelFunc) {
+	switch budget {
+	case s.reads:
+		return s.readEnds.until(ctx, budget), func() {}
+	case s.scripts:
+		return s.scriptEnds.until(ctx, budget), func() {}
+	}
+	own, done := context.WithTimeout(context.Background(), budget) // cut for this caller alone
+	return &budgeted{Context: own, values: ctx}, done
+}
+
+// readBudget is how long a read for ctx's caller may take: the store's budget, but at
+// most two thirds of what the caller has left. Else one whose deadline is shorter than
+// the budget would have no time to load after it has waited for a Redis that does not
+// answer, and would never call its loader in an outage.
+func (s *Store) readBudget(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return s.reads
+	}
+	return min(s.reads, max(time.Until(deadline)*2/3, 0))
+}
+
+// hurriedError is the failure of a read whose budget was cut to less than half of the
+// store's, since its caller had so little time: that it had no answer by then says
+// nothing against Redis.
+type hurriedError struct{ error }
+
+func (e hurriedError) Unwrap() error { return e.error }
+
+// judgeBudget marks an error of a read whose budget was too short to blame Redis.
+func (s *Store) judgeBudget(budget time.Duration, err error) error {
+	if budget < s.reads/2 && errors.Is(err, ErrBudget) {
+		return hurriedError{err}
+	}
+	return err
+}

@@ -10,7 +10,7 @@ import (
 // round trip.
 func (s *Store) Meta(ctx context.Context, key string) (string, error) {
 	c := &metaCall{key: key}
-	err := s.send(ctx, s.reads, c)
+	err := s.send(ctx, s.readBudget(ctx), c)
 	return c.text(err)
 }
 

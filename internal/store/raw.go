@@ -31,7 +31,7 @@ func (c *rawCall) run(ctx context.Context, client redis.UniversalClient) error {
 func (s *Store) getRaw(ctx context.Context, key string, held *sample) (Record, error) {
 	c := &rawCall{one: [2]any{"get", key}, usual: &s.usualOne}
 	c.args = c.one[:]
-	err := s.send(ctx, s.reads, c)
+	err := s.send(ctx, s.readBudget(ctx), c)
 	if err == nil {
 		var rec Record
 		if rec, err = c.reply.record(); err == nil {
@@ -57,7 +57,7 @@ func (s *Store) mget(ctx context.Context, keys []string, n *node, held *sample) 
 	for i, key := range keys {
 		c.args[1+i] = key
 	}
-	err := s.send(ctx, s.reads, c)
+	err := s.send(ctx, s.readBudget(ctx), c)
 	if err == nil {
 		var records []Record
 		if records, err = c.reply.records(len(keys)); err == nil {

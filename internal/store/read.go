@@ -199,7 +199,7 @@ func (s *Store) readAlone(ctx context.Context, key string) (Record, error) {
 		return s.getRaw(ctx, key, held)
 	}
 	c := &readCall{key: key, clock: held}
-	if err := s.send(ctx, s.reads, c); err != nil {
+	if err := s.send(ctx, s.readBudget(ctx), c); err != nil {
 		return Record{}, err
 	}
 	return c.record(), nil
@@ -376,7 +376,7 @@ func (s *Store) pipelined(ctx context.Context, keys []string, q question) ([]Rec
 		}
 		c.calls[i] = readCall{key: key, clock: held}
 	}
-	if err := s.send(ctx, s.reads, c); err != nil {
+	if err := s.send(ctx, s.readBudget(ctx), c); err != nil {
 		return nil, err
 	}
 	explainAll(ctx, start, s.reads, c.name(), c.errs)

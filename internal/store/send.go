@@ -35,7 +35,8 @@ func (s *Store) send(ctx context.Context, budget time.Duration, c call) (err err
 
 // through runs c on this goroutine, or on one that this one may leave.
 func (s *Store) through(ctx context.Context, budget time.Duration, c call) error {
-	inner := s.deadlinesOf(budget).until(ctx, budget)
+	inner, done := s.within(ctx, budget)
+	defer done()
 	var err error
 	if s.inline {
 		err = c.run(inner, s.client)
@@ -43,7 +44,7 @@ func (s *Store) through(ctx context.Context, budget time.Duration, c call) error
 		err = s.detach(ctx, inner, c)
 	}
 	if err != nil {
-		return explain(ctx, Ended(inner) != nil, budget, c.name(), err)
+		return s.judgeBudget(budget, explain(ctx, Ended(inner) != nil, budget, c.name(), err))
 	}
 	return nil
 }

@@ -226,18 +226,21 @@ func (b *batch) addLocked(key string) (at int) {
 // returns nil once the records at at are there.
 //
 // A timer for each reader would cost more than the rest of the wait: a batch has one,
-// and only when that goes off before the batch is done the others take theirs.
+// and only when that goes off before the batch is done the others take theirs. A reader
+// whose budget is cut has its own.
 func (l *lanes) await(ctx context.Context, b *batch, at ...int) error {
-	began := mono.Now()
-	select {
-	case <-b.turned:
-	case <-ctx.Done():
-		return ctx.Err()
+	began, budget := mono.Now(), l.store.readBudget(ctx)
+	if budget == l.store.reads {
+		select {
+		case <-b.turned:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	select {
 	case <-b.done:
 	default:
-		if err := l.overtime(ctx, b, began); err != nil {
+		if err := l.overtime(ctx, b, budget-time.Duration(mono.Now()-began)); err != nil {
 			return err
 		}
 	}
@@ -252,18 +255,17 @@ func (l *lanes) await(ctx context.Context, b *batch, at ...int) error {
 	return nil
 }
 
-// overtime waits for a batch whose first reader's budget is spent, until that of one
-// who began at began is.
-func (l *lanes) overtime(ctx context.Context, b *batch, began int64) error {
-	budget := time.NewTimer(l.store.reads - time.Duration(mono.Now()-began))
-	defer budget.Stop()
+// overtime waits for a batch until what a reader has left of its budget is spent.
+func (l *lanes) overtime(ctx context.Context, b *batch, left time.Duration) error {
+	late := time.NewTimer(left)
+	defer late.Stop()
 	select {
 	case <-b.done:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-budget.C:
-		return fmt.Errorf("read: %w of %v", ErrBudget, l.store.reads)
+	case <-late.C:
+		return fmt.Errorf("read: %w of %v, or of what its caller had left", ErrBudget, l.store.reads)
 	}
 }
 

@@ -88,14 +88,6 @@ func New(client redis.UniversalClient, o Options) *Store {
 	return s
 }
 
-// deadlinesOf is what operations with that budget share.
-func (s *Store) deadlinesOf(budget time.Duration) *deadlines {
-	if budget == s.reads {
-		return &s.readEnds
-	}
-	return &s.scriptEnds
-}
-
 // Inline reports whether commands run on the caller's goroutine. It is false for
 // a client that would keep a caller beyond its deadline.
 func (s *Store) Inline() bool { return s.inline }
