@@ -17,6 +17,7 @@ import (
 var durations = regexp.MustCompile(`(\d+[hm])*\d+(\.\d+)?(h|m|s|ms|µs|ns)\b`)
 
 func timeless(e cache.Explanation) string {
+	e.Refilling = 0 // how much of the first seconds is left varies
 	return durations.ReplaceAllString(e.String(), "~")
 }
 

@@ -1,4 +1,4 @@
-package cache_test
+package protocol_test
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/testkit"
 )
 
 // steady keeps n callers asking for d, each for keys of its own, one after the other,
@@ -87,8 +88,8 @@ func TestErrorsCeaseUnderSteadyLoadOnceTheirCauseIsOver(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-				c := newCache[int](t, wide(t, rdb), cache.WithLoadLimit(limit))
+			testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+				c := testkit.NewCache[int](t, wide(t, rdb), cache.WithLoadLimit(limit))
 				get := func(key string) error {
 					_, err := c.GetOrLoad(t.Context(), key, takes(load))
 					return err
@@ -111,10 +112,10 @@ func TestErrorsCeaseUnderSteadyLoadOnceTheirCauseIsOver(t *testing.T) {
 // sibling is newer is no outage.
 func TestNobodyIsRefusedBecauseASiblingIsNewer(t *testing.T) {
 	const callers = 120
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		rdb = wide(t, rdb)
-		newer := newCache[int](t, rdb, cache.WithSchema(2))
-		older := newCache[int](t, rdb, cache.WithSchema(1), cache.WithLoadLimit(4))
+		newer := testkit.NewCache[int](t, rdb, cache.WithSchema(2))
+		older := testkit.NewCache[int](t, rdb, cache.WithSchema(1), cache.WithLoadLimit(4))
 		keys := make(map[string]int, callers)
 		for i := range callers {
 			keys[strconv.Itoa(i)+".0"] = 2
@@ -153,8 +154,8 @@ func (v *versioned) CacheVersion() uint64 {
 func TestAVersionThatGoesDownEndsTheCall(t *testing.T) {
 	for name, v := range map[string]*versioned{"an older version": {V: 1}, "nil for a row that is gone": nil} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-				c := newCache[*versioned](t, rdb, cache.Expires(&cache.TTL{Name: "test", Fresh: time.Second, StaleIfError: time.Minute, Jitter: -1}))
+			testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+				c := testkit.NewCache[*versioned](t, rdb, cache.Expires(&cache.TTL{Name: "test", Fresh: time.Second, StaleIfError: time.Minute, Jitter: -1}))
 				require.NoError(t, c.Set(t.Context(), "k", &versioned{V: 9}))
 				time.Sleep(2 * time.Second)
 				loads := 0
@@ -196,23 +197,23 @@ func (p *fickle) Decode(data []byte, v any) (err error) {
 func TestAStaleValueThatDoesNotDecodeEndsTheWaitForAnotherProcess(t *testing.T) {
 	for name, lock := range map[string]cache.Lock{"without a lock": {Off: true}, "after Lock.Wait": {Wait: 10 * time.Millisecond}} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+			testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 				codec := &fickle{}
 				class := cache.Expires(&cache.TTL{Name: "test", Fresh: time.Second, StaleIfError: time.Hour, Jitter: -1})
-				other := newCache[int](t, rdb, class, cache.WithCodec(codec))
-				c := newCache[int](t, rdb, class, cache.WithCodec(codec), cache.WithLock(lock))
+				other := testkit.NewCache[int](t, rdb, class, cache.WithCodec(codec))
+				c := testkit.NewCache[int](t, rdb, class, cache.WithCodec(codec), cache.WithLock(lock))
 				require.NoError(t, other.Set(t.Context(), "k", 1))
 				time.Sleep(2 * time.Second)
-				loader := newGated(func() int { return 2 })
-				slow := start(func() (int, error) { return other.GetOrLoad(t.Context(), "k", loader.load) })
-				<-loader.entered
+				loader := testkit.NewGated(func() int { return 2 })
+				slow := testkit.Start(func() (int, error) { return other.GetOrLoad(t.Context(), "k", loader.Load) })
+				<-loader.Entered
 				codec.broken.Store(true)
 				loads := 0
 				got, err := c.GetOrLoad(t.Context(), "k", func(context.Context, string) (int, error) { loads++; return 3, nil })
 				require.NoError(t, err)
 				assert.Equal(t, 3, got)
 				assert.Equal(t, 1, loads)
-				close(loader.release)
+				close(loader.Release)
 				<-slow
 			})
 		})
@@ -221,13 +222,13 @@ func TestAStaleValueThatDoesNotDecodeEndsTheWaitForAnotherProcess(t *testing.T) 
 
 // A loader that asks for its own key would wait for itself until the load timeout.
 func TestALoaderThatAsksForItsOwnKeyIsTold(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb)
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb)
 		var itself, around, batch error
 		_, _ = c.GetOrLoad(t.Context(), "a", func(ctx context.Context, _ string) (int, error) {
-			_, itself = c.GetOrLoad(ctx, "a", value(1))
+			_, itself = c.GetOrLoad(ctx, "a", testkit.Value(1))
 			_, around = c.GetOrLoad(ctx, "b", func(ctx context.Context, _ string) (int, error) {
-				return c.GetOrLoad(ctx, "a", value(1))
+				return c.GetOrLoad(ctx, "a", testkit.Value(1))
 			})
 			_, batch = c.GetOrLoadMany(ctx, []string{"a"}, func(context.Context, []string) (map[string]int, error) { return nil, nil })
 			return 1, nil
@@ -240,7 +241,7 @@ func TestALoaderThatAsksForItsOwnKeyIsTold(t *testing.T) {
 			}
 		}
 		got, err := c.GetOrLoad(t.Context(), "c", func(ctx context.Context, _ string) (int, error) {
-			return c.GetOrLoad(ctx, "d", value(4))
+			return c.GetOrLoad(ctx, "d", testkit.Value(4))
 		})
 		require.NoError(t, err, "other keys are no cycle")
 		assert.Equal(t, 4, got)
@@ -252,7 +253,7 @@ func TestALoaderThatAsksForItsOwnKeyIsTold(t *testing.T) {
 func TestALoadInsideOfALoadNeedsNoPlaceOfItsOwn(t *testing.T) {
 	const parents = 64
 	server := redistest.Single(t)
-	c := newBudgeted[int](t, tunedClient(t, server), cache.WithLoadLimit(parents))
+	c := testkit.NewBudgeted[int](t, testkit.TunedClient(t, server), cache.WithLoadLimit(parents))
 	server.Kill()
 	var all sync.WaitGroup
 	var began sync.WaitGroup
@@ -273,8 +274,8 @@ func TestALoadInsideOfALoadNeedsNoPlaceOfItsOwn(t *testing.T) {
 
 // A key whose tags change, one a day or with a release, stays a key that is cached.
 func TestTagsThatChangeInTimeLeaveAKeyCacheable(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb, cache.Expires(&cache.TTL{Name: "test", Fresh: time.Hour, StaleIfError: 48 * time.Hour, Jitter: -1}))
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb, cache.Expires(&cache.TTL{Name: "test", Fresh: time.Hour, StaleIfError: 48 * time.Hour, Jitter: -1}))
 		for day := range 80 {
 			loads := 0
 			for range 5 {
@@ -292,12 +293,17 @@ func TestTagsThatChangeInTimeLeaveAKeyCacheable(t *testing.T) {
 // with a lease or without; keys that are cached are served.
 func TestMaxLoadsBoundsAScan(t *testing.T) {
 	const keys, most = 2000, 64
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, wide(t, rdb), cache.WithMaxLoads(most))
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, wide(t, rdb), cache.WithMaxLoads(most))
 		require.NoError(t, c.Set(t.Context(), "known", 7))
 		time.Sleep(10 * time.Second) // the refill of the beginning is over
-		var running gauge
-		load := running.load(20 * time.Millisecond)
+		var running, peak, loads atomic.Int64
+		load := func(ctx context.Context, key string) (int, error) {
+			loads.Add(1)
+			testkit.Raise(&peak, running.Add(1))
+			defer running.Add(-1)
+			return takes(20*time.Millisecond)(ctx, key)
+		}
 		var scan sync.WaitGroup
 		var refused atomic.Int64
 		for i := range keys {
@@ -310,13 +316,13 @@ func TestMaxLoadsBoundsAScan(t *testing.T) {
 				}
 			})
 		}
-		got, err := c.GetOrLoad(t.Context(), "known", mustNotLoad[int](t))
+		got, err := c.GetOrLoad(t.Context(), "known", testkit.MustNotLoad[int](t))
 		require.NoError(t, err)
 		assert.Equal(t, 7, got)
 		scan.Wait()
-		t.Logf("%d loads, at most %d at once; %d refused", running.loads.Load(), running.peak.Load(), refused.Load())
-		assert.EqualValues(t, most, running.peak.Load())
-		assert.EqualValues(t, keys, running.loads.Load()+refused.Load())
+		t.Logf("%d loads, at most %d at once; %d refused", loads.Load(), peak.Load(), refused.Load())
+		assert.EqualValues(t, most, peak.Load())
+		assert.EqualValues(t, keys, loads.Load()+refused.Load())
 	})
 	_, err := cache.New(newRefusing(t), "test", cache.Aside[int](), cache.WithMaxLoads(-1))
 	assert.ErrorContains(t, err, "WithMaxLoads: -1 is below 0")
@@ -333,8 +339,8 @@ func newRefusing(t *testing.T) redis.UniversalClient {
 // Callers that come one after the other, each with less time than a load takes: the
 // second load in a row is let finish, and its value stored.
 func TestCallersWithLessTimeThanALoadTakesGetAValueInTheEnd(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := newCache[int](t, rdb)
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		c := testkit.NewCache[int](t, rdb)
 		loads, served := atomic.Int64{}, 0
 		for range 30 {
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -358,10 +364,10 @@ func TestCallersWithLessTimeThanALoadTakesGetAValueInTheEnd(t *testing.T) {
 func TestCallersWithShortDeadlinesLoadWhileRedisIsFrozen(t *testing.T) {
 	for _, callers := range []int{1, 8} {
 		t.Run(strconv.Itoa(callers), func(t *testing.T) {
-			inTime(t, func() []figure {
+			testkit.InTime(t, func() []testkit.Figure {
 				server := redistest.Single(t)
-				c := newBudgeted[int](t, tunedClient(t, server))
-				_, err := c.GetOrLoad(t.Context(), "warm", value(1))
+				c := testkit.NewBudgeted[int](t, testkit.TunedClient(t, server))
+				_, err := c.GetOrLoad(t.Context(), "warm", testkit.Value(1))
 				require.NoError(t, err)
 				server.Pause()
 				defer server.Resume()
@@ -382,7 +388,7 @@ func TestCallersWithShortDeadlinesLoadWhileRedisIsFrozen(t *testing.T) {
 				t.Logf("%d calls, %d late, %d failed", ok, late, failed)
 				assert.Zero(t, failed)
 				assert.Greater(t, ok, int64(100))
-				return []figure{{"calls without an answer in time", time.Duration(late), 1}}
+				return []testkit.Figure{{What: "calls without an answer in time", Took: time.Duration(late), Bound: 1}}
 			})
 		})
 	}
@@ -411,9 +417,9 @@ func (l *lines) count(text string) int {
 // What a refill and a loader that hangs do to callers is in the log when it begins and
 // when it ends, once.
 func TestARefillIsToldOnceWhenItBeginsAndWhenItEnds(t *testing.T) {
-	inBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		log := &lines{}
-		c := newCache[int](t, rdb, cache.WithLoadLimit(2), cache.WithLogger(log.logger()))
+		c := testkit.NewCache[int](t, rdb, cache.WithLoadLimit(2), cache.WithLogger(log.logger()))
 		_, _ = steady(8, 10*time.Second, 0, func(key string) error {
 			_, err := c.GetOrLoad(t.Context(), key, takes(100*time.Millisecond))
 			return err
@@ -424,7 +430,7 @@ func TestARefillIsToldOnceWhenItBeginsAndWhenItEnds(t *testing.T) {
 		require.NoError(t, err)
 		assert.Zero(t, x.Refilling)
 		require.NoError(t, c.InvalidateAll(t.Context()))
-		_, _ = c.GetOrLoad(t.Context(), "k", value(1))
+		_, _ = c.GetOrLoad(t.Context(), "k", testkit.Value(1))
 		x, err = c.Explain(t.Context(), "other")
 		require.NoError(t, err)
 		assert.Positive(t, x.Refilling)
