@@ -248,7 +248,7 @@ func (c *Cache[T]) Stats() Stats {
 	s.Pending = c.pending.size.Load()
 	s.Loading, s.Waiting = c.flights.inProgress()
 	s.Unpublished = c.store.Unpublished()
-	s.Overdue, s.Refilling = int64(c.flights.countOverdue()), c.places.refilling()
+	s.Overdue, s.Refilling = int64(c.flights.countOverdue()), gauge(c.places.refilling() > 0)
 	c.strategy.count(&s)
 	return s
 }

@@ -110,7 +110,7 @@ func (o observation) stats(s *Stats) {
 	o.add(meter.Loading, s.Loading, o.name)
 	o.add(meter.Waiting, s.Waiting, o.name)
 	o.add(meter.Overdue, s.Overdue, o.name)
-	o.add(meter.Refilling, gauge(s.Refilling > 0), o.name)
+	o.add(meter.Refilling, s.Refilling, o.name)
 }
 
 // split are those that Stats has the sums of.

@@ -35,7 +35,7 @@ type Stats struct {
 	RedisErrors  int64         // operations that Redis did not answer properly; each key of a batch is one
 	Lag          time.Duration // for how long the oldest dirty key has waited, as last sampled
 	Overdue      int64         // loader calls that run although their context has ended
-	Refilling    time.Duration // for how long loads are still limited because the cache was emptied; 0: they are not
+	Refilling    int64         // 1 while loads are limited because the cache was emptied, else 0
 	Unencodable  int64         // values that the codec refused, returned without being stored
 	Unpublished  int64         // changes of this process that Redis did not publish to the L1s: its user may not
 	Loading      int64         // keys that this process is loading now, for callers or to refresh them; waits for the load of another process included

@@ -217,7 +217,7 @@ func TestMetricsAgreeWithStats(t *testing.T) {
 		}
 	}
 	for field := range figureOf {
-		if !slices.Contains([]string{"Pending", "Loading", "Waiting", "Dirty", "DeadLetters", "Lag", "Unpublished"}, field) { // they come and go, or a miniredis has none: see the tests below
+		if !slices.Contains([]string{"Pending", "Loading", "Waiting", "Overdue", "Refilling", "Dirty", "DeadLetters", "Lag", "Unpublished"}, field) { // they come and go, or a miniredis has none: see the tests below
 			assert.True(t, seen[field], "the workload is blind to %s", field)
 		}
 	}
@@ -281,6 +281,27 @@ func TestLoadsUnderWayAreMeasured(t *testing.T) {
 		s = agree(t, m, "test", c.Stats)
 		assert.Zero(t, s.Loading)
 		assert.Zero(t, s.Waiting)
+	})
+}
+
+func TestRefillsAndLoadersThatAreOverdueAreMeasured(t *testing.T) {
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		m := testkit.NewMeters(t)
+		c, err := cache.New(rdb, "test", cache.Aside[int](), testkit.Patient(), cache.WithMeterProvider(m), cache.WithLoadTimeout(time.Second))
+		require.NoError(t, err)
+		defer c.Close()
+		assert.Zero(t, agree(t, m, "test", c.Stats).Refilling)
+		hangs := make(chan struct{})
+		_, err = c.GetOrLoad(t.Context(), "k", func(context.Context, string) (int, error) { <-hangs; return 0, nil })
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		s := agree(t, m, "test", c.Stats)
+		assert.EqualValues(t, 1, s.Overdue)
+		assert.EqualValues(t, 1, s.Refilling, "a cache without a clear token is one that was emptied")
+		close(hangs)
+		time.Sleep(10 * time.Second)
+		s = agree(t, m, "test", c.Stats)
+		assert.Zero(t, s.Overdue)
+		assert.Zero(t, s.Refilling)
 	})
 }
 

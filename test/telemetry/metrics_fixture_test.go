@@ -37,6 +37,8 @@ var figureOf = map[string][][]string{
 	"FlushErrors":  {{"cache.write_behind.flush.errors"}},
 	"RedisErrors":  {{"cache.redis.errors"}},
 	"Loading":      {{"cache.loads.running"}},
+	"Overdue":      {{"cache.loads.overdue"}},
+	"Refilling":    {{"cache.refilling"}},
 	"Waiting":      {{"cache.requests.waiting"}},
 	"Lag":          {{"cache.write_behind.lag"}},
 	"Unencodable":  {{"cache.values.unencodable"}},

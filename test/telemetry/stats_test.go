@@ -264,10 +264,17 @@ func TestStatsAreExact(t *testing.T) {
 			testkit.InTrace(t, test.set, func(t *testing.T, c *testkit.Traced) {
 				test.call(t, c)
 				testkit.Settled(t, c.Cache)
-				assert.Equal(t, test.want, c.Stats())
+				assert.Equal(t, test.want, counters(c.Stats()))
 			})
 		})
 	}
+}
+
+// counters is s without the state of a cache in its first seconds: its clear token is
+// new, as after a loss, and it refills.
+func counters(s cache.Stats) cache.Stats {
+	s.Refilling = 0
+	return s
 }
 
 func TestAValueThatCannotBeEncodedIsCounted(t *testing.T) {
@@ -276,6 +283,6 @@ func TestAValueThatCannotBeEncodedIsCounted(t *testing.T) {
 		_, err := c.GetOrLoad(t.Context(), testkit.RawKey, testkit.Value[any](func() {}))
 		require.NoError(t, err)
 		require.Error(t, c.Set(t.Context(), testkit.RawKey, func() {}))
-		assert.Equal(t, cache.Stats{Misses: 1, Loads: 1, Unencodable: 2}, c.Stats())
+		assert.Equal(t, cache.Stats{Misses: 1, Loads: 1, Unencodable: 2}, counters(c.Stats()))
 	})
 }
