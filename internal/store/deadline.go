@@ -78,6 +78,11 @@ type hurriedError struct{ error }
 
 func (e hurriedError) Unwrap() error { return e.error }
 
+func hurried(err error) bool {
+	var short hurriedError
+	return errors.As(err, &short)
+}
+
 // judgeBudget marks an error of a read whose budget was too short to blame Redis.
 func (s *Store) judgeBudget(budget time.Duration, err error) error {
 	if budget < s.reads/2 && errors.Is(err, ErrBudget) {

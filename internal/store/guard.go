@@ -241,11 +241,10 @@ func (s *Store) guarded(ctx context.Context, c call, run func() error) error {
 // batch is still as the client returned it: time that has run out is the budget's,
 // if it is not the caller's.
 func resultOf(ctx context.Context, err error) breaker.Result {
-	var hurried hurriedError
 	switch {
 	case err == nil:
 		return breaker.Answered
-	case panicked(err), errors.As(err, &hurried):
+	case panicked(err), hurried(err):
 		return breaker.Unknown
 	case Infrastructure(err):
 		return breaker.Failed

@@ -272,4 +272,3 @@ func TestCallersWithShortDeadlinesLoadWhileRedisIsFrozen(t *testing.T) {
 		})
 	}
 }
-
