@@ -207,7 +207,6 @@ func (c *Cache[T]) landed(ctx context.Context, call *call[T], seen *sight, got *
 // take is what a caller makes of the landing of a flight that it led or joined: the
 // table in outcome.go.
 func (c *Cache[T]) take(ctx context.Context, call *call[T], seen *sight, got *answer[T], result *landing[T], ticket int) (again bool, err error) {
-	call.waited = call.waited || result.waited // model variant 62b: it does so once
 	switch next(result.outcome, result.entitles(ticket, call.began), call.round) {
 	case stepReturn:
 		got.value, got.size, got.problem = result.value, result.size, result.problem

@@ -120,7 +120,7 @@ func (t *trip[T]) tidy(ctx context.Context) {
 
 func (t *trip[T]) land(result landing[T]) {
 	t.landed = true
-	result.loadSeq, result.problem, result.waited = t.loadSeq, t.problem, t.waited
+	result.loadSeq, result.problem = t.loadSeq, t.problem
 	t.cache.flights.land(t.key, t.flight, result)
 }
 

@@ -86,7 +86,6 @@ type landing[T any] struct {
 	proof   int   // number of the command that proves the result current; 0: none
 	loadSeq uint64
 	backoff time.Duration // until the fleet's back-off ends
-	waited  bool          // the flight has waited for another process's load
 }
 
 // entitles reports whether a caller that joined at ticket, and whose call began
