@@ -146,10 +146,21 @@ func (p *Process) signal(s os.Signal) error {
 	if p.proc == nil {
 		return fmt.Errorf("redistest: server %s is down", p.Addr())
 	}
+	return send(p.proc, s)
+}
+
+// Freeze stops a process that is no server, as [Process.Pause] stops one, and Thaw
+// continues it.
+func Freeze(p *os.Process) error { return send(p, pauseSignal) }
+
+// Thaw continues a process that Freeze has stopped.
+func Thaw(p *os.Process) error { return send(p, resumeSignal) }
+
+func send(p *os.Process, s os.Signal) error {
 	if s == nil {
 		return fmt.Errorf("redistest: pausing a process: %w", errors.ErrUnsupported)
 	}
-	return p.proc.Signal(s)
+	return p.Signal(s)
 }
 
 // Kill ends the process with SIGKILL, as a crash does, and waits until it is

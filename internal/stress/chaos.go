@@ -13,8 +13,9 @@ import (
 
 // chaosRun is a service whose Redis fails in one way after the other, in an order
 // that the seed decides. Its callers shall not notice but by the time that it takes:
-// the loader works, so no read fails; the loads fit the load limit, so none is
-// refused, and never do more run at once; and nobody is served what a write that has
+// the loader works, so no read fails; the loads fit their limit, so none is refused,
+// and never do more run at once, also if the machine stands still for a moment and many
+// callers then find an emptied cache; and nobody is served what a write that has
 // returned has replaced.
 //
 // None of the faults voids that last promise (P1). A Redis that comes back empty has
@@ -65,6 +66,7 @@ func (c chaosRun) run(ctx context.Context, to target) (*table, error) {
 	if err != nil {
 		return t, err
 	}
+	h.fleet = f
 	defer func() { _ = f.close() }() // also when a fault could not be made
 	sums := make(chan reported, 1)
 	go func() {

@@ -19,6 +19,7 @@ type havoc struct {
 	random *rand.Rand
 	worst  time.Duration
 	link   *redistest.Proxy // before a single server
+	fleet  *fleet
 }
 
 // fault is one way in which Redis fails, and recovers: make returns when it has.
@@ -34,6 +35,7 @@ var singleFaults = []fault{
 	{name: "killed, empty again", out: true, make: func(h *havoc) { h.server.Kill(); h.last(); h.server.Restart() }},
 	{name: "restarted at once", make: func(h *havoc) { h.server.Restart() }},
 	{name: "flushed", make: func(h *havoc) { h.must(h.flush(h.ctx)) }},
+	{name: "flushed, then a burst", make: (*havoc).flushUnawares},
 	{name: "link cut", out: true, make: func(h *havoc) { h.link.Cut(); h.last(); h.must(h.link.Heal()) }},
 	{name: "black hole", out: true, make: func(h *havoc) { h.link.Swallow(); h.last(); h.must(h.link.Heal()) }},
 	{name: "replies lost", out: true, make: func(h *havoc) { h.link.SwallowReplies(); h.last(); h.must(h.link.Heal()) }},
@@ -59,6 +61,23 @@ func (h *havoc) must(err error) {
 // last waits for as long as a fault lasts: a tenth of the longest, up to it.
 func (h *havoc) last() {
 	_ = sleep(h.ctx, h.worst/10+time.Duration(h.random.Int64N(int64(h.worst*9/10))))
+}
+
+// standstill is for how long the callers stand still before a burst: they make up for
+// fifty calls in each process, more than may load at once.
+const standstill = 200 * time.Millisecond
+
+// flushUnawares empties Redis while all workers stand still, as on a machine that has
+// other things to do: they come back to an emptied cache all at once, and do not know.
+func (h *havoc) flushUnawares() {
+	for _, w := range h.fleet.workers {
+		h.must(redistest.Freeze(w.cmd.Process))
+	}
+	h.must(h.flush(h.ctx))
+	_ = sleep(h.ctx, standstill)
+	for _, w := range h.fleet.workers {
+		h.must(redistest.Thaw(w.cmd.Process))
+	}
 }
 
 // slowLink makes round trips take from a part of a command's budget to more than

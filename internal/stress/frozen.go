@@ -97,11 +97,7 @@ func (f frozenRun) judge(t *table, mode string, load time.Duration, r *report) {
 	}
 	t.require(r.Failed == 0, "%d calls failed, the first with: %s", r.Failed, r.Failure)
 	t.require(r.Stale+o.OwnStale == 0, "%d stale reads", r.Stale+o.OwnStale)
-	limited := t.require
-	if load == frozenSlow {
-		limited = t.requireQuiet // a machine that stood still: the load of a lease that began before the freeze
-	}
-	limited(o.Peak <= frozenLimit, "%d loads at once, limit %d", o.Peak, frozenLimit)
+	t.require(o.Peak <= frozenLimit, "%d loads at once, limit %d", o.Peak, frozenLimit)
 	t.require(o.Extra == 0, "%d goroutines more after the round than before", o.Extra)
 	if load == frozenSlow {
 		t.requireQuiet(o.Overloaded > 0, "no load was refused, so this run is blind")

@@ -75,7 +75,7 @@ func newLibrary(p *plan, client redis.UniversalClient, load loader) (subject, er
 	class := &cache.TTL{Fresh: p.Fresh, Jitter: -1}
 	options := cache.Options{cache.Expires(class)}
 	if p.Limit > 0 {
-		options = append(options, cache.WithLoadLimit(p.Limit))
+		options = append(options, cache.WithLoadLimit(p.Limit), cache.WithMaxLoads(p.Limit))
 	}
 	if p.Confirm {
 		options = append(options, cache.WithReplicaWait(1, 100*time.Millisecond))
