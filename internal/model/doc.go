@@ -14,7 +14,8 @@
 //   - L: at most one reader is between its lease and its commit. Only variants without
 //     invalidations, evictions and passed deadlines promise that.
 //   - W: nobody waits for more than two loads, its own and those of other processes included.
-//     Only variants whose rows keep their versions' order, and some others, promise that.
+//     Only variants whose rows keep their versions' order, and which have no loads of
+//     processes without readers here, promise that.
 //   - M: InvalidateAll does not mint again without a reason.
 //
 // Three more say that a call ends. Each bounds what a call may do, so that it is seen to be

@@ -16,7 +16,6 @@ type sharing struct {
 	lateJoiners  bool // BUG: a proof is given also to those who joined after it was sent
 	noDetach     bool // BUG: a change leaves the flights of its process alone
 	sendsPending bool // BUG: acquire is sent although an invalidation is pending
-	pollsAgain   bool // BUG: a caller that has waited for another process does so in each round
 	alwaysWaits  bool // BUG: a caller waits as often as it finds somebody loading
 	soloJoins    bool // BUG: a call in its last round joins flights
 	impatient    bool // the wait for another process may be over before that process's load

@@ -143,7 +143,7 @@ func (m *keyed) lookAgain(t *State, i int, round int8) {
 	waited := p.waited
 	if p.flight != 0 && p.pc != attending {
 		f := &t.f[p.flight-1]
-		waited = waited || f.calledLoader || f.polled && !m.get.share.pollsAgain
+		waited = waited || f.calledLoader
 	}
 	t.r[i] = reader{
 		pc: reading, soft: p.soft, onError: p.onError,

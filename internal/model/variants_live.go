@@ -18,16 +18,17 @@ func versionVariants() []Variant {
 		o.share = staged
 		return keyed{
 			reader: get, programs: by(writeRestore), warm: true, skipQ: true, checkW: true,
-			get: o, left: faults{deadlines: 1, softEnds: 1, rivals: 1},
+			get: o, left: faults{deadlines: 1, softEnds: 1},
 		}
 	}
 	unbounded := model(getRules{staleFloor: true, endless: true})
 	unbounded.checkW = false // which would be met first
 	waiting := model(getRules{staleFloor: true})
-	waiting.checkW, waiting.get.share.alwaysWaits = false, true
+	waiting.checkW, waiting.left.rivals, waiting.get.share.alwaysWaits = false, 1, true
+	rivals := model(getRules{})
+	rivals.checkW, rivals.left.rivals = false, 1
 	beside := model(getRules{})
-	beside.programs, beside.left.rivals = by(writeRestore, writeInvalidate), 0
-	beside.left.evictions = 1
+	beside.programs, beside.left.evictions = by(writeRestore, writeInvalidate), 1
 	return []Variant{
 		{
 			Number:   "80",
@@ -38,6 +39,11 @@ func versionVariants() []Variant {
 			Number:   "80'",
 			Sentence: "the same, beside a writer that invalidates",
 			keyed:    beside,
+		},
+		{
+			Number:   "80''",
+			Sentence: "the same, beside a load of another process",
+			keyed:    rivals,
 		},
 		{
 			Number: "80a", Breaks: "B",
