@@ -61,8 +61,7 @@ func TestRedisThatDoesNotAnswerIsAnotherError(t *testing.T) {
 	server.Resume()
 }
 
-func TestEveryPrimaryOfAClusterIsAsked(t *testing.T) {
-	cluster := redistest.SharedCluster(t)
+func clusterIsAskedWhetherItLasts(t *testing.T, cluster *redistest.Cluster) {
 	for _, n := range cluster.Nodes()[:3] {
 		set(t, n, "save", "3600 1")
 	}

@@ -27,6 +27,8 @@ func forCache(o *redis.ClusterOptions) {
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.SharedCluster(t)
+	t.Run("every primary is asked whether what it has outlives a restart", func(t *testing.T) { clusterIsAskedWhetherItLasts(t, cluster) })
+	t.Run("a survey asks each server", func(t *testing.T) { clusterIsSurveyed(t, cluster) })
 	t.Run("keys of all nodes are served", func(t *testing.T) { clusterServes(t, cluster) })
 	t.Run("each node tells its time", func(t *testing.T) { clusterTellsTime(t, cluster) })
 	t.Run("scripts lost by one node are sent to it once", func(t *testing.T) { clusterForgets(t, cluster) })
@@ -52,10 +54,11 @@ func clusterForgetsPrimary(t *testing.T, cluster *redistest.Cluster) {
 	defer gone.Resume()
 	require.Eventually(t, func() bool { _, _ = s.Read(ctx, "k"); return s.Open() }, patience, 10*time.Millisecond)
 	require.True(t, <-changes)
-	require.Eventually(t, func() bool { // the cluster promotes its replica
+	cluster.Failover(gone)
+	require.Eventually(t, func() bool {
 		_, err := s.Read(ctx, "k")
 		return err == nil && !s.Open()
-	}, patience, 50*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	last := true
 	for len(changes) > 0 {
 		last = <-changes

@@ -315,5 +315,6 @@ func TestScriptsConformOnMiniredisWithItsClockInHand(t *testing.T) {
 }
 
 func TestScriptsConformOnRedisWhileNothingExpires(t *testing.T) {
+	t.Parallel()
 	conform(t, redistest.Single(t).Client(t), nil, 10*time.Minute, 12*time.Minute)
 }

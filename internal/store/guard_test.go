@@ -16,6 +16,7 @@ import (
 // Batches whose budget ran out speak against the server as single keys do, though
 // each of their keys has no more than a context's error to show for it.
 func TestBatchesThatAreNotAnsweredOpenTheBreaker(t *testing.T) {
+	t.Parallel()
 	keys := make([]string, 8)
 	for i := range keys {
 		keys[i] = strconv.Itoa(i)
@@ -32,6 +33,7 @@ func TestBatchesThatAreNotAnsweredOpenTheBreaker(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			server := redistest.Single(t)
 			s := openWith(t, server.Client(t), store.Options{ReadBudget: 50 * time.Millisecond, ScriptBudget: 50 * time.Millisecond})
 			require.Eventually(t, func() bool { _, err := s.Read(t.Context(), "k"); return err == nil }, patience, time.Millisecond)

@@ -52,8 +52,7 @@ func FuzzParseInfo(f *testing.F) {
 	})
 }
 
-func TestSurveyAsksEachServer(t *testing.T) {
-	cluster := redistest.SharedCluster(t)
+func clusterIsSurveyed(t *testing.T, cluster *redistest.Cluster) {
 	client := cluster.Client(t)
 	var nodes []store.Node
 	require.Eventually(t, func() (ok bool) { // nodes list a replica once they have heard how far it is

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -169,21 +170,25 @@ func matrixHoldsForMany(t *testing.T, c *redis.Client, s *store.Store) {
 // other.
 func manyCells(ctx context.Context, t *testing.T, c *redis.Client, s *store.Store, col manyColumn, n int) map[string]string {
 	t.Helper()
-	all, before, as := make([]string, n), make([]string, n), states()
-	for i := range all {
-		st := as[i%len(as)]
-		all[i] = fmt.Sprintf("%s %s %d of %d", st.name, col.name, i, n)
-		require.NoError(t, st.put(ctx, c, all[i]))
-		before[i] = dump(ctx, t, c, all[i])
-	}
+	all, as := make([]string, n), states()
+	_, err := c.Pipelined(ctx, func(p redis.Pipeliner) (err error) {
+		for i := range all {
+			st := as[i%len(as)]
+			all[i] = fmt.Sprintf("%s %s %d of %d", st.name, col.name, i, n)
+			err = errors.Join(err, st.put(ctx, p, all[i]))
+		}
+		return err
+	})
+	require.NoError(t, err)
+	before := dump(ctx, t, c, all...)
 	answers, errs := col.do(ctx, s, all, func(i int) store.Notice {
 		return store.Notice{Channel: "notices", Message: all[i]}
 	})
 	require.Len(t, answers, n)
-	cells := map[string]string{}
+	cells, after := map[string]string{}, dump(ctx, t, c, all...)
 	for i, key := range all {
 		require.NoError(t, errs[i], key)
-		cells[key] = described(answers[i], before[i], dump(ctx, t, c, key))
+		cells[key] = described(answers[i], before[i], after[i])
 	}
 	return cells
 }

@@ -19,11 +19,11 @@ import (
 // are compared with 5, which the operations write.
 type state struct {
 	name string
-	put  func(ctx context.Context, c *redis.Client, key string) error
+	put  func(ctx context.Context, c redis.Cmdable, key string) error // or queues it, in a pipeline
 }
 
 func holding(name, record string) state {
-	return state{name, func(ctx context.Context, c *redis.Client, key string) error {
+	return state{name, func(ctx context.Context, c redis.Cmdable, key string) error {
 		return c.Set(ctx, key, record, time.Hour).Err()
 	}}
 }
@@ -35,13 +35,13 @@ func states() []state {
 		return envelope.Header{Kind: envelope.Value, Fresh: future, CID: cid, Version: version}
 	}
 	return []state{
-		{"none", func(context.Context, *redis.Client, string) error { return nil }},
+		{"none", func(context.Context, redis.Cmdable, string) error { return nil }},
 		holding("foreign", "hello, I am somebody else's and longer than a header of the cache's records"),
 		holding("letter", "K"),
-		{"hash", func(ctx context.Context, c *redis.Client, key string) error {
+		{"hash", func(ctx context.Context, c redis.Cmdable, key string) error {
 			return c.HSet(ctx, key, "K1V", "1").Err()
 		}},
-		{"list", func(ctx context.Context, c *redis.Client, key string) error { return c.RPush(ctx, key, "K1L").Err() }},
+		{"list", func(ctx context.Context, c redis.Cmdable, key string) error { return c.RPush(ctx, key, "K1L").Err() }},
 		holding("cutL", "K1L"),
 		holding("cutV", record(value(0, alice), "")[:40]),
 		holding("cutW", "K1W"),
@@ -197,10 +197,10 @@ func cell(ctx context.Context, t *testing.T, c *redis.Client, s *store.Store, st
 	t.Helper()
 	key := st.name + "/" + col.name
 	require.NoError(t, st.put(ctx, c, key))
-	before := dump(ctx, t, c, key)
+	before := dump(ctx, t, c, key)[0]
 	answer, err := col.do(ctx, s, key, store.Notice{Channel: "notices", Message: key})
 	require.NoError(t, err, key)
-	return described(answer, before, dump(ctx, t, c, key))
+	return described(answer, before, dump(ctx, t, c, key)[0])
 }
 
 // described is a cell of the matrix, without its notice.
@@ -218,23 +218,42 @@ func described(answer any, before, after string) string {
 	return text + "~"
 }
 
-// dump is everything about a key that may change, "" if there is none. The time
-// to live is rounded up to minutes: nothing in the matrix takes as long.
-func dump(ctx context.Context, t *testing.T, c *redis.Client, key string) string {
+// dump is everything about keys that may change, "" for each that is not there. Times
+// to live are rounded up to minutes: nothing in the matrix takes as long.
+func dump(ctx context.Context, t *testing.T, c *redis.Client, keys ...string) []string {
 	t.Helper()
-	kind, err := c.Type(ctx, key).Result()
+	kinds, ttls := make([]*redis.StatusCmd, len(keys)), make([]*redis.DurationCmd, len(keys))
+	_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, key := range keys {
+			kinds[i], ttls[i] = p.Type(ctx, key), p.PTTL(ctx, key)
+		}
+		return nil
+	})
 	require.NoError(t, err)
-	ttl, err := c.PTTL(ctx, key).Result()
+	all, values := make([]string, len(keys)), make([]func() string, len(keys))
+	_, err = c.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, key := range keys {
+			switch kinds[i].Val() {
+			case "none":
+				values[i] = func() string { return "" }
+			case "string":
+				got, ttl := p.Get(ctx, key), ttls[i].Val()
+				values[i] = func() string { return fmt.Sprint(got.Val(), int64((ttl+time.Minute-1)/time.Minute)) }
+			case "hash":
+				got := p.HGetAll(ctx, key)
+				values[i] = func() string { return fmt.Sprint(got.Val()) }
+			default:
+				got := p.LRange(ctx, key, 0, -1)
+				values[i] = func() string { return fmt.Sprint(got.Val()) }
+			}
+		}
+		return nil
+	})
 	require.NoError(t, err)
-	switch kind {
-	case "none":
-		return ""
-	case "string":
-		return fmt.Sprint(c.Get(ctx, key).Val(), int64((ttl+time.Minute-1)/time.Minute))
-	case "hash":
-		return fmt.Sprint(c.HGetAll(ctx, key).Val())
+	for i := range keys {
+		all[i] = values[i]()
 	}
-	return fmt.Sprint(c.LRange(ctx, key, 0, -1).Val())
+	return all
 }
 
 func TestMatrix(t *testing.T) {

@@ -48,10 +48,11 @@ func TestWhatIsNotPublishedIsToldOnceAndFailsNothing(t *testing.T) {
 	})
 	n := store.Notice{Channel: "c", Message: "m"}
 	silent := open(t, server.Client(t))
+	beside := server.Client(t)
 	for _, st := range states() {
 		for _, col := range columns() {
 			for _, key := range []string{"a/" + st.name + col.name, "b/" + st.name + col.name} {
-				require.NoError(t, st.put(t.Context(), server.Client(t), key))
+				require.NoError(t, st.put(t.Context(), beside, key))
 			}
 			got, err := col.do(t.Context(), s, "a/"+st.name+col.name, n)
 			require.NoError(t, err, st.name+" "+col.name)
