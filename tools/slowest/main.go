@@ -1,7 +1,7 @@
 // Command slowest reads what go test prints, passes it on, and adds which packages took
 // longest. It fails if one took longer than it may.
 //
-//	go test ./... | go -C tools run ./slowest -limit 15s -free '/test/'
+//	go test ./... | go -C tools run ./slowest -limit 40s -free '/test/'
 package main
 
 import (
