@@ -13,6 +13,7 @@ import (
 )
 
 func TestAChangeInAnotherProcessReachesTheL1(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		a := testkit.NewCache[int](t, rdb, cache.WithL1(testkit.NewL1(t, rdb, cache.L1Options{TTL: time.Minute})))
 		b := testkit.NewCache[int](t, rdb)

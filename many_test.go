@@ -46,6 +46,7 @@ func TestGetOrLoadManyLoadsWhatIsMissingInOneCall(t *testing.T) {
 }
 
 func TestBatchesOfAnySize(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name        string
 		keys, calls int

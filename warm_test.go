@@ -26,6 +26,7 @@ import (
 var fast = cache.WarmOptions{PerSecond: 1_000_000}
 
 func TestWarmLoadsWhatIsNotFreshAndSkipsTheRestWhenRunAgain(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		c := testkit.NewCache[int](t, rdb)
 		require.NoError(t, c.SetMany(t.Context(), testkit.Numbered(testkit.Numbers(250)...)))
@@ -264,6 +265,7 @@ func TestWarmLoadsSoManyBatchesAtOnce(t *testing.T) {
 }
 
 func TestWarmersInSeveralProcessesShareTheLoads(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		w := testkit.NewWarehouse()
 		var calls [3]<-chan testkit.Result[cache.WarmReport]

@@ -201,6 +201,7 @@ func TestWriteThroughSurvivesACrashAfterTheCommit(t *testing.T) {
 
 // Two writers whose cache steps come in the other order than their commits.
 func TestReorderedWritersEndNewestOrAbsent(t *testing.T) {
+	t.Parallel()
 	for name, opts := range map[string][]any{"guarded": nil, "unguarded": {cache.Unguarded()}} {
 		t.Run(name, func(t *testing.T) {
 			testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
@@ -235,6 +236,7 @@ func TestReorderedWritersEndNewestOrAbsent(t *testing.T) {
 // Scenario 13. Versions reach the cache in any order, with evictions between
 // them: it ends with the newest, or with nothing.
 func TestSetvReorder(t *testing.T) {
+	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
 		const pairs = 1000
