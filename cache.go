@@ -255,7 +255,10 @@ func (c *Cache[T]) Stats() Stats {
 
 // reader is what classifying the record under redisKey for a call with class takes.
 func (c *Cache[T]) reader(ctx context.Context, class *TTL, redisKey string) reader {
-	r := reader{codec: c.config.codecID, schema: c.config.schema, class: class}
+	r := reader{
+		codec: c.config.codecID, schema: c.config.schema, class: class,
+		window: c.config.entry.class.staleWindow(),
+	}
 	if class.Sliding {
 		r.now = c.store.Now(ctx, redisKey)
 	}

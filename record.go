@@ -80,7 +80,8 @@ type reader struct {
 	codec  uint8
 	schema uint16
 	class  *TTL
-	now    int64 // about Redis's time in ms, for a sliding class; else, or not known: 0
+	window time.Duration // for which Expire keeps what it makes stale
+	now    int64         // about Redis's time in ms, for a sliding class; else, or not known: 0
 }
 
 // classify says what rec means. key is the Redis key. The order of the checks
@@ -114,7 +115,7 @@ func (r reader) classify(key string, rec store.Record) record {
 	case body.Codec != r.codec && !body.Absent, body.Schema < r.schema:
 		out.state = invalid
 	default:
-		out.expire(r.class, &rec)
+		out.expire(&r, &rec)
 	}
 	return out
 }
@@ -132,8 +133,9 @@ func bodiless(k envelope.Kind) state {
 //
 // A record of which that is not known (it expired while it was read, or somebody removed
 // its expiry) counts as fresh and is not refreshed early.
-func (r *record) expire(class *TTL, rec *store.Record) {
-	r.left, r.timed = rec.Left(&r.header, &r.body, class.windows())
+func (r *record) expire(by *reader, rec *store.Record) {
+	class := by.class
+	r.left, r.timed = rec.Left(&r.header, &r.body, by.windows())
 	past := max(-r.left, 0)
 	switch {
 	case r.tooOld(class):
@@ -151,11 +153,11 @@ func (r *record) expire(class *TTL, rec *store.Record) {
 	}
 }
 
-// windows are what the store asks of the class.
-func (t *TTL) windows() (w store.Windows) {
-	w.Stale = t.staleWindow()
-	if t.Sliding {
-		w.MaxAge = t.MaxAge
+// windows are what the store asks of the class, and of the cache's: Expire knows no other.
+func (r *reader) windows() (w store.Windows) {
+	w.Stale = max(r.class.staleWindow(), r.window)
+	if r.class.Sliding {
+		w.MaxAge = r.class.MaxAge
 	}
 	return w
 }

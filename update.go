@@ -111,8 +111,8 @@ func (c *Cache[T]) guard(ctx context.Context, op, key string, kept *entry) (*gua
 	case open == store.IntentDirty:
 		return nil, &OpError{Op: op, Key: key, Err: errors.ErrUnsupported}
 	case open == store.IntentForeign:
-		// Somebody else's record hides the key. Closing the intent that is not
-		// there leaves it alone, and removes what took its place meanwhile.
+		// Somebody else's record hides the key, or a newer program's. Closing the intent
+		// that is not there leaves the former alone, and removes any other.
 		c.tel.stats.foreign.Add(1)
 	}
 	return g, nil

@@ -113,6 +113,7 @@ type question struct {
 	node *node
 	ask  asked
 	key  string // of the node, by which a client of several is routed there
+	at   int    // where key is among the keys: if it is cut out nobody is asked
 
 	time *redis.TimeCmd
 	info *redis.StringCmd

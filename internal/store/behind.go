@@ -22,7 +22,8 @@ var (
 )
 
 // ErrForeign is wrapped by the error of a put or retry that found bytes or a type
-// under the record's key that are not the cache's. Nothing was changed.
+// under the record's key that are not the cache's, or a newer program's record. Nothing
+// was changed.
 var ErrForeign = errors.New("a foreign record is in the way")
 
 // Partition names the Redis keys of one write-behind partition. All of them must

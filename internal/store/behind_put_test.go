@@ -53,16 +53,24 @@ func TestPutRefusesOnlyKeysThatWouldBeOneTooMany(t *testing.T) {
 	})
 }
 
-func TestPutLeavesForeignRecordsAlone(t *testing.T) {
+func TestPutAndRetryLeaveForeignAndNewerRecordsAlone(t *testing.T) {
 	onEachBehind(t, func(t *testing.T, b *behind) {
-		require.NoError(t, b.redis.Set(t.Context(), part.Record("s"), "hello", 0).Err())
-		require.NoError(t, b.redis.HSet(t.Context(), part.Record("h"), "f", "v").Err())
-		for _, key := range []string{"s", "h"} {
-			_, full, err := b.store.Put(t.Context(), store.Put{Partition: part, Key: key, Body: []byte("x"), MaxDirty: 9})
+		ctx := t.Context()
+		newer := record(envelope.Header{Kind: envelope.Value, CID: alice}, "body")
+		for key, there := range map[string]string{"s": "hello", "kind": "K1Q" + newer[3:], "end": newer[:77] + "001body", "h": ""} {
+			letter, put := b.kill(key, "x"), func() error { return b.redis.Set(ctx, part.Record(key), there, 0).Err() }
+			if there == "" {
+				put = func() error { return b.redis.HSet(ctx, part.Record(key), "f", "v").Err() }
+			}
+			require.NoError(t, put())
+			before, counts := b.redis.Dump(ctx, part.Record(key)).Val(), b.counts()
+			_, full, err := b.store.Put(ctx, store.Put{Partition: part, Key: key, Body: []byte("x"), MaxDirty: 9})
 			assert.ErrorIs(t, err, store.ErrForeign, key)
 			assert.False(t, full)
+			assert.ErrorIs(t, b.retry(letter), store.ErrForeign, key)
+			assert.Equal(t, before, b.redis.Dump(ctx, part.Record(key)).Val(), key)
+			assert.Equal(t, counts, b.counts(), key)
 		}
-		assert.Equal(t, [4]int64{}, b.counts())
 	})
 }
 

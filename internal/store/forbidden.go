@@ -20,11 +20,7 @@ func Forbidden(err error) (what string, ok bool) {
 	lower := strings.ToLower(text)
 	switch {
 	case strings.Contains(lower, "unknown command"), strings.Contains(lower, "to run the"):
-		if _, rest, found := strings.Cut(text, "'"); found {
-			name, _, _ := strings.Cut(rest, "'")
-			return strings.ToUpper(name), true
-		}
-		return "a command", true
+		return commandIn(text), true
 	case strings.Contains(lower, "unknown redis command"), strings.Contains(lower, "can't run this command"),
 		strings.Contains(lower, "acl failure in script"):
 		return "a command of a script", true
@@ -32,4 +28,20 @@ func Forbidden(err error) (what string, ok bool) {
 		return "a key", true
 	}
 	return "", false
+}
+
+// commandIn is the name that a reply quotes first, by whatever marks its server uses; what
+// does not look like one may be a piece of a key.
+func commandIn(text string) string {
+	const marks = "'`"
+	at := strings.IndexAny(text, marks)
+	if at < 0 {
+		return "a command"
+	}
+	name := text[at+1:]
+	end := strings.IndexAny(name, marks)
+	if end <= 0 || strings.Trim(strings.ToLower(name[:end]), "abcdefghijklmnopqrstuvwxyz|") != "" {
+		return "a command"
+	}
+	return strings.ToUpper(name[:end])
 }

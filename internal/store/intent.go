@@ -22,7 +22,8 @@ var (
 const (
 	// IntentDirty: a write-behind record is there and stays; there is no intent.
 	IntentDirty = -1
-	// IntentForeign: the record is not the cache's; there is no intent.
+	// IntentForeign: the record is not the cache's, or a newer program's; there is no
+	// intent. EndWrite removes a newer program's nevertheless.
 	IntentForeign = -2
 )
 

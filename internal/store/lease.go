@@ -41,7 +41,7 @@ const (
 	Writing Answer = 'W'
 	// BackingOff: a load failed, nobody shall try again before Left is over.
 	BackingOff Answer = 'E'
-	// Foreign: the record is not the cache's and stays as it is.
+	// Foreign: the record is not the cache's, or a newer program's, and stays as it is.
 	Foreign Answer = 'X'
 )
 

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/larder-go/cache/internal/envelope"
 )
 
 // Record is what was found under a key.
@@ -17,7 +15,7 @@ type Record struct {
 	// not be changed.
 	Data []byte
 	// PTTL is how long the record had left when it was read, at millisecond
-	// resolution and never too long. Below zero: none, unknown, or no record. It is
+	// resolution. Below zero: none, unknown, or no record. It is
 	// unknown where the clock of the node is: [Record.Left] needs one of them.
 	PTTL time.Duration
 	// Foreign says that there is a Redis type other than a string. Where the clock is
@@ -33,62 +31,15 @@ type Record struct {
 // is not released is the collector's.
 func (r Record) Release() { r.reply.release() }
 
-// Windows are what a reader's class has to say about for how long an entry is served.
-type Windows struct {
-	// MaxAge bounds what is left of a sliding class's entry; 0: the class does not slide.
-	MaxAge time.Duration
-	// Stale is the longest time for which anything is served stale.
-	Stale time.Duration
-}
-
-// Left is how long the entry with header h and body b is still fresh, never too long;
-// below zero it has been stale for so long. It is not known of an entry that has lost its
-// expiry, or whose expiry came while it was read.
-//
-// By the clock of the node it is the soft deadline, but not beyond what the sealed times
-// allow, less the latest that it can be there. Elsewhere it is what Redis had left of the
-// record less its grace; of an entry that Expire has made stale the windows tell for how
-// long it has been that, because Expire keeps it for the longest of them.
-func (r *Record) Left(h *envelope.Header, b *envelope.Body, w Windows) (left time.Duration, known bool) {
-	if r.clock == nil {
-		return r.leftByPTTL(h, b, w)
-	}
-	now, left := r.clock.latest(time.Now()), b.Soft
-	if h.Fresh == 0 && b.LoadedAt == 0 {
-		return 0, true // no program of ours stores such an entry
-	}
-	if h.Fresh > 0 {
-		left = min(left, time.Duration(h.Fresh*1000-now)*time.Microsecond)
-	}
-	if b.LoadedAt > 0 {
-		left = min(left, time.Duration(b.LoadedAt*1000-now)*time.Microsecond+max(b.Soft, w.MaxAge))
-	}
-	return left, true
-}
-
-// expiredEarly is by how much the soft deadline is before what the sealed times say at
-// least, if Expire has made the entry stale before its time.
-const expiredEarly = time.Second
-
-func (r *Record) leftByPTTL(h *envelope.Header, b *envelope.Body, w Windows) (left time.Duration, known bool) {
-	if r.PTTL < 0 {
-		return 0, false
-	}
-	left = r.PTTL - b.Grace
-	if h.Fresh > 0 && b.LoadedAt > 0 && h.Fresh < b.LoadedAt+(b.Soft-expiredEarly).Milliseconds() {
-		left = min(0, r.PTTL-w.Stale)
-	}
-	return left, true
-}
-
 // noTTL is the PTTL of a record that has none, or that was read without it.
 const noTTL = -1
 
-// readCall is PTTL and GET of one key, in this order: if a write slips between
-// them, what is left of the record is estimated too low, never too high. Where the
+// readCall is PTTL and GET of one key. If a write slips between them the PTTL is that of
+// what was there before; the sealed soft TTL bounds what a reader makes of it. Where the
 // node's clock is known it is a GET.
 type readCall struct {
 	key   string
+	node  *node              // in a pipeline of several: that has the key
 	clock *sample            // of the node
 	pttl  *redis.DurationCmd // nil with a clock
 	get   *redis.StringCmd
@@ -202,7 +153,17 @@ func (s *Store) readAlone(ctx context.Context, key string) (Record, error) {
 	if err := s.send(ctx, s.readBudget(ctx), c); err != nil {
 		return Record{}, err
 	}
-	return c.record(), nil
+	rec := c.record()
+	rec.time(n, time.Now())
+	return rec, nil
+}
+
+// time gives a record of n that was read without a clock the one that is known now: a
+// sample says the latest that it can be, whenever it was asked for.
+func (r *Record) time(n *node, now time.Time) {
+	if r.clock == nil {
+		r.clock = n.sample(now)
+	}
 }
 
 // readMany is ReadMany, with the buffer that the records are parts of, if they are.
@@ -299,7 +260,9 @@ func (c *readManyCall) run(ctx context.Context, client redis.UniversalClient) er
 		}
 	}
 	for i := range c.questions {
-		c.questions[i].queue(ctx, pipe, c.single)
+		if q := &c.questions[i]; !c.isCut(q.at) {
+			q.queue(ctx, pipe, c.single)
+		}
 	}
 	_, err := pipe.Exec(ctx)
 	if err == nil {
@@ -370,24 +333,28 @@ func (s *Store) pipelined(ctx context.Context, keys []string, q question) ([]Rec
 			last, held = n, n.sample(start)
 			if ask := (asked{}); q.node == nil {
 				if ask = n.asks(start); ask.time {
-					c.questions = append(c.questions, question{node: n, ask: ask, key: key})
+					c.questions = append(c.questions, question{node: n, ask: ask, key: key, at: i})
 				}
 			}
 		}
-		c.calls[i] = readCall{key: key, clock: held}
+		c.calls[i] = readCall{key: key, node: n, clock: held}
 	}
-	if err := s.send(ctx, s.readBudget(ctx), c); err != nil {
+	budget := s.readBudget(ctx)
+	if err := s.send(ctx, budget, c); err != nil {
 		return nil, err
 	}
-	explainAll(ctx, start, s.reads, c.name(), c.errs)
+	explainAll(ctx, start, budget, c.name(), c.errs)
 	for i := range c.questions {
-		t := c.questions[i].told()
-		t.hear(start)
+		if q := &c.questions[i]; !c.isCut(q.at) {
+			t := q.told()
+			t.hear(start)
+		}
 	}
-	records := make([]Record, len(keys))
+	records, now := make([]Record, len(keys)), time.Now()
 	for i := range c.calls {
 		if c.errs == nil || c.errs[i] == nil {
 			records[i] = c.calls[i].record()
+			records[i].time(c.calls[i].node, now)
 		}
 	}
 	return records, keyErrors(c.errs)

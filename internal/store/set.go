@@ -57,7 +57,7 @@ const (
 	SetWriting SetAnswer = 'W'
 	// SetDirty: a write-behind record is there and stays.
 	SetDirty SetAnswer = 'D'
-	// SetForeign: the record is not the cache's and stays as it is.
+	// SetForeign: the record is not the cache's, or a newer program's, and stays as it is.
 	SetForeign SetAnswer = 'X'
 )
 

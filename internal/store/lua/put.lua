@@ -1,8 +1,8 @@
 -- put (sent once)  KEYS: record, dirty, tickets, clock, doomed
 -- ARGV: key, body, maxDirty, channel, message
--- version as a string | -1 too many dirty keys | -2 foreign record
+-- version as a string | -1 too many dirty keys | -2 foreign record, or a newer program's
 local h=head(KEYS)
-if h.kind=='X' then return -2 end
+if h.kind=='X' or h.kind=='N' then return -2 end
 local cur=redis.call('HGET',KEYS[2],ARGV[1])
 if not cur and redis.call('HLEN',KEYS[2])>=tonumber(ARGV[3]) then return -1 end
 -- A hybrid clock: the time survives the loss of the counter, the key's own last

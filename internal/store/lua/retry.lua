@@ -1,14 +1,14 @@
 -- retry (sent once)  KEYS: record, dirty, tickets, dead, doomed
 -- ARGV: id, key, channel, message
 -- 1 dirty again, with its old version | 0 no such letter | -1 something newer is there
--- -2 the letter has no record | -3 foreign record
+-- -2 the letter has no record | -3 foreign record, or a newer program's
 local e=redis.call('XRANGE',KEYS[4],ARGV[1],ARGV[1])
 if #e==0 then return 0 end
 local f={}
 for i=1,#e[1][2],2 do f[e[1][2][i]]=e[1][2][i+1] end
 if f.k~=ARGV[2] then return 0 end
 local h=head(KEYS)
-if h.kind=='X' then return -3 end
+if h.kind=='X' or h.kind=='N' then return -3 end
 if redis.call('HGET',KEYS[5],f.k)~=f.ver or redis.call('HEXISTS',KEYS[2],f.k)==1
   or h.kind=='W' then return -1 end
 if parse(f.rec).kind~='D' then return -2 end

@@ -1,8 +1,9 @@
 -- set (sent once)  KEYS[1] record ; ARGV: ver, px, softMs, cid, body, channel, message
 -- 'S' set | 'O' older than the record | 'W' intent present: marked conflicting, not stored
--- 'D' dirty write-behind record | 'X' foreign record
+-- 'D' dirty write-behind record | 'X' foreign record, or a newer program's
 local h=head(KEYS)
-if h.kind=='X' or h.kind=='D' then touch(KEYS,h) return h.kind end
+if h.kind=='X' or h.kind=='N' then touch(KEYS,h) return 'X' end
+if h.kind=='D' then touch(KEYS,h) return 'D' end
 if h.kind=='W' and h.till>now then
   redis.call('SETRANGE',KEYS[1],61,'1')
   return publish('W',ARGV[6],ARGV[7])

@@ -1,8 +1,9 @@
 -- wbegin (sent once)  KEYS[1] record ; ARGV: token, intentMs, channel, message
--- number of open intents | -1 dirty write-behind record | -2 foreign record
+-- number of open intents | -1 dirty write-behind record | -2 foreign record, or a newer program's
 -- The record's body is the list of the open intents: token, and deadline. Those that are over are left out.
 local h=head(KEYS)
-if h.kind=='X' or h.kind=='D' then touch(KEYS,h) return h.kind=='D' and -1 or -2 end
+if h.kind=='D' then touch(KEYS,h) return -1 end
+if h.kind=='X' or h.kind=='N' then touch(KEYS,h) return -2 end
 local open,mine,last={},false,now+ARGV[2]
 if h.kind=='W' then
   local all=redis.call('GETRANGE',KEYS[1],80,-1)
