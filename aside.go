@@ -20,8 +20,12 @@ import (
 // It must read the primary, or a replica known to have caught up, and take its
 // snapshot after it was called: never inside an older transaction. Its context
 // carries the values of the call that caused the load, and ends with the load
-// timeout, with Close, or when nobody waits any more. It is called without any
-// lock held, on a goroutine of its own.
+// timeout, with Close, or when nobody waits any more (but see [Cache.GetOrLoad]). It is
+// called without any lock held, on a goroutine of its own.
+//
+// With its context it may ask this cache for other keys: it must not wait, directly or
+// through other loaders, for the key that it is to load, which is refused at once where
+// the calls show it, and ends with the load timeout where two callers began at both ends.
 type Loader[T any] func(ctx context.Context, key string) (T, error)
 
 // GetOrLoad returns the value of key, calling load and storing its result if
@@ -31,8 +35,8 @@ type Loader[T any] func(ctx context.Context, key string) (T, error)
 //
 // The load does not stop when ctx does, since others may wait for it: it runs
 // with ctx's values, without its cancellation, for at most the load timeout,
-// and is cancelled when nobody waits for it any more. The caller does stop,
-// and gets ctx's error.
+// and is cancelled when nobody waits for it any more; if the last load of the key
+// ended so, too, it is let finish. The caller does stop, and gets ctx's error.
 //
 // The error is load's, unchanged; one that means "no such record" also Is
 // [ErrNotFound], and is remembered for the class's Absent: later calls get
@@ -160,17 +164,17 @@ func (c *Cache[T]) unanswered(ctx context.Context, key string) error {
 }
 
 // boards is what a call says of itself when it joins a flight.
-func (c *call[T]) boards() boarding {
-	return boarding{began: c.began, waited: c.waited, solo: c.round == rounds}
+func (c *call[T]) boards(ctx context.Context) boarding {
+	return boarding{began: c.began, waited: c.waited, solo: c.round == rounds, nested: loadingIn(ctx) != nil}
 }
 
 // join waits for the key's flight, its own or another caller's. again says
 // that the caller has to look again.
 func (c *Cache[T]) join(ctx context.Context, call *call[T], seen *sight, got *answer[T]) (again bool, err error) {
 	if err := c.checkCycle(ctx, call.key); err != nil {
-		return false, err
+		return false, c.orStale(ctx, call, seen, got, err)
 	}
-	f, ticket, as, err := c.flights.join(call.key, call.boards())
+	f, ticket, as, err := c.flights.join(call.key, call.boards(ctx))
 	if err != nil {
 		return false, err
 	}

@@ -23,7 +23,7 @@ func (x *exam[T]) lookHere() {
 	x.Pending, x.Queued = x.seen.owed, c.pending.size.Load()
 	x.BreakerOpen = c.store.Open()
 	x.Loading = c.flights.foresee(x.key) != lead
-	x.Overdue, x.Refilling = c.flights.isOverdue(x.key), c.places.refilling()
+	x.Overdue, x.Refilling = c.flights.late(x.key) != nil, c.places.refilling()
 	if c.near != nil {
 		x.lookNear()
 	}

@@ -29,6 +29,7 @@ func (t *trip[T]) loadLeased(ctx context.Context) {
 	taken, err := t.cache.takePlace(ctx, leased, wanted)
 	if err != nil {
 		t.release(context.WithoutCancel(ctx), 0)
+		t.cool(overdue) // a refresh: else each hit of a stale entry would ask for a lease
 		t.landWithoutPlace(wanted, err)
 		return
 	}
@@ -43,8 +44,8 @@ func (t *trip[T]) loadLeased(ctx context.Context) {
 		t.fill(context.WithoutCancel(ctx), v, err)
 	default:
 		backoff := t.backoff()
-		if errors.Is(ctx.Err(), context.Canceled) {
-			backoff = 0 // nobody waits any more, or Close: no failure of the loader
+		if errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, errOverdue) {
+			backoff = 0 // nobody waits any more, or Close: no failure of the loader; or it was not called
 		}
 		t.cool(backoff)
 		t.release(context.WithoutCancel(ctx), backoff)
@@ -52,7 +53,7 @@ func (t *trip[T]) loadLeased(ctx context.Context) {
 	}
 }
 
-// landWithoutPlace ends a flight that found no place. A refresh that nobody waited for
+// landWithoutPlace ends a flight that may not load now, for err. A refresh that nobody waited for
 // is no failure: who has joined it meanwhile looks again.
 func (t *trip[T]) landWithoutPlace(wanted bool, err error) {
 	if !wanted {
@@ -102,15 +103,16 @@ func loadedOnly[T any](v T, err error) landing[T] {
 // deferred calls and then trip.tidy.
 func (t *trip[T]) callLoader(ctx context.Context, leased bool) (v T, err error) {
 	c := t.cache
-	ctx, cancel := context.WithTimeout(loadingFor(ctx, c, t.key), c.config.loadTimeout)
+	if err := t.begin(ctx, leased, overdue); err != nil {
+		return v, err
+	}
+	here := loadingFor(ctx, c, t.key)
+	ctx, cancel := context.WithTimeout(here, c.config.loadTimeout)
 	defer cancel()
 	if leased {
 		defer t.keepLease(ctx)()
 	}
-	if err := t.begin(ctx, leased); err != nil {
-		return v, err
-	}
-	defer c.watchLoader(ctx, t)()
+	defer c.watchLoader(ctx, here, t)()
 	ctx, span := c.tel.start(ctx, opLoad)
 	t.loadBegan = time.Now()
 	err = errGoexit
@@ -126,27 +128,6 @@ func (t *trip[T]) callLoader(ctx context.Context, leased bool) (v T, err error) 
 		return err
 	})
 	return v, err
-}
-
-// begin notes that the loader is about to be called. It first waits for earlier calls
-// of it for the key whose context has ended, until they have returned or ctx ends: a
-// loader that ignores its context, and hangs, runs once for each key.
-func (t *trip[T]) begin(ctx context.Context, leased bool) (err error) {
-	for {
-		seq, late := t.cache.flights.load(t.key, t.flight, leased)
-		if late == nil {
-			t.loadSeq = seq
-			return nil
-		}
-		select {
-		case <-late:
-		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.Canceled) {
-				return ctx.Err()
-			}
-			return &OpError{Op: "load", Key: t.key, Err: errOverdue}
-		}
-	}
 }
 
 // contain calls user code and turns its panic into an error. Goexit passes.

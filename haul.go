@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,7 @@ func (c *Cache[T]) launchMany(ctx context.Context, load manyLoader[T], trips []*
 func (h *haul[T]) run(ctx context.Context) {
 	defer func() { h.tidy(ctx, h.trips) }()
 	h.trips = h.start(ctx)
+	h.leaveOverdue(ctx)
 	var unleased []*trip[T]
 	leased := make([]*trip[T], 0, len(h.trips))
 	for _, t := range h.trips {
@@ -45,9 +47,10 @@ func (h *haul[T]) run(ctx context.Context) {
 	unleased = append(unleased, lost...)
 	if len(unleased) > 0 {
 		h.split(unleased)
+		beside := &haul[T]{cache: h.cache, load: h.load, trips: unleased}
 		go func() {
-			defer h.tidy(ctx, unleased)
-			h.loadUnleased(ctx, unleased)
+			defer func() { beside.tidy(ctx, beside.trips) }()
+			beside.loadUnleased(ctx, unleased)
 		}()
 	}
 	if len(won) > 0 {
@@ -71,6 +74,17 @@ func (h *haul[T]) start(ctx context.Context) (wanted []*trip[T]) {
 		h.cache.flights.end(t.flight)
 	}
 	return wanted
+}
+
+// leaveOverdue lets those leave whose loader still runs although its context has ended,
+// a moment after the first was found: the others must not wait for them.
+func (h *haul[T]) leaveOverdue(ctx context.Context) {
+	until := time.Now().Add(overdue)
+	for _, t := range slices.Clone(h.trips) {
+		if t.awaitOverdue(ctx, time.Until(until)) != nil {
+			h.leave(t, func(ctx context.Context) { t.fly(ctx, t.alone) })
+		}
+	}
 }
 
 // whileWanted is ctx until nobody waits for any of trips any more. Those that go on
@@ -178,6 +192,9 @@ func (h *haul[T]) release(ctx context.Context, trips []*trip[T], backoff func(*t
 // leave takes t out of the haul: it goes on alone, on a goroutine of its own.
 func (h *haul[T]) leave(t *trip[T], on func(ctx context.Context)) {
 	h.split([]*trip[T]{t})
+	if w := t.wanting.Load(); w != nil {
+		w.lose(&t.wanting) // the others' step ends without it
+	}
 	go func() {
 		defer h.cache.flights.end(t.flight)
 		defer t.tidy(t.ctx)

@@ -67,43 +67,30 @@ func (h *haul[T]) loadLeased(ctx context.Context, trips []*trip[T]) {
 }
 
 // begin notes that the loader is about to be called for trips, and returns those for
-// which it may be. Where an earlier call of it still runs whose context has ended, the
-// trip leaves the haul after a moment: the others must not wait for it.
+// which it may be. The others have landed.
 func (h *haul[T]) begin(ctx context.Context, trips []*trip[T], leased bool) []*trip[T] {
-	flights := h.cache.flights
-	var moment <-chan time.Time
-	ready := make([]*trip[T], 0, len(trips))
+	until := time.Now().Add(overdue)
+	ready, refused := make([]*trip[T], 0, len(trips)), map[*trip[T]]error{}
 	for _, t := range trips {
-		seq, late := flights.load(t.key, t.flight, leased)
-		if late != nil && moment == nil {
-			moment = time.After(overdue)
+		if err := t.begin(ctx, leased, time.Until(until)); err != nil {
+			refused[t] = err
+		} else {
+			ready = append(ready, t)
 		}
-		for left := false; late != nil && !left; {
-			select {
-			case <-late:
-				seq, late = flights.load(t.key, t.flight, leased)
-			case <-moment:
-				left = true
-			case <-ctx.Done():
-				left = true
-			}
+	}
+	if len(refused) == 0 {
+		return ready
+	}
+	if leased {
+		h.release(context.WithoutCancel(ctx), slices.Collect(maps.Keys(refused)), func(*trip[T]) time.Duration { return 0 })
+	}
+	for t, err := range refused {
+		t.land(landing[T]{outcome: loadFailed, err: err})
+		if w := t.wanting.Load(); w != nil {
+			w.lose(&t.wanting)
 		}
-		if late != nil {
-			h.leave(t, t.loadAlone(leased))
-			continue
-		}
-		t.loadSeq = seq
-		ready = append(ready, t)
 	}
 	return ready
-}
-
-// loadAlone is how a trip loads that has left its haul.
-func (t *trip[T]) loadAlone(leased bool) func(context.Context) {
-	if leased {
-		return t.loadLeased
-	}
-	return t.loadUnleased
 }
 
 // settle stores what was loaded under leases, and gives the others back. cancelled
@@ -143,12 +130,13 @@ func (h *haul[T]) callLoader(ctx context.Context, trips []*trip[T], leased bool)
 	for i, t := range trips {
 		keys[i] = t.key
 	}
-	ctx, cancel := context.WithTimeout(loadingFor(ctx, c, keys...), c.config.loadTimeout)
+	here := loadingFor(ctx, c, keys...)
+	ctx, cancel := context.WithTimeout(here, c.config.loadTimeout)
 	defer cancel()
 	if leased {
 		defer h.keepLeases(ctx, trips)()
 	}
-	defer c.watchLoader(ctx, trips...)()
+	defer c.watchLoader(ctx, here, trips...)()
 	ctx, span := c.tel.start(ctx, opLoad)
 	began := time.Now()
 	for _, t := range trips {

@@ -84,6 +84,21 @@ func (t *trip[T]) run(ctx context.Context, unread bool) {
 		t.land(landing[T]{outcome: loadAbandoned})
 		return
 	}
+	t.fly(ctx, unread)
+}
+
+// fly takes a flight that somebody wants to its landing, once no loader of its key is
+// overdue here: a lease or a place that waited for one would be kept from others.
+func (t *trip[T]) fly(ctx context.Context, unread bool) {
+	wanted, most := !t.refresh || t.cache.flights.wanted(t.flight), t.cache.config.loadTimeout
+	if !wanted {
+		most = 0
+	}
+	if err := t.awaitOverdue(ctx, most); err != nil {
+		t.cool(overdue)
+		t.landWithoutPlace(wanted, err)
+		return
+	}
 	if unread || !t.entry.store || t.seen.untouchable() {
 		t.loadUnleased(ctx)
 		return
@@ -194,18 +209,6 @@ func (t *trip[T]) dependable() bool {
 	}
 	c.flights.depend(t.flight, t.tags)
 	return true
-}
-
-// tagsInPlaceOf are the tags of an entry that takes the place of rec: those that the
-// call names, and those of rec, since a reader that does not know of a tag must not lose
-// it. Together they may be more than an entry can have (fit is false): then they are the
-// call's, and rec must not be served any more. Else a key whose tags change in time, one
-// a day or with a release, could never be cached again.
-func (c *Cache[T]) tagsInPlaceOf(rec *record, named []tagRef) (tags []tagRef, fit bool) {
-	if tags = c.union(named, rec.body.Tags); len(tags) > maxTags {
-		return named, false
-	}
-	return tags, true
 }
 
 // obstacle is why no entry of key with these tags may be made now, "" if one may.

@@ -260,10 +260,13 @@ func (c *Cache[T]) joinMany(ctx context.Context, batch []*lookup[T], load manyLo
 	seats := make([]seat, 0, len(batch))
 	var led []*trip[T]
 	for _, l := range batch {
-		if l.err = c.checkCycle(ctx, l.key); l.err != nil {
+		if err := c.checkCycle(ctx, l.key); err != nil {
+			l.err = c.orStale(ctx, &l.call, &l.seen, &l.got, err)
 			continue
 		}
-		f, ticket, as, err := c.flights.join(l.key, l.boards())
+		board := l.boards(ctx)
+		board.batch = true
+		f, ticket, as, err := c.flights.join(l.key, board)
 		if err != nil {
 			l.err = err
 			continue

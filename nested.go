@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync/atomic"
 )
 
 // loading is the context of a loader: the one that it would have, which also knows
@@ -12,13 +14,25 @@ type loading struct {
 	parent *loading // the load whose loader caused this one; nil: none
 	cache  any
 	keys   []string
+	over   atomic.Bool // the loader has returned: who still has its context is not waited for
 }
 
 type loadingKey struct{}
 
-// loadingFor is the context for a loader of keys of c.
-func loadingFor(ctx context.Context, c any, keys ...string) context.Context {
+// loadingFor is the context for a loader of keys of c. returned is to be called when
+// that has returned.
+func loadingFor(ctx context.Context, c any, keys ...string) *loading {
 	return &loading{Context: ctx, parent: loadingIn(ctx), cache: c, keys: keys}
+}
+
+func (l *loading) returned() { l.over.Store(true) }
+
+// outsideLoads is ctx for work that no loader waits for.
+func outsideLoads(ctx context.Context) context.Context {
+	if loadingIn(ctx) == nil {
+		return ctx
+	}
+	return &loading{Context: ctx}
 }
 
 // loadingIn is the innermost load whose loader has made the call that has ctx; nil if
@@ -36,26 +50,28 @@ func (l *loading) Value(key any) any {
 	return l.Context.Value(key)
 }
 
-// of reports whether one of the loads is c's.
+// of reports whether one of the loads that run is c's.
 func (l *loading) of(c any) bool {
 	for ; l != nil; l = l.parent {
-		if l.cache == c {
+		if l.cache == c && !l.over.Load() {
 			return true
 		}
 	}
 	return false
 }
 
-// waitsFor reports whether the loads cannot end before key of c has been loaded.
+// waitsFor reports whether the loads that run cannot end before key of c has been loaded.
+// In a batch the loader of one key may ask for another one of the batch, which is then
+// loaded once more; a key that comes in two of the loads comes again and again.
 func (l *loading) waitsFor(c any, key string) bool {
+	batches := 0
 	for ; l != nil; l = l.parent {
-		if l.cache != c {
-			continue
-		}
-		for _, k := range l.keys {
-			if k == key {
-				return true
-			}
+		switch {
+		case l.cache != c || l.over.Load() || !slices.Contains(l.keys, key):
+		case len(l.keys) == 1 || batches > 0:
+			return true
+		default:
+			batches++
 		}
 	}
 	return false

@@ -89,7 +89,7 @@ type landing[T any] struct {
 }
 
 // entitles reports whether a caller that joined at ticket, and whose call began
-// at call, may have what was found: rules (a) and (b) at the top of this file.
+// at call, may have what was found: rules (a) and (b) at the top of singleflight.go.
 func (l *landing[T]) entitles(ticket int, call uint64) bool {
 	return l.proof > ticket || l.loadSeq > call
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,39 +20,97 @@ const overdue = 100 * time.Millisecond
 // errOverdue is why a key is not loaded whose last load should have ended long ago.
 var errOverdue = fmt.Errorf("an earlier call of the loader still runs, although its context has ended: %w", context.DeadlineExceeded)
 
-// watchLoader watches one call of the loader, for the flights of trips. When ctx, the
-// loader's, ends before it has returned, it is overdue; and if that was because its time
-// is over the flights fail a moment later, whether it returns or not. The function that
-// is returned is to be called when it has.
-func (c *Cache[T]) watchLoader(ctx context.Context, trips ...*trip[T]) (returned func()) {
+// awaitOverdue waits until no loader of the trip's key runs whose context has ended, for
+// at most as long as is said. The error is ctx's, or an *OpError that Is
+// context.DeadlineExceeded.
+func (t *trip[T]) awaitOverdue(ctx context.Context, most time.Duration) error {
+	late := t.cache.flights.late(t.key)
+	if late == nil {
+		return nil
+	}
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	for ; late != nil; late = t.cache.flights.late(t.key) { // each turn one has returned
+		select {
+		case <-late:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			return &OpError{Op: "load", Key: t.key, Err: errOverdue}
+		}
+	}
+	return nil
+}
+
+// begin notes that the loader is about to be called. A loader of the key may have become
+// overdue since the flight began; it then waits a moment.
+func (t *trip[T]) begin(ctx context.Context, leased bool, most time.Duration) error {
+	seq, ok := t.cache.flights.load(t.key, t.flight, leased)
+	if !ok {
+		if err := t.awaitOverdue(ctx, most); err != nil {
+			return err
+		}
+		if seq, ok = t.cache.flights.load(t.key, t.flight, leased); !ok {
+			return &OpError{Op: "load", Key: t.key, Err: errOverdue}
+		}
+	}
+	t.loadSeq = seq
+	return ctx.Err()
+}
+
+// watchLoader watches one call of the loader, which has ctx and here, for the flights of
+// trips. When ctx ends before it has returned, it is overdue; if it still has not
+// returned a moment later, nobody waits for it any longer. The function that is returned
+// is to be called when it has.
+func (c *Cache[T]) watchLoader(ctx context.Context, here *loading, trips ...*trip[T]) (returned func()) {
+	var moment atomic.Pointer[time.Timer]
 	stop := context.AfterFunc(ctx, func() {
 		for _, t := range trips {
 			c.flights.overrun(t.key, t.flight)
 		}
-		time.AfterFunc(overdue, func() {
-			if c.flights.hang(trips[0].flight) {
-				c.tel.loaderHangs(true)
-			}
-			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return
-			}
-			for _, t := range trips {
-				c.flights.land(t.key, t.flight, landing[T]{
-					outcome: loadFailed, err: &OpError{Op: "load", Key: t.key, Err: context.DeadlineExceeded},
-				})
-			}
-		})
+		moment.Store(time.AfterFunc(overdue, func() { c.giveUp(ctx, trips) }))
 	})
 	return func() {
+		here.returned()
 		stop()
 		hung := c.flights.loaded(trips[0].key, trips[0].flight)
 		for _, t := range trips[1:] {
 			c.flights.loaded(t.key, t.flight)
 		}
+		if timer := moment.Load(); timer != nil {
+			timer.Stop()
+		}
 		if hung {
 			c.tel.loaderHangs(false)
 		}
 	}
+}
+
+// giveUp lands the flights of a loader that has not returned a moment after ctx had
+// ended: with an error if its time was over; else nobody wanted its value, and who has
+// waited for its end looks again.
+func (c *Cache[T]) giveUp(ctx context.Context, trips []*trip[T]) {
+	if !c.flights.hang(trips[0].flight) {
+		return // it has returned, and lands itself
+	}
+	c.tel.loaderHangs(true)
+	for _, t := range trips {
+		result := landing[T]{outcome: loadAbandoned}
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			result = landing[T]{outcome: loadFailed, err: &OpError{Op: "load", Key: t.key, Err: context.DeadlineExceeded}}
+		}
+		c.flights.land(t.key, t.flight, result)
+	}
+}
+
+// late is closed when a loader of key returns whose context has ended; nil: none runs.
+func (g *group[T]) late(key string) <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if late := g.overdue[key]; len(late) > 0 {
+		return late[0].overdue
+	}
+	return nil
 }
 
 // overrun notes that the context of f's loader has ended while it runs.
@@ -87,13 +146,6 @@ func (g *group[T]) loaded(key string, f *flight[T]) (hung bool) {
 		delete(g.overdue, key)
 	}
 	return f.hung
-}
-
-// isOverdue reports whether a loader of key runs whose context has ended.
-func (g *group[T]) isOverdue(key string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.overdue[key]) > 0
 }
 
 // countOverdue is how many loaders run whose context has ended.

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 )
@@ -34,6 +35,7 @@ type places struct {
 	waiting [len(classNames)]list.List // of chan struct{}, closed when there is a place
 	emptied int64                      // when the refill began, on the monotonic clock; 0: none
 	told    bool
+	closed  bool
 	next    *time.Timer // lets waiters in as the refill goes on, and ends it
 }
 
@@ -93,7 +95,11 @@ func newPlaces(limit, most int, tell func(began bool)) *places {
 // allowed is how many loads may run at once when a refill began since ago: it starts
 // slowly, doubles each second, and then ends.
 func (p *places) allowed(since time.Duration) int {
-	return p.limit << (since / time.Second)
+	steps := int(min(since, refillTime) / time.Second)
+	if p.limit > math.MaxInt>>steps {
+		return math.MaxInt
+	}
+	return p.limit << steps
 }
 
 // refill notes that the cache is, or was a moment ago, emptier than its readers
@@ -102,6 +108,9 @@ func (p *places) allowed(since time.Duration) int {
 func (p *places) refill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
 	p.emptied = monotonic()
 	p.wakeAtNextStepLocked()
 }
@@ -191,13 +200,18 @@ func (p *places) leave(class placeClass) {
 	p.admitLocked()
 }
 
-// admitLocked lets in those who wait and for whom there is a place now.
+// admitLocked lets in those who wait and for whom there is a place now, of both classes
+// by turns.
 func (p *places) admitLocked() {
-	for class := range p.waiting {
-		queue := &p.waiting[class]
-		for queue.Len() > 0 && p.freeLocked(placeClass(class)) {
-			close(queue.Remove(queue.Front()).(chan struct{}))
-			p.running[class]++
+	for admitted := true; admitted; {
+		admitted = false
+		for class := range p.waiting {
+			queue := &p.waiting[class]
+			if queue.Len() > 0 && p.freeLocked(placeClass(class)) {
+				close(queue.Remove(queue.Front()).(chan struct{}))
+				p.running[class]++
+				admitted = true
+			}
 		}
 	}
 }
@@ -238,5 +252,5 @@ func (p *places) close() {
 	if p.next != nil {
 		p.next.Stop()
 	}
-	p.emptied = 0
+	p.closed, p.emptied = true, 0
 }

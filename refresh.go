@@ -38,7 +38,7 @@ func (c *Cache[T]) refresh(ctx context.Context, r request[T], seen *sight) {
 	go func() {
 		defer c.background.end()
 		defer c.refreshes.end()
-		ctx, span := c.tel.startRoot(context.WithoutCancel(ctx), opRefresh)
+		ctx, span := c.tel.startRoot(outsideLoads(context.WithoutCancel(ctx)), opRefresh)
 		if span != nil {
 			c.tel.describeKey(span, r.key) // its spans may tell no other: a load that fails
 		}

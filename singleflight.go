@@ -41,6 +41,7 @@ type flight[T any] struct {
 	returned   bool     // the loader has returned
 	hung       bool     // it did not, for a while after its context had ended
 	solo       bool     // for a call in its last round: it ends with a value or an error
+	batch      bool     // one of several that are loaded together
 	sealed     bool     // a commit is on its way: nobody joins
 	detached   bool     // overtaken by a change: nobody joins, it does not commit
 	landed     bool
@@ -102,6 +103,8 @@ type boarding struct {
 	began  uint64 // when the call began, on the clock of rule (b)
 	waited bool   // it has waited for a load once, and does not do so again for one that began before it
 	solo   bool   // it is in its last round
+	nested bool   // a loader makes it
+	batch  bool   // it is about several keys
 }
 
 // join finds the flight of key that a caller waits for, or makes one. The
@@ -112,7 +115,9 @@ func (g *group[T]) join(key string, b boarding) (f *flight[T], ticket int, as ro
 	if g.closed {
 		return nil, 0, lead, ErrClosed
 	}
+	beside := false
 	if f = g.current[key]; f != nil {
+		beside = b.nested && f.batch
 		switch as = f.roleLocked(b); as {
 		case settle, attend:
 			f.attending++
@@ -125,15 +130,19 @@ func (g *group[T]) join(key string, b boarding) (f *flight[T], ticket int, as ro
 		}
 	}
 	f = g.newFlightLocked(key)
-	f.waiters, f.impatient, f.solo = 1, b.waited, b.solo
+	f.waiters, f.impatient, f.solo, f.batch = 1, b.waited || beside, b.solo, b.batch
 	return f, 0, lead, nil
 }
 
 // roleLocked is what a caller does about the key's flight. One in its last round
 // joins only what it is entitled to however that ends: a loader that was called after
-// its call began, or a load that has asked Redis for nothing yet.
+// its call began, or a load that has asked Redis for nothing yet. One made by a loader
+// does not wait for a batch: that lands when its loader has returned, and may wait for
+// this very call. It loads for itself, without waiting for the batch's lease.
 func (f *flight[T]) roleLocked(b boarding) role {
 	switch {
+	case b.nested && f.batch:
+		return lead
 	case b.solo && (f.loadSeq > b.began || f.loadSeq == 0 && f.proofs == 0 && !f.background):
 		return follow
 	case b.solo:
@@ -276,20 +285,20 @@ func (g *group[T]) prove(f *flight[T]) int {
 }
 
 // load notes that the loader is about to be called for f and returns the time on the
-// clock of rule (b). If an earlier call of it for the key is overdue it must not be
-// called; the channel is then not nil, and closed when that call returns.
-func (g *group[T]) load(key string, f *flight[T], leased bool) (seq uint64, overdue <-chan struct{}) {
+// clock of rule (b). It reports false if an earlier call of it for the key is overdue:
+// then it must not be called.
+func (g *group[T]) load(key string, f *flight[T], leased bool) (seq uint64, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if late := g.overdue[key]; len(late) > 0 {
-		return 0, late[0].overdue
+	if len(g.overdue[key]) > 0 {
+		return 0, false
 	}
 	f.loadSeq, f.leased = g.seq.Add(1), leased
 	if leased {
 		_, f.finishes = g.abandoned[key]
 		delete(g.abandoned, key)
 	}
-	return f.loadSeq, nil
+	return f.loadSeq, true
 }
 
 // seal closes f to callers before its commit is sent, and numbers the commit

@@ -34,7 +34,7 @@ type Stats struct {
 	FlushErrors  int64         // calls of the sink that failed
 	RedisErrors  int64         // operations that Redis did not answer properly; each key of a batch is one
 	Lag          time.Duration // for how long the oldest dirty key has waited, as last sampled
-	Overdue      int64         // loader calls that run although their context has ended
+	Overdue      int64         // keys whose loader runs although its context has ended
 	Refilling    int64         // 1 while loads are limited because the cache was emptied, else 0
 	Unencodable  int64         // values that the codec refused, returned without being stored
 	Unpublished  int64         // changes of this process that Redis did not publish to the L1s: its user may not

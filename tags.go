@@ -96,6 +96,18 @@ func (c *Cache[T]) union(tags []tagRef, recorded envelope.Tags) []tagRef {
 	return all
 }
 
+// tagsInPlaceOf are the tags of an entry that takes the place of rec: those that the
+// call names, and those of rec, since a reader that does not know of a tag must not lose
+// it. Together they may be more than an entry can have (fit is false): then they are the
+// call's, and rec must not be served any more. Else a key whose tags change in time, one
+// a day or with a release, could never be cached again.
+func (c *Cache[T]) tagsInPlaceOf(rec *record, named []tagRef) (tags []tagRef, fit bool) {
+	if tags = c.union(named, rec.body.Tags); len(tags) > maxTags {
+		return named, false
+	}
+	return tags, true
+}
+
 // tagKeys are where the tokens are.
 func tagKeys(tags []tagRef) []string {
 	keys := make([]string, len(tags))

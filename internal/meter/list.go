@@ -131,8 +131,8 @@ var List = [Count]Instrument{
 		Description: "1 while loads are limited because the cache was emptied, which is a few seconds; else 0.",
 	},
 	Overdue: {
-		Name: "cache.loads.overdue", Unit: "{load}", Kind: UpDown,
-		Description: "Loader calls that run although their context has ended. Their keys are not loaded again by this process until they return.",
+		Name: "cache.loads.overdue", Unit: "{key}", Kind: UpDown,
+		Description: "Keys whose loader runs although its context has ended. They are not loaded again by this process until it returns.",
 	},
 	Dirty: {
 		Name: "cache.write_behind.dirty", Unit: "{key}", Kind: Gauge, Where: behind,

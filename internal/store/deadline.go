@@ -49,14 +49,15 @@ func (b *budgeted) Value(key any) any { return b.values.Value(key) }
 // within returns a context with ctx's values that ends after about budget. done is to be
 // called when the operation is over.
 func (s *Store) within(ctx context.Context, budget time.Duration) (inner context.Context, done context.CancelFunc) {
-	switch budget {
-	case s.reads:
+	deadline, bounded := ctx.Deadline()
+	switch {
+	case budget == s.reads:
 		return s.readEnds.until(ctx, budget), func() {}
-	case s.scripts:
-		return s.scriptEnds.until(ctx, budget), func() {}
+	case bounded && budget < s.reads && budget < time.Until(deadline): // cut for this caller alone
+		own, done := context.WithTimeout(context.Background(), budget)
+		return &budgeted{Context: own, values: ctx}, done
 	}
-	own, done := context.WithTimeout(context.Background(), budget) // cut for this caller alone
-	return &budgeted{Context: own, values: ctx}, done
+	return s.scriptEnds.until(ctx, budget), func() {}
 }
 
 // readBudget is how long a read for ctx's caller may take: the store's budget, but at
@@ -70,6 +71,10 @@ func (s *Store) readBudget(ctx context.Context) time.Duration {
 	}
 	return min(s.reads, max(time.Until(deadline)*2/3, 0))
 }
+
+// hurries reports whether a read for ctx's caller has so little time that its failure
+// says nothing against Redis.
+func (s *Store) hurries(ctx context.Context) bool { return s.readBudget(ctx) < s.reads/2 }
 
 // hurriedError is the failure of a read whose budget was cut to less than half of the
 // store's, since its caller had so little time: that it had no answer by then says

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -37,6 +38,7 @@ type node struct {
 	breaker *breaker.Breaker
 	asked   int64 // when a key of it was last asked for; guards.mu protects it
 	clock   clock
+	silent  atomic.Int64 // since when, on mono's clock, reads with too little time had no answer; 0: the last one had
 
 	redis, other lesson // it calls itself Redis, or something else
 	noTime       lesson // it refuses TIME
@@ -223,28 +225,41 @@ func (s *Store) guarded(ctx context.Context, c call, run func() error) error {
 		return ErrOpen
 	}
 	result := breaker.Unknown // if run panics, which a hook of the client may make it do
+	began, short := mono.Now(), s.hurries(ctx)
 	defer func() {
 		n.done(pass, result)
 	}()
 	err := run()
-	if result = resultOf(ctx, err); err == nil && several {
+	if result = resultOf(ctx, short, err); err == nil && several {
 		for i := range many.size() {
-			if resultOf(ctx, many.outcome(i)) == breaker.Failed {
+			if resultOf(ctx, short, many.outcome(i)) == breaker.Failed {
 				result = breaker.Failed // one, however many keys there were
 			}
 		}
 	}
+	if hurried(err) && n.silentSince(began) > s.reads {
+		result = breaker.Failed
+	}
 	return err
+}
+
+// silentSince notes that a read which began then had too little time to wait for n, and
+// returns for how long all such reads in a row have had no answer: together they may
+// have waited for longer than one with the whole budget would.
+func (n *node) silentSince(began int64) time.Duration {
+	n.silent.CompareAndSwap(0, began)
+	return time.Duration(mono.Now() - n.silent.Load())
 }
 
 // resultOf is what err, nil included, says about the server. That of one key of a
 // batch is still as the client returned it: time that has run out is the budget's,
-// if it is not the caller's.
-func resultOf(ctx context.Context, err error) breaker.Result {
+// if it is not the caller's. short says that the budget was cut to less than speaks
+// against the server.
+func resultOf(ctx context.Context, short bool, err error) breaker.Result {
 	switch {
 	case err == nil:
 		return breaker.Answered
-	case panicked(err), hurried(err):
+	case panicked(err), hurried(err), short && !replied(err) && timedOut(err):
 		return breaker.Unknown
 	case Infrastructure(err):
 		return breaker.Failed
@@ -265,6 +280,9 @@ type part struct {
 
 // done tells the breaker how a call went. What has failed may be another server soon.
 func (n *node) done(pass breaker.Pass, result breaker.Result) {
+	if result == breaker.Answered && n.silent.Load() != 0 {
+		n.silent.Store(0)
+	}
 	if n.breaker.Done(pass, result); result == breaker.Failed {
 		n.clock.forget()
 	}
@@ -297,14 +315,20 @@ func (s *Store) guardedMany(ctx context.Context, c manyCall, run func() error) e
 			}
 		}
 	}()
+	began, short := mono.Now(), s.hurries(ctx)
 	err := run()
 	for i, p := range of {
-		result := resultOf(ctx, err)
+		result := resultOf(ctx, short, err)
 		if err == nil {
-			result = resultOf(ctx, c.outcome(i))
+			result = resultOf(ctx, short, c.outcome(i))
 		}
 		if p.result == breaker.Unknown || result == breaker.Failed {
 			p.result = result
+		}
+	}
+	for _, p := range parts {
+		if hurried(err) && p.node.silentSince(began) > s.reads {
+			p.result = breaker.Failed
 		}
 	}
 	return err
