@@ -35,7 +35,6 @@ func TestCluster(t *testing.T) {
 	t.Run("a client of one node is refused scripts on several slots once", func(t *testing.T) { clusterRefusesMany(t, cluster) })
 	t.Run("peer is the primary of the key", func(t *testing.T) { clusterPeer(t, cluster) })
 	t.Run("a frozen node costs the budget", func(t *testing.T) { clusterFrozen(t, cluster) })
-	t.Run("a node that is left out is not asked for the time", func(t *testing.T) { clusterAsksNoneThatIsCut(t, cluster) })
 	t.Run("a promoted replica is taught the scripts", func(t *testing.T) { clusterFailover(t, cluster) })
 	t.Run("the breaker of a primary that is gone is forgotten", func(t *testing.T) { clusterForgetsPrimary(t, cluster) })
 }
@@ -207,32 +206,4 @@ func clusterFailover(t *testing.T, cluster *redistest.Cluster) {
 	answers, errs := s.InvalidateMany(ctx, []string{"k{k}"}, nil)
 	require.Nil(t, errs)
 	assert.Equal(t, []store.InvalidateAnswer{store.Removed}, answers)
-}
-
-// clusterAsksNoneThatIsCut: while a breaker is open the time is not asked for there, so the
-// other nodes' keys are read at once, in every read.
-func clusterAsksNoneThatIsCut(t *testing.T, cluster *redistest.Cluster) {
-	ctx := t.Context()
-	const budget = 500 * time.Millisecond
-	s := openWith(t, cluster.Client(t, forCache), store.Options{ReadBudget: budget, ScriptBudget: time.Second})
-	all := keys(30)
-	answers(t, func() error { _, err := s.ReadMany(ctx, all); return err })
-	victim := cluster.Owner(all[0])
-	victim.Pause()
-	defer victim.Resume()
-	refused, slow := 0, 0
-	require.Eventually(t, func() bool {
-		began := time.Now()
-		_, err := s.ReadMany(ctx, all)
-		took := time.Since(began)
-		var each store.KeyErrors
-		if errors.As(err, &each) && errors.Is(each[0], store.ErrOpen) {
-			refused++
-			if took >= budget/2 {
-				slow++
-			}
-		}
-		return refused >= 40
-	}, patience, 20*time.Millisecond)
-	assert.Zero(t, slow, "of 40 reads that left the silent node out")
 }
