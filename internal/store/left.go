@@ -39,9 +39,10 @@ func (r *Record) Left(h *envelope.Header, b *envelope.Body, w Windows) (left tim
 }
 
 // expiredEarly is by how much the soft deadline is before what the sealed times say at
-// least, if Expire has made the entry stale before its time. It is how much longer an
-// acquire may have been on its way than the commit that followed.
-const expiredEarly = 50 * time.Millisecond
+// least, if Expire has made the entry stale before its time, beside what the load took:
+// a Redis whose clock stands still, as that of a test may, knows nothing of that. It is
+// for what comes between a load and its commit.
+const expiredEarly = 100 * time.Millisecond
 
 // leftByPTTL is what Redis had left of the record less its grace, and less what the commit
 // was on its way: by that the soft deadline is beyond what the sealed times allow.
@@ -50,8 +51,8 @@ const expiredEarly = 50 * time.Millisecond
 // is shorter it would seem to be fresh again, so the window counts in place of the grace
 // once Expire was there: where the sealed times show it, and where they cannot, because
 // there is no load time or the entry may have been slid. Then what is left may be too low.
-// It is too high only of a loaded entry of a shorter grace that Expire met within
-// expiredEarly of its own end, and by no more than the entry then had left.
+// It is too high only of a loaded entry of a shorter grace that Expire met so shortly
+// before its own end, on a server whose clock is not known at all.
 func (r *Record) leftByPTTL(h *envelope.Header, b *envelope.Body, w Windows) (left time.Duration, known bool) {
 	if r.PTTL < 0 {
 		return 0, false
@@ -62,7 +63,7 @@ func (r *Record) leftByPTTL(h *envelope.Header, b *envelope.Body, w Windows) (le
 	case h.Fresh == 0: // Expire was not there: it leaves a deadline
 	case b.LoadedAt == 0:
 		left = window
-	case beyond < b.Soft-expiredEarly:
+	case beyond < b.Soft-b.Delta-expiredEarly:
 		left = min(0, window)
 	case w.MaxAge > 0:
 		left = min(left-max(beyond-max(b.Soft, w.MaxAge), 0), window)

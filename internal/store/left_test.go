@@ -83,7 +83,7 @@ func TestWhatIsLeftByPTTLIsNeverTooLong(t *testing.T) {
 			windows: store.Windows{Stale: 20 * time.Minute}, want: 0,
 		},
 		"what Expire has made stale shortly before its time": {
-			fresh: now, loaded: now - 10*minute + 100, pttl: 20 * time.Minute, grace: time.Second,
+			fresh: now, loaded: now - 10*minute + 200, pttl: 20 * time.Minute, grace: time.Second,
 			windows: store.Windows{Stale: 20 * time.Minute}, want: 0,
 		},
 		"what Expire has made stale a minute ago": {
@@ -106,4 +106,15 @@ func TestWhatIsLeftByPTTLIsNeverTooLong(t *testing.T) {
 		assert.True(t, known, name)
 		assert.Equal(t, test.want, left, name)
 	}
+}
+
+// On a Redis whose clock stands still, as that of a test may, the soft deadline is
+// before what the sealed times say by as much as the load took. That is not Expire.
+func TestALoadOnAClockThatStandsStillIsNoExpire(t *testing.T) {
+	const soft, grace, took = 10 * time.Minute, time.Minute, 2 * time.Second
+	rec := store.Record{PTTL: soft + grace - took}
+	h := envelope.Header{Kind: envelope.Value, Fresh: 1_000_000 + (soft - took).Milliseconds()}
+	left, known := rec.Left(&h, &envelope.Body{Soft: soft, Grace: grace, LoadedAt: 1_000_000, Delta: took}, store.Windows{Stale: grace})
+	assert.True(t, known)
+	assert.Equal(t, soft-took, left)
 }
