@@ -117,7 +117,7 @@ func TestAScenarioWritesItsTables(t *testing.T) {
 	row := r.Find(missTitle).Find(peers.Default)
 	require.NotNil(t, row)
 	assert.Positive(t, row.Ratios[tookP50].Median)
-	assert.Contains(t, row.Asked, "evalsha 1, get 1", "a miss takes a lease and commits")
+	assert.Contains(t, row.Asked, "evalsha 2, get 1", "a miss takes a lease and commits")
 	assert.Contains(t, r.Find(missTitle).Find(peers.FloorRow).Asked, "get 1, set 1")
 	assert.Nil(t, r.Find(missTitle).Find("rueidis"), "-rows left it out")
 	require.NoError(t, targets(s.results))
