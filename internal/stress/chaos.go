@@ -154,6 +154,7 @@ func (c chaosRun) tell(t *table, sum *report, events []event) {
 	if sum.Failed > 0 {
 		t.note("the first error: %s", sum.Failure)
 	}
+	t.bounded(ours, sum)
 	t.require(sum.Failed == 0, "%d calls failed, the first with: %s", sum.Failed, sum.Failure)
 	t.require(sum.Stale == 0, "%d reads were older than a write that had returned", sum.Stale)
 	t.require(o.OwnStale == 0, "%d reads were older than a write of their own process", o.OwnStale)

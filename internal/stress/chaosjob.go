@@ -93,7 +93,7 @@ func (w *worker) chaosWrites(ctx context.Context, start, end time.Time, own mark
 // promised to this process.
 func (w *worker) chaosRead(ctx context.Context, row int, own marks, r *report) {
 	floor, mine, begin := w.ledger.floor(row), own[row].Load(), time.Now()
-	v, err := w.subject.get(ctx, w.key(row))
+	v, err := w.get(ctx, row, r)
 	if errors.Is(err, cache.ErrOverloaded) {
 		r.Ordeal.Overloaded++
 		return

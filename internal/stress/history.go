@@ -89,6 +89,7 @@ func (h historyRun) judge(t *table, mode string, sum *report, evicted int64) {
 	case naive, tagNaive:
 		t.requireQuiet(sum.stalePart() > blind, "%s: %.2f %% stale, so this run is blind", mode, 100*sum.stalePart())
 	case ours, updating, tagged:
+		t.bounded(mode, sum)
 		t.require(sum.Stale == 0, "%s: %d stale reads", mode, sum.Stale)
 		t.requireQuiet(sum.Gets >= h.gets, "%s: %d gets, wants %d", mode, sum.Gets, h.gets)
 		t.requireQuiet(sum.Writes > 0, "%s: no write succeeded", mode)
@@ -111,6 +112,17 @@ func (t *table) failures(mode string, sum *report) {
 		all := float64(sum.Gets + sum.Writes + sum.Failed)
 		t.requireQuiet(float64(sum.Failed) <= tolerated*all, "%s: %d of %.0f calls failed", mode, sum.Failed, all)
 	}
+}
+
+// loadsPerCall is how often a call of the library calls its loader at most: once in each
+// of its rounds.
+const loadsPerCall = 3
+
+// bounded shows how many loads a call of the library made, and misses if they were more
+// than it may make.
+func (t *table) bounded(mode string, sum *report) {
+	t.note("%s: at most %d loads a call", mode, sum.MostLoads)
+	t.require(sum.MostLoads <= loadsPerCall, "%s: a call made %d loads, and may make %d", mode, sum.MostLoads, loadsPerCall)
 }
 
 // once runs a fleet for a single round.

@@ -125,7 +125,7 @@ func (w *worker) near(ctx context.Context, o order) {
 			for i := 0; time.Now().Before(end) && ctx.Err() == nil; i++ {
 				row := i * 7919 % w.keys()
 				floor := max(own[row].Load(), floors.at(time.Now(), row))
-				v, err := w.subject.get(ctx, w.key(row))
+				v, err := w.get(ctx, row, &r)
 				switch {
 				case err != nil:
 					r.fail(ctx, err)

@@ -110,13 +110,14 @@ func TestOnlyWhatABusyMachineMaySpoilIsTriedAgain(t *testing.T) {
 func TestReportsAddUp(t *testing.T) {
 	noon := time.Unix(0, 0)
 	var sum report
-	sum.merge(&report{Gets: 1, Loads: 2, First: noon.Add(2), Last: noon.Add(3)})
+	sum.merge(&report{Gets: 1, Loads: 2, MostLoads: 2, First: noon.Add(2), Last: noon.Add(3)})
 	sum.merge(&report{Gets: 1, Stale: 1, First: noon.Add(1), Last: noon.Add(2), Failed: 1, Failure: "first"})
 	sum.merge(&report{Failed: 1, Failure: "second"})
 	assert.Equal(t, noon.Add(1), sum.First)
 	assert.Equal(t, noon.Add(3), sum.Last)
 	assert.Equal(t, "first", sum.Failure)
 	assert.Equal(t, []int64{2, 1, 2, 2}, []int64{sum.Gets, sum.Stale, sum.Loads, sum.Failed})
+	assert.EqualValues(t, 2, sum.MostLoads)
 	assert.InDelta(t, 0.5, sum.stalePart(), 1e-9)
 }
 

@@ -50,6 +50,7 @@ type report struct {
 	Gets, Stale int64 // calls that returned a version, and those below the floor
 	Writes      int64
 	Loads       int64
+	MostLoads   int64 // in the name of one call
 	Slow        int64 // gets of at least plan.SlowFrom
 	Unanswered  int64 // commands of the library that Redis did not answer in time
 	Asked       int64 // of Redis, of a key that L1s have
@@ -82,6 +83,7 @@ func (r *report) merge(other *report) {
 	r.Stale += other.Stale
 	r.Writes += other.Writes
 	r.Loads += other.Loads
+	r.MostLoads = max(r.MostLoads, other.MostLoads)
 	r.Slow += other.Slow
 	r.Unanswered += other.Unanswered
 	r.Asked += other.Asked

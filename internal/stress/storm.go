@@ -67,6 +67,7 @@ func (s stormRun) judge(t *table, mode string, sum *report) {
 		t.requireQuiet(sum.stalePart() > blind, "%s: %.2f %% stale, so this run is blind", mode, 100*sum.stalePart())
 		return
 	}
+	t.bounded(mode, sum)
 	t.require(sum.Stale == 0, "%s: %d stale reads", mode, sum.Stale)
 	t.requireQuiet(s.rate(sum.Loads) <= int64(s.bound()), "%s: %d loads/s, bound %.0f", mode, s.rate(sum.Loads), s.bound())
 	if s.strict {

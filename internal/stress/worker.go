@@ -171,6 +171,9 @@ func (w *worker) load(ctx context.Context, key string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if n, ok := ctx.Value(loadsKey{}).(*atomic.Int64); ok {
+		n.Add(1)
+	}
 	begin, running := time.Now(), w.loading.Add(1)
 	defer w.loading.Add(-1)
 	for peak := w.peak.Load(); peak < running && !w.peak.CompareAndSwap(peak, running); peak = w.peak.Load() {
@@ -197,10 +200,21 @@ func (w *worker) loadTime() time.Duration {
 	return w.LoadMin
 }
 
+// loadsKey is where a call's context has the number of loads that were begun in its name.
+type loadsKey struct{}
+
+// get is one call of the subject, which counts the loads that are begun in its name.
+func (w *worker) get(ctx context.Context, row int, r *report) (int64, error) {
+	var n atomic.Int64
+	v, err := w.subject.get(context.WithValue(ctx, loadsKey{}, &n), w.key(row))
+	r.MostLoads = max(r.MostLoads, n.Load())
+	return v, err
+}
+
 // read is one call that the run is about, checked against the floor.
 func (w *worker) read(ctx context.Context, row int, r *report) {
 	floor, begin := w.ledger.floor(row), time.Now()
-	v, err := w.subject.get(ctx, w.key(row))
+	v, err := w.get(ctx, row, r)
 	took := time.Since(begin)
 	if err != nil {
 		r.fail(ctx, err)
