@@ -53,7 +53,7 @@ chaos: ## Redis fails in every way for CHAOSTIME, standalone and cluster; a free
 	$(GO) run ./internal/stress -scenario frozen -topology single -for $(CHAOSTIME)
 
 xfetch: ## the XFetch table, 50,000 lives a row
-	CACHE_XFETCH_CYCLES=50000 $(GO) test -count=1 -v -run 'TestXFetch(Table|Degenerate)' .
+	CACHE_XFETCH_CYCLES=50000 $(GO) test -count=1 -v -run 'TestXFetch(Table|Degenerate)' ./internal/expiry
 
 dashboards: ## Grafana's dashboard, Prometheus's rules and their tables, from internal/meter's list
 	$(GO) run ./internal/dash/gen

@@ -3,10 +3,10 @@ package cache
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/expiry"
 )
 
 // This file is the read path, from top to bottom in the order in which it
@@ -296,8 +296,8 @@ func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight)
 	if !ok {
 		return
 	}
-	delta := costDelta(seen.body.Delta, seen.body.EWMA)
-	if call.early && left <= soft/2 || refreshEarly(left, soft, delta, c.config.beta, rand.ExpFloat64()) {
+	delta := expiry.Cost(seen.body.Delta, seen.body.EWMA)
+	if call.early && left <= soft/2 || c.config.elects(left, soft, delta) {
 		c.refresh(ctx, call.request, seen)
 	}
 }

@@ -257,7 +257,7 @@ func (c *Cache[T]) Stats() Stats {
 func (c *Cache[T]) reader(ctx context.Context, class *TTL, redisKey string) reader {
 	r := reader{
 		codec: c.config.codecID, schema: c.config.schema, class: class,
-		window: c.config.entry.class.staleWindow(),
+		window: c.config.entry.class.policy().StaleWindow(),
 	}
 	if class.Sliding {
 		r.now = c.store.Now(ctx, redisKey)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/expiry"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -77,7 +78,7 @@ func (x *exam[T]) nearServes() bool {
 	}
 	what, chance := "is served from this process's memory", ""
 	if !x.asked && !x.class.Sliding {
-		x.Refresh = refreshChance(hit.left, hit.Soft, hit.Delta, x.cache.config.beta)
+		x.Refresh = x.cache.config.chance(hit.left, hit.Soft, hit.Delta)
 		chance = x.odds()
 	}
 	if hit.Absent {
@@ -109,7 +110,7 @@ func (x *exam[T]) hits() {
 		return
 	}
 	if left, soft, ok := rec.stake(x.class); ok && willing {
-		x.Refresh = refreshChance(left, soft, costDelta(rec.body.Delta, rec.body.EWMA), c.config.beta)
+		x.Refresh = c.config.chance(left, soft, expiry.Cost(rec.body.Delta, rec.body.EWMA))
 	}
 	switch {
 	case dirty && rec.absent:

@@ -1,23 +1,12 @@
 package cache
 
-// What the tests of the pure functions see: expiry classes, XFetch, HashKey's
+// What the tests of the pure functions see: the default class, HashKey's
 // encoding.
 var (
-	DefaultTTL   = defaultTTL
-	ValidateTTL  = (*TTL).validate
-	SoftTTL      = (*TTL).soft
-	GraceTTL     = (*TTL).grace
-	AddDurations = addDurations
-
-	RefreshEarly = refreshEarly
-	LoadCost     = loadCost
-	CostDelta    = costDelta
+	DefaultTTL = defaultTTL
 
 	AppendHashParts = appendHashParts
 )
-
-// MaxTTL is the longest span that is sent to Redis.
-const MaxTTL = maxTTL
 
 // Examine lists the findings about one server.
 var Examine = examine

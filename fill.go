@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/larder-go/cache/internal/expiry"
 	"github.com/larder-go/cache/internal/near"
 	"github.com/larder-go/cache/internal/store"
 )
@@ -166,7 +167,7 @@ func (t *trip[T]) prepare(v T, absent error) (*stored, landing[T], error) {
 	cost := t.asked + t.loadTook
 	entry := &stored{class: t.entry.class, stamp: t.stamp, absent: absent != nil, loadedAt: t.grantedAt, began: t.loadBegan, delta: cost, ewma: cost}
 	if t.seen.body.EWMA > 0 {
-		entry.ewma = loadCost(cost, t.seen.body.EWMA)
+		entry.ewma = expiry.Average(cost, t.seen.body.EWMA)
 	}
 	if err := contain(func() (err error) { return c.encode(entry, t.key, t.redisKey, v) }); err != nil {
 		c.tel.unencodable(err)
@@ -259,7 +260,7 @@ func (t *trip[T]) keepFill(entry *stored, result landing[T]) {
 	then := moment{Epoch: t.asking.Epoch, at: monotonic() - int64(time.Since(t.sent))}
 	t.cache.keepNear(t.key, result.value, near.Entry{
 		Size: int32(max(entry.size, 0)), Absent: entry.absent, Clear: entry.stamp.clear,
-		Soft: entry.soft, Delta: costDelta(entry.delta, entry.ewma),
+		Soft: entry.soft, Delta: expiry.Cost(entry.delta, entry.ewma),
 	}, t.entry.class, entry.soft-t.sent.Sub(entry.began), then)
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/expiry"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -112,7 +113,7 @@ func (t *trip[T]) givesWay(left time.Duration) bool {
 	if !t.refresh || t.cache.flights.wanted(t.flight) {
 		return false
 	}
-	t.cool(min(left, max(costDelta(t.seen.body.Delta, t.seen.body.EWMA), 10*time.Millisecond)))
+	t.cool(min(left, max(expiry.Cost(t.seen.body.Delta, t.seen.body.EWMA), 10*time.Millisecond)))
 	t.land(landing[T]{outcome: loadAbandoned})
 	return true
 }

@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/expiry"
 	"github.com/larder-go/cache/internal/near"
 	"github.com/larder-go/cache/internal/store"
 )
@@ -212,7 +212,7 @@ func (c *Cache[T]) drawsNear(hit *nearHit[T], class *TTL) bool {
 	if class.Sliding || hit.Delta == 0 || hit.left > hit.Soft/2 {
 		return false
 	}
-	return refreshEarly(hit.left, hit.Soft, hit.Delta, c.config.beta, rand.ExpFloat64())
+	return c.config.elects(hit.left, hit.Soft, hit.Delta)
 }
 
 // serveNear answers a call from the L1. If it cannot, early says that the caller was
@@ -303,7 +303,7 @@ func (c *Cache[T]) keepRead(call *call[T], seen *sight, got *answer[T], then mom
 	if !seen.timed {
 		return
 	}
-	e.Soft, e.Delta = seen.body.Soft, costDelta(seen.body.Delta, seen.body.EWMA)
+	e.Soft, e.Delta = seen.body.Soft, expiry.Cost(seen.body.Delta, seen.body.EWMA)
 	c.keepNear(call.key, got.value, e, call.entry.class, seen.left, then)
 }
 

@@ -334,7 +334,7 @@ type entry struct {
 func (e *entry) add(o EntryOption) error {
 	switch o.given {
 	case givenExpires:
-		if err := o.class.validate(); err != nil {
+		if err := o.class.policy().Validate(); err != nil {
 			return fmt.Errorf("Expires: %w", err)
 		}
 		e.class = o.class

@@ -155,7 +155,7 @@ func (r *record) expire(by *reader, rec *store.Record) {
 
 // windows are what the store asks of the class, and of the cache's: Expire knows no other.
 func (r *reader) windows() (w store.Windows) {
-	w.Stale = max(r.class.staleWindow(), r.window)
+	w.Stale = max(r.class.policy().StaleWindow(), r.window)
 	if r.class.Sliding {
 		w.MaxAge = r.class.MaxAge
 	}
@@ -173,9 +173,4 @@ func (r *record) tooOld(class *TTL) bool {
 		return age > class.MaxAge
 	}
 	return r.left <= 0
-}
-
-// staleWindow is the longest time for which the class serves anything stale.
-func (t *TTL) staleWindow() time.Duration {
-	return max(t.StaleWhileRevalidate, t.StaleIfError)
 }

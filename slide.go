@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"time"
+
+	"github.com/larder-go/cache/internal/expiry"
 )
 
 // slideIfDue prolongs a sliding entry that is in use, in the background: when
@@ -26,8 +28,8 @@ func (c *Cache[T]) slideIfDue(ctx context.Context, call *call[T], seen *sight, a
 		return
 	}
 	redisKey, cid := seen.redisKey, seen.header.CID
-	life := addDurations(soft, seen.body.Grace)
-	latest := seen.body.LoadedAt + addDurations(boundTTL(class.MaxAge), seen.body.Grace).Milliseconds()
+	life := expiry.AddDurations(soft, seen.body.Grace)
+	latest := seen.body.LoadedAt + expiry.AddDurations(expiry.Bound(class.MaxAge), seen.body.Grace).Milliseconds()
 	ctx = context.WithoutCancel(ctx)
 	go func() {
 		defer c.background.end()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/expiry"
 )
 
 // stored is an entry on its way into Redis.
@@ -28,7 +29,7 @@ type stored struct {
 // life is the PX of the entry: Fresh runs from the start of the load, so a load
 // that took longer than that leaves nothing to store, and 0 removes the record.
 func (s *stored) life(now time.Time) time.Duration {
-	life := addDurations(s.soft, s.grace)
+	life := expiry.AddDurations(s.soft, s.grace)
 	if !s.began.IsZero() {
 		life -= now.Sub(s.began)
 	}
@@ -55,8 +56,8 @@ func (c *Cache[T]) encode(s *stored, key, redisKey string, v T) error {
 	if s.absent {
 		s.soft, s.grace = s.class.Absent, 0
 	} else {
-		s.soft = s.class.soft(rand.Float64())
-		s.grace = s.class.grace(c.config.loadTimeout, max(s.delta, s.ewma))
+		s.soft = s.class.policy().Soft(rand.Float64())
+		s.grace = s.class.policy().Grace(c.config.loadTimeout, max(s.delta, s.ewma))
 		if !s.behind {
 			s.version = c.version(v)
 		}

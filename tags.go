@@ -122,7 +122,7 @@ func captureKeys(tags []tagRef, class *TTL) []store.TokenKey {
 	if len(tags) == 0 {
 		return nil
 	}
-	life := max(tagLife, 2*class.longest())
+	life := max(tagLife, 2*class.policy().Longest())
 	keys := make([]store.TokenKey, len(tags), len(tags)+1)
 	for i, t := range tags {
 		keys[i] = store.TokenKey{Key: t.key, TTL: life}
@@ -300,7 +300,7 @@ func (c *Cache[T]) invalidateTags(ctx context.Context, tags []tagRef) error {
 // replaceTags mints new tokens under keys. The errors are aligned with the keys;
 // nil if there is none.
 func (c *Cache[T]) replaceTags(ctx context.Context, keys []string) []error {
-	life := max(tagLife, 2*c.config.entry.class.longest())
+	life := max(tagLife, 2*c.config.entry.class.policy().Longest())
 	tokens := make([]store.TokenKey, len(keys))
 	for i, key := range keys {
 		tokens[i] = store.TokenKey{Key: key, TTL: life}

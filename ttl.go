@@ -1,9 +1,9 @@
 package cache
 
 import (
-	"errors"
-	"fmt"
 	"time"
+
+	"github.com/larder-go/cache/internal/expiry"
 )
 
 // TTL is an expiry class: how long entries of one kind are fresh, and what may
@@ -62,130 +62,8 @@ type TTL struct {
 	Absent time.Duration
 }
 
-const (
-	// minFresh is the shortest Fresh: Redis counts in milliseconds, and
-	// go-redis raises anything shorter with a log line.
-	minFresh = time.Millisecond
-
-	// maxTTL bounds what is sent to Redis as PX. Redis itself refuses a PX
-	// that overflows int64 milliseconds once the current time is added, which
-	// is far away. The nearer limits are ours: a time in a record has 13
-	// digits, and scripts add times as Lua numbers. Two spans of 100 years
-	// (Fresh and grace) on top of the present have 13 digits, and their sum
-	// still fits a time.Duration.
-	maxTTL = 100 * 365 * 24 * time.Hour
-
-	// defaultJitter is what Jitter 0 means.
-	defaultJitter = 0.1
-
-	// minGrace is the least that a record outlives its soft expiry by, when
-	// the load timeout allows for it: room for a refresh.
-	minGrace = time.Second
-)
-
 // defaultTTL is the class of a cache that names none.
-var defaultTTL = &TTL{Name: "default", Fresh: 5 * time.Minute, Jitter: defaultJitter}
+var defaultTTL = &TTL{Name: "default", Fresh: 5 * time.Minute, Jitter: expiry.DefaultJitter}
 
-// validate reports everything that is wrong with t, joined, each problem naming
-// its field; nil when there is nothing. It runs for each call that names a
-// class, so it remembers nothing and, for a good class, allocates nothing.
-func (t *TTL) validate() error {
-	if t == nil {
-		return errNilTTL
-	}
-	var bad []error
-	if t.Fresh < minFresh {
-		bad = append(bad, fmt.Errorf("TTL.Fresh: %v is below %v", t.Fresh, minFresh))
-	}
-	if !(t.Jitter < 1) { // Not ">= 1", which is false for NaN.
-		bad = append(bad, fmt.Errorf("TTL.Jitter: %v is not below 1", t.Jitter))
-	}
-	switch {
-	case t.MaxAge < 0:
-		bad = append(bad, negativeTTL("MaxAge", t.MaxAge))
-	case t.MaxAge > 0 && t.MaxAge < t.Fresh:
-		bad = append(bad, fmt.Errorf("TTL.MaxAge: %v is below Fresh, %v", t.MaxAge, t.Fresh))
-	}
-	if t.Sliding && t.MaxAge == 0 {
-		bad = append(bad, errors.New("TTL.Sliding: needs MaxAge"))
-	}
-	if t.Sliding && t.StaleWhileRevalidate > 0 {
-		bad = append(bad, errors.New("TTL.Sliding: does not go with StaleWhileRevalidate"))
-	}
-	if t.StaleWhileRevalidate < 0 {
-		bad = append(bad, negativeTTL("StaleWhileRevalidate", t.StaleWhileRevalidate))
-	}
-	if t.StaleIfError < 0 {
-		bad = append(bad, negativeTTL("StaleIfError", t.StaleIfError))
-	}
-	if t.Absent < 0 {
-		bad = append(bad, negativeTTL("Absent", t.Absent))
-	}
-	return errors.Join(bad...)
-}
-
-// errNilTTL is a variable so that refusing a nil class costs nothing either.
-var errNilTTL = errors.New("TTL: the class is nil")
-
-// negativeTTL says that a span which may be 0 is below it.
-func negativeTTL(field string, d time.Duration) error {
-	return fmt.Errorf("TTL.%s: %v is negative", field, d)
-}
-
-// soft draws how long an entry of this class is fresh: Fresh, shortened by the
-// fraction u*Jitter, in whole milliseconds rounded down, at least 1 ms, at most
-// Fresh and at most 100 years. u is a uniform variate in [0, 1); t is valid.
-func (t *TTL) soft(u float64) time.Duration {
-	fresh := boundTTL(t.Fresh)
-	jitter := t.Jitter
-	if jitter == 0 {
-		jitter = defaultJitter
-	}
-	if jitter > 0 {
-		// Above 2^53 ns the product is rounded, by microseconds at worst; the
-		// bounds are integers' and hold all the same.
-		fresh -= min(max(time.Duration(float64(fresh)*jitter*u), 0), fresh)
-	}
-	return max(fresh.Truncate(time.Millisecond), time.Millisecond)
-}
-
-// grace is how long a record is kept beyond its soft expiry, whether or not it
-// may be served: as long as a stale window is open, and as long as a refresh
-// takes. cost is what the last loads took, loadTimeout what a load may take at
-// most. Whole milliseconds rounded up, never negative, at most 100 years.
-func (t *TTL) grace(loadTimeout, cost time.Duration) time.Duration {
-	cost = min(max(cost, 0), maxTTL/4) // So that four of them do not overflow.
-	refresh := min(loadTimeout, max(minGrace, 4*cost))
-	g := boundTTL(max(t.StaleWhileRevalidate, t.StaleIfError, refresh))
-	if rest := g % time.Millisecond; rest > 0 {
-		g += time.Millisecond - rest
-	}
-	return g
-}
-
-// longest is how long an entry of this class may live, as far as the class tells.
-func (t *TTL) longest() time.Duration {
-	lives := max(boundTTL(t.Fresh), boundTTL(t.MaxAge), boundTTL(t.Absent))
-	return boundTTL(addDurations(lives, boundTTL(t.staleWindow())))
-}
-
-// boundTTL cuts d to what is sent to Redis: 0 to 100 years.
-func boundTTL(d time.Duration) time.Duration {
-	return min(max(d, 0), maxTTL)
-}
-
-// addDurations is a+b, or the nearest time.Duration where the sum has none.
-func addDurations(a, b time.Duration) time.Duration {
-	const (
-		most  = time.Duration(1<<63 - 1)
-		least = -most - 1
-	)
-	switch {
-	case b > 0 && a > most-b:
-		return most
-	case b < 0 && a < least-b:
-		return least
-	default:
-		return a + b
-	}
-}
+// policy is t as the inner packages know it.
+func (t *TTL) policy() *expiry.Policy { return (*expiry.Policy)(t) }

@@ -144,7 +144,7 @@ func (c *Cache[T]) Expire(ctx context.Context, keys ...string) error {
 	if err := c.agree(ctx, "expire", ""); err != nil {
 		return err
 	}
-	window := c.config.entry.class.staleWindow()
+	window := c.config.entry.class.policy().StaleWindow()
 	if window <= 0 {
 		return c.invalidate(ctx, "expire", keys)
 	}

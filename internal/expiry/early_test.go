@@ -1,4 +1,4 @@
-package cache_test
+package expiry_test
 
 import (
 	"math"
@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/internal/expiry"
 )
 
-func TestRefreshEarly(t *testing.T) {
+func TestEarly(t *testing.T) {
 	const (
 		soft  = 10 * time.Second
 		delta = time.Second
@@ -45,13 +45,13 @@ func TestRefreshEarly(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			assert.Equal(t, tt.want, cache.RefreshEarly(tt.remaining, soft, tt.delta, tt.beta, tt.draw))
+			assert.Equal(t, tt.want, expiry.Early(tt.remaining, soft, tt.delta, tt.beta, tt.draw))
 		})
 	}
 }
 
 // The chance that a read with r left refreshes is exp(-r/(beta*delta)).
-func TestRefreshEarlyFollowsTheExponential(t *testing.T) {
+func TestEarlyFollowsTheExponential(t *testing.T) {
 	const draws = 1_000_000
 	r := rand.New(rand.NewPCG(1, 2))
 	deltas := []time.Duration{10 * time.Millisecond, time.Second, time.Minute}
@@ -61,7 +61,7 @@ func TestRefreshEarlyFollowsTheExponential(t *testing.T) {
 			remaining := time.Duration(reach * beta * float64(delta))
 			elected := 0
 			for range draws {
-				if cache.RefreshEarly(remaining, time.Hour, delta, beta, r.ExpFloat64()) {
+				if expiry.Early(remaining, time.Hour, delta, beta, r.ExpFloat64()) {
 					elected++
 				}
 			}
@@ -72,7 +72,7 @@ func TestRefreshEarlyFollowsTheExponential(t *testing.T) {
 	}
 }
 
-func TestLoadCost(t *testing.T) {
+func TestAverage(t *testing.T) {
 	const s = time.Second
 	tests := []struct {
 		name             string
@@ -92,22 +92,22 @@ func TestLoadCost(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := cache.LoadCost(tt.last, tt.ewma)
+			got := expiry.Average(tt.last, tt.ewma)
 			assert.InDelta(t, tt.want, got, 1) // A nanosecond of rounding.
 			require.GreaterOrEqual(t, got, time.Duration(0))
 		})
 	}
 }
 
-func TestCostDeltaIsTheLargerOne(t *testing.T) {
-	assert.Equal(t, 3*time.Second, cache.CostDelta(3*time.Second, time.Second), "one slow load widens the window at once")
-	assert.Equal(t, 3*time.Second, cache.CostDelta(time.Second, 3*time.Second), "one quick load does not narrow it")
-	assert.Zero(t, cache.CostDelta(0, 0))
+func TestCostIsTheLargerOne(t *testing.T) {
+	assert.Equal(t, 3*time.Second, expiry.Cost(3*time.Second, time.Second), "one slow load widens the window at once")
+	assert.Equal(t, 3*time.Second, expiry.Cost(time.Second, 3*time.Second), "one quick load does not narrow it")
+	assert.Zero(t, expiry.Cost(0, 0))
 }
 
 func TestXFetchAllocatesNothing(t *testing.T) {
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
-		ewma := cache.LoadCost(time.Second, time.Minute)
-		cache.RefreshEarly(time.Second, time.Hour, cache.CostDelta(time.Second, ewma), 1, rand.ExpFloat64())
+		ewma := expiry.Average(time.Second, time.Minute)
+		expiry.Early(time.Second, time.Hour, expiry.Cost(time.Second, ewma), 1, rand.ExpFloat64())
 	}))
 }

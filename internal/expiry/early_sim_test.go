@@ -1,4 +1,4 @@
-package cache_test
+package expiry_test
 
 import (
 	"math"
@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/internal/expiry"
 )
 
 // herd is a simulated key: Poisson reads at rate per second of an entry that is
@@ -50,12 +50,12 @@ func (h *herd) run(from float64) refresh {
 	}
 }
 
-// xfetchRule elects by refreshEarly itself. window is the lifetime that its cap
+// xfetchRule elects by Early itself. window is the lifetime that its cap
 // is half of: the entry's, or endless to see what the cap is for.
 func xfetchRule(r *rand.Rand, window, delta, beta float64) func(float64) bool {
 	w, d := seconds(window), seconds(delta)
 	return func(remaining float64) bool {
-		return cache.RefreshEarly(seconds(remaining), w, d, beta, r.ExpFloat64())
+		return expiry.Early(seconds(remaining), w, d, beta, r.ExpFloat64())
 	}
 }
 

@@ -1,4 +1,4 @@
-package cache_test
+package expiry_test
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/internal/expiry"
 )
 
 // xfetchCyclesEnv asks for the long form of the simulation, with so many lives
@@ -174,7 +174,7 @@ func TestXFetchDegenerate(t *testing.T) {
 // lognormal with sigma 0.5, read 1,000 times a second for 60 s.
 func TestXFetchVaryingLoads(t *testing.T) {
 	last := varyingLoads(t, func(last, _ time.Duration) time.Duration { return last })
-	larger := varyingLoads(t, cache.CostDelta)
+	larger := varyingLoads(t, expiry.Cost)
 	assert.InDelta(t, 6.9, last, 2, "mean loads by the last load")
 	assert.InDelta(t, 3.5, larger, 0.5, "mean loads by the larger of it and the average")
 }
@@ -193,7 +193,7 @@ func varyingLoads(t *testing.T, keep func(last, average time.Duration) time.Dura
 		h := &herd{rate: rate, ttl: ttl, load: now, random: r, elect: xfetchRule(r, ttl, delta, 1)}
 		total += h.run(xfetchHorizon(rate, ttl, delta)).loads
 		last = seconds(now)
-		average = cache.LoadCost(last, average)
+		average = expiry.Average(last, average)
 	}
 	require.Positive(t, total)
 	return float64(total) / lives

@@ -1,17 +1,17 @@
-package cache_test
+package expiry_test
 
 import (
 	"math"
 	"testing"
 	"time"
 
-	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/internal/expiry"
 )
 
-// FuzzTTL holds every valid class to the bounds that the protocol builds on:
+// FuzzPolicy holds every valid class to the bounds that the protocol builds on:
 // jitter only shortens, and what is sent to Redis is a whole, positive number
 // of milliseconds that neither Redis nor an addition overflows.
-func FuzzTTL(f *testing.F) {
+func FuzzPolicy(f *testing.F) {
 	f.Add(int64(time.Minute), 0.0, false, int64(0), int64(0), int64(0),
 		int64(0), 0.5, int64(time.Second), int64(time.Second))
 	f.Add(int64(1), 1.0, true, int64(-1), int64(-1), int64(-1), int64(-1), 0.0, int64(-1), int64(-1))
@@ -23,27 +23,27 @@ func FuzzTTL(f *testing.F) {
 	f.Fuzz(func(t *testing.T, fresh int64, jitter float64, sliding bool, maxAge, swr, sie, absent int64,
 		u float64, timeout, cost int64,
 	) {
-		ttl := &cache.TTL{
+		ttl := &expiry.Policy{
 			Fresh: time.Duration(fresh), Jitter: jitter, Sliding: sliding, MaxAge: time.Duration(maxAge),
 			StaleWhileRevalidate: time.Duration(swr), StaleIfError: time.Duration(sie), Absent: time.Duration(absent),
 		}
 		valid := fresh >= 1e6 && jitter < 1 && swr >= 0 && sie >= 0 && absent >= 0 &&
 			(maxAge == 0 || maxAge >= fresh) && (!sliding || maxAge != 0 && swr == 0)
-		if got := cache.ValidateTTL(ttl) == nil; got != valid {
+		if got := ttl.Validate() == nil; got != valid {
 			t.Fatalf("valid = %v, want %v: %+v", got, valid, *ttl)
 		}
 		if !valid || !(u >= 0 && u < 1) {
 			return
 		}
-		soft := cache.SoftTTL(ttl, u)
+		soft := ttl.Soft(u)
 		checkSoft(t, ttl, soft)
 		checkGrace(t, ttl, soft, time.Duration(timeout), time.Duration(cost))
 	})
 }
 
-func checkSoft(t *testing.T, ttl *cache.TTL, soft time.Duration) {
+func checkSoft(t *testing.T, ttl *expiry.Policy, soft time.Duration) {
 	t.Helper()
-	if soft < time.Millisecond || soft > ttl.Fresh || soft > cache.MaxTTL || soft%time.Millisecond != 0 {
+	if soft < time.Millisecond || soft > ttl.Fresh || soft > expiry.Max || soft%time.Millisecond != 0 {
 		t.Fatalf("soft = %v of %+v", soft, *ttl)
 	}
 	jitter := ttl.Jitter
@@ -52,26 +52,26 @@ func checkSoft(t *testing.T, ttl *cache.TTL, soft time.Duration) {
 	}
 	// The floor of the jitter, less a millisecond of rounding and what a
 	// float64 of a century is off by.
-	whole := min(ttl.Fresh, cache.MaxTTL)
+	whole := min(ttl.Fresh, expiry.Max)
 	least := float64(whole)*(1-max(jitter, 0)) - float64(time.Millisecond) - 4096
 	if float64(soft) < least {
 		t.Fatalf("soft = %v is below %v, of %+v", soft, time.Duration(least), *ttl)
 	}
 }
 
-func checkGrace(t *testing.T, ttl *cache.TTL, soft, timeout, cost time.Duration) {
+func checkGrace(t *testing.T, ttl *expiry.Policy, soft, timeout, cost time.Duration) {
 	t.Helper()
-	grace := cache.GraceTTL(ttl, timeout, cost)
-	if grace < 0 || grace > cache.MaxTTL || grace%time.Millisecond != 0 {
+	grace := ttl.Grace(timeout, cost)
+	if grace < 0 || grace > expiry.Max || grace%time.Millisecond != 0 {
 		t.Fatalf("grace = %v of %+v", grace, *ttl)
 	}
-	if want := min(max(ttl.StaleWhileRevalidate, ttl.StaleIfError), cache.MaxTTL); grace < want {
+	if want := min(max(ttl.StaleWhileRevalidate, ttl.StaleIfError), expiry.Max); grace < want {
 		t.Fatalf("grace = %v closes a window of %v", grace, want)
 	}
-	if want := min(timeout, time.Second, cache.MaxTTL); grace < want {
+	if want := min(timeout, time.Second, expiry.Max); grace < want {
 		t.Fatalf("grace = %v leaves no room for a refresh of %v", grace, want)
 	}
-	hard := cache.AddDurations(soft, grace)
+	hard := expiry.AddDurations(soft, grace)
 	if hard != soft+grace || hard <= 0 {
 		t.Fatalf("%v + %v overflows", soft, grace)
 	}
