@@ -84,8 +84,8 @@ type hurriedError struct{ error }
 func (e hurriedError) Unwrap() error { return e.error }
 
 func hurried(err error) bool {
-	var short hurriedError
-	return errors.As(err, &short)
+	_, short := errors.AsType[hurriedError](err)
+	return short
 }
 
 // judgeBudget marks an error of a read whose budget was too short to blame Redis.
