@@ -7,6 +7,7 @@ import (
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/expiry"
+	"github.com/larder-go/cache/internal/record"
 )
 
 // This file is the read path, from top to bottom in the order in which it
@@ -140,7 +141,7 @@ func (c *Cache[T]) serve(ctx context.Context, r request[T]) (got answer[T], err 
 	call := call[T]{request: r, began: c.flights.now()}
 	for call.round = 1; call.round <= rounds; call.round++ {
 		var seen sight
-		if seen, got, err = c.look(ctx, &call); err != nil || seen.found() {
+		if seen, got, err = c.look(ctx, &call); err != nil || seen.State.Serves() {
 			return got, err
 		}
 		call.missed = true
@@ -236,14 +237,14 @@ func (c *Cache[T]) orStale(ctx context.Context, call *call[T], seen *sight, got 
 	if err == nil || isAbsent(err) || errors.Is(err, ErrClosed) {
 		return err
 	}
-	if seen.state != staleIfError {
+	if seen.State != record.StaleIfError {
 		return c.orNear(ctx, call, got, err)
 	}
-	if c.open(call.key, &seen.record, got) != nil || seen.state != staleIfError {
+	if c.open(call.key, &seen.Record, got) != nil || seen.State != record.StaleIfError {
 		return err
 	}
 	got.outcome = outcomeStale
-	c.tel.servedStale(ctx, call.key, seen.age(), err)
+	c.tel.servedStale(ctx, call.key, seen.Age(), err)
 	return nil
 }
 
@@ -279,24 +280,24 @@ func (c *Cache[T]) sitOut(ctx context.Context, call *call[T], seen *sight, got *
 // stale, or that XFetch elects early, and slides one that is in use. The caller
 // does not wait for it.
 func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight) {
-	if seen.state == stale {
-		c.tel.servedStale(ctx, call.key, seen.age(), nil)
+	if seen.State == record.Stale {
+		c.tel.servedStale(ctx, call.key, seen.Age(), nil)
 	}
-	if call.load == nil || !call.entry.store || seen.header.Kind == envelope.Dirty {
+	if call.load == nil || !call.entry.store || seen.Header.Kind == envelope.Dirty {
 		return
 	}
-	if seen.state == stale {
+	if seen.State == record.Stale {
 		c.refresh(ctx, call.request, seen)
 		return
 	}
-	if class := call.entry.class; seen.timed && class.Sliding && !seen.absent {
-		c.slideIfDue(ctx, call, seen, seen.age())
+	if class := call.entry.class; seen.Timed && class.Sliding && !seen.Absent {
+		c.slideIfDue(ctx, call, seen, seen.Age())
 	}
-	left, soft, ok := seen.stake(call.entry.class)
+	left, soft, ok := seen.Remaining(call.entry.class.policy())
 	if !ok {
 		return
 	}
-	delta := expiry.Cost(seen.body.Delta, seen.body.EWMA)
+	delta := expiry.Cost(seen.Body.Delta, seen.Body.EWMA)
 	if call.early && left <= soft/2 || c.config.elects(left, soft, delta) {
 		c.refresh(ctx, call.request, seen)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/larder-go/cache/internal/keyspace"
+	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -180,7 +181,7 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
 	case err != nil:
 	case seen.failure != nil:
 		err = &OpError{Op: "get", Key: key, Err: seen.failure}
-	case seen.state != fresh:
+	case seen.State != record.Fresh:
 		err = ErrMiss
 	}
 	c.endGet(ctx, span, began, key, &got, err)
@@ -253,14 +254,15 @@ func (c *Cache[T]) Stats() Stats {
 	return s
 }
 
-// reader is what classifying the record under redisKey for a call with class takes.
-func (c *Cache[T]) reader(ctx context.Context, class *TTL, redisKey string) reader {
-	r := reader{
-		codec: c.config.codecID, schema: c.config.schema, class: class,
-		window: c.config.entry.class.policy().StaleWindow(),
+// judge says what rec, which was read under redisKey, means to a call with class.
+func (c *Cache[T]) judge(ctx context.Context, class *TTL, redisKey string, rec *store.Record) record.Record {
+	r := record.Reader{
+		Codec: c.config.codecID, Schema: c.config.schema, Class: class.policy(),
+		Window: c.config.entry.class.policy().StaleWindow(),
 	}
 	if class.Sliding {
-		r.now = c.store.Now(ctx, redisKey)
+		r.Now = c.store.Now(ctx, redisKey)
 	}
-	return r
+	found := rec.Found(redisKey, r.Windows())
+	return r.Judge(&found)
 }

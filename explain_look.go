@@ -10,6 +10,7 @@ import (
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/keyspace"
 	"github.com/larder-go/cache/internal/near"
+	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -92,7 +93,7 @@ func (x *exam[T]) ask(ctx context.Context) error {
 		a.settle(x.found.Meta)
 		x.meta = a.problem()
 	}
-	x.seen.record = c.reader(ctx, x.class, x.RedisKey).classify(x.RedisKey, x.found.Record)
+	x.seen.Record = c.judge(ctx, x.class, x.RedisKey, &x.found.Record)
 	x.describe()
 	return x.verify(ctx, named)
 }
@@ -100,17 +101,17 @@ func (x *exam[T]) ask(ctx context.Context) error {
 // verify is Cache.verify with what Explain has read: it leaves the lease of the clear
 // token as it is, and goes by it where the next look-up would.
 func (x *exam[T]) verify(ctx context.Context, named []tagRef) error {
-	rec := &x.seen.record
-	if !rec.dependent() {
+	rec := &x.seen.Record
+	if !rec.Dependent() {
 		return nil
 	}
 	clear := x.found.Tokens[len(named)]
 	valid, known := false, false
 	if !x.cache.clear.aging() {
-		valid, known = x.cache.clear.vouches(rec.body.Clear)
+		valid, known = x.cache.clear.vouches(rec.Body.Clear)
 	}
 	if !known {
-		valid = clear == rec.body.Clear && clear != envelope.Token{}
+		valid = clear == rec.Body.Clear && clear != envelope.Token{}
 	}
 	x.Record.Clear = "current"
 	if !valid {
@@ -120,24 +121,24 @@ func (x *exam[T]) verify(ctx context.Context, named []tagRef) error {
 	if err != nil {
 		return err
 	}
-	for i := range rec.body.Tags.Len() {
-		tag := rec.body.Tags.At(i)
+	for i := range rec.Body.Tags.Len() {
+		tag := rec.Body.Tags.At(i)
 		at := slices.IndexFunc(refs, func(t tagRef) bool { return t.id == tag.ID })
 		ok := tokens[at] == tag.Token && tag.Token != envelope.Token{}
 		x.Record.Tags = append(x.Record.Tags, ExplainedTag{Name: x.tagName(tag.ID), Valid: ok})
 	}
-	if valid && rec.body.Tags.Len() > 0 {
-		valid, err = x.cache.tagsValid(ctx, rec.body.Tags, refs, tokens)
+	if valid && rec.Body.Tags.Len() > 0 {
+		valid, err = x.cache.tagsValid(ctx, rec.Body.Tags, refs, tokens)
 	}
 	if !valid {
-		rec.state, rec.void = invalid, true
+		rec.Revoke()
 	}
 	return err
 }
 
 // tagTokens are the tokens of the tags that are named, or that the entry has.
 func (x *exam[T]) tagTokens(ctx context.Context, named []tagRef) (refs []tagRef, tokens []envelope.Token, err error) {
-	refs = x.cache.union(named, x.seen.body.Tags)
+	refs = x.cache.union(named, x.seen.Body.Tags)
 	tokens = slices.Clone(x.found.Tokens[:len(named)])
 	if len(refs) == len(named) {
 		return refs, tokens, nil
@@ -162,10 +163,10 @@ func (x *exam[T]) tagName(id uint64) string {
 
 // describe notes what the record says of itself.
 func (x *exam[T]) describe() {
-	rec, r, now := &x.seen.record, &x.Record, x.found.Now
-	h, b := rec.header, rec.body
+	rec, r, now := &x.seen.Record, &x.Record, x.found.Now
+	h, b := rec.Header, rec.Body
 	*r = ExplainedRecord{
-		Asked: true, Kind: byte(h.Kind), Absent: rec.absent, Dirty: h.Kind == envelope.Dirty, DeadLetter: x.found.Doomed,
+		Asked: true, Kind: byte(h.Kind), Absent: rec.Absent, Dirty: h.Kind == envelope.Dirty, DeadLetter: x.found.Doomed,
 		LoadCost: b.Delta, MeanCost: b.EWMA, Version: h.Version, Codec: b.Codec, Schema: b.Schema,
 		Size: len(x.found.Record.Data), Payload: len(b.Payload), Intents: envelope.Intents(x.found.Record.Data, now),
 		HardLeft: x.found.Record.PTTL,
@@ -173,10 +174,10 @@ func (x *exam[T]) describe() {
 	if h.CID != envelope.NoToken && b.LoadedAt > 0 {
 		r.Age = time.Duration(now-b.LoadedAt) * time.Millisecond
 	} else {
-		r.Age = rec.age()
+		r.Age = rec.Age()
 	}
-	if rec.timed {
-		r.SoftLeft = rec.left
+	if rec.Timed {
+		r.SoftLeft = rec.Left
 	}
 	left := time.Duration(h.Until-now) * time.Millisecond
 	switch {
@@ -195,10 +196,10 @@ func (x *exam[T]) describe() {
 
 // reason is why a record is not used.
 func (x *exam[T]) reason() string {
-	rec := &x.seen.record
+	rec := &x.seen.Record
 	_, _, err := envelope.Decode(x.found.Record.Data, x.RedisKey)
 	switch {
-	case rec.state < invalid || rec.state > foreign:
+	case rec.State < record.Invalid || rec.State > record.Foreign:
 		return ""
 	case x.found.Record.Foreign:
 		return "the key holds another type than a string"
@@ -210,17 +211,17 @@ func (x *exam[T]) reason() string {
 		return "a write is in progress"
 	case err != nil:
 		return "it is damaged (" + err.Error() + ")"
-	case rec.void && x.Record.Clear == "replaced":
+	case rec.Void && x.Record.Clear == "replaced":
 		return "the cache was cleared"
-	case rec.void:
+	case rec.Void:
 		return "a tag of it was invalidated"
-	case rec.body.Schema > x.cache.config.schema:
-		return fmt.Sprintf("it is of schema %d, and this program's is %d", rec.body.Schema, x.cache.config.schema)
-	case rec.body.Codec != x.cache.config.codecID && !rec.body.Absent:
-		return fmt.Sprintf("it is of codec %d, and this cache's is %d", rec.body.Codec, x.cache.config.codecID)
-	case rec.body.Schema < x.cache.config.schema:
-		return fmt.Sprintf("it is of the older schema %d", rec.body.Schema)
-	case rec.tooOld(x.class):
+	case rec.Body.Schema > x.cache.config.schema:
+		return fmt.Sprintf("it is of schema %d, and this program's is %d", rec.Body.Schema, x.cache.config.schema)
+	case rec.Body.Codec != x.cache.config.codecID && !rec.Body.Absent:
+		return fmt.Sprintf("it is of codec %d, and this cache's is %d", rec.Body.Codec, x.cache.config.codecID)
+	case rec.Body.Schema < x.cache.config.schema:
+		return fmt.Sprintf("it is of the older schema %d", rec.Body.Schema)
+	case rec.PastMaxAge(x.class.policy()):
 		return "it is past MaxAge"
 	}
 	return "the codec cannot decode it"

@@ -7,6 +7,7 @@ import (
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/expiry"
+	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -21,11 +22,11 @@ func (x *exam[T]) conclude(failure error) {
 	case failure != nil:
 		x.Record = ExplainedRecord{}
 		x.Lease = ExplainedLease{}
-		x.seen.record = record{}
+		x.seen.Record = record.Record{}
 		x.seen.unread, x.seen.failure = true, failure
 	case x.meta == nil && c.owes(&x.seen):
 		x.Pending, x.seen.unread = true, true
-	case x.seen.found():
+	case x.seen.State.Serves():
 		x.open()
 	}
 	x.Record.State, x.Record.Reason = x.state(), x.reason()
@@ -37,7 +38,7 @@ func (x *exam[T]) conclude(failure error) {
 		x.does(ActionFail, "fails: %v", x.meta)
 	case x.seen.unread:
 		x.misses()
-	case x.seen.found():
+	case x.seen.State.Serves():
 		x.hits()
 	default:
 		x.misses()
@@ -47,7 +48,7 @@ func (x *exam[T]) conclude(failure error) {
 // open decodes the value, and forgets it. One that does not decode changes the
 // record's state.
 func (x *exam[T]) open() {
-	err := contain(func() error { return x.cache.open(x.key, &x.seen.record, &x.value) })
+	err := contain(func() error { return x.cache.open(x.key, &x.seen.Record, &x.value) })
 	var panicked *PanicError
 	if errors.As(err, &panicked) {
 		x.meta = fmt.Errorf("the codec panics: %v", panicked.Value)
@@ -60,9 +61,9 @@ func (x *exam[T]) state() string {
 		return ""
 	}
 	return [...]string{
-		missing: "none", invalid: "invalid", bypassed: "bypassed", foreign: "foreign",
-		fresh: "fresh", stale: "stale", staleIfError: "stale-if-error", expired: "expired",
-	}[x.seen.state]
+		record.Missing: "none", record.Invalid: "invalid", record.Bypassed: "bypassed", record.Foreign: "foreign",
+		record.Fresh: "fresh", record.Stale: "stale", record.StaleIfError: "stale-if-error", record.Expired: "expired",
+	}[x.seen.State]
 }
 
 func (x *exam[T]) does(a Action, format string, args ...any) {
@@ -102,22 +103,22 @@ func (x *exam[T]) odds() string {
 
 // hits says what a look-up does that has found something to serve.
 func (x *exam[T]) hits() {
-	c, rec := x.cache, &x.seen.record
-	dirty := rec.header.Kind == envelope.Dirty
+	c, rec := x.cache, &x.seen.Record
+	dirty := rec.Header.Kind == envelope.Dirty
 	willing := !dirty && !x.Loading && c.refreshes.ready(x.key)
-	if rec.state == stale {
+	if rec.State == record.Stale {
 		x.stale(willing)
 		return
 	}
-	if left, soft, ok := rec.stake(x.class); ok && willing {
-		x.Refresh = c.config.chance(left, soft, expiry.Cost(rec.body.Delta, rec.body.EWMA))
+	if left, soft, ok := rec.Remaining(x.class.policy()); ok && willing {
+		x.Refresh = c.config.chance(left, soft, expiry.Cost(rec.Body.Delta, rec.Body.EWMA))
 	}
 	switch {
-	case dirty && rec.absent:
+	case dirty && rec.Absent:
 		x.does(ActionAbsent, "returns ErrNotFound: the deletion is on its way to the sink")
 	case dirty:
 		x.does(ActionHit, "is served from Redis: the value is on its way to the sink")
-	case rec.absent:
+	case rec.Absent:
 		x.does(ActionAbsent, "returns ErrNotFound: the absence is remembered%s", x.odds())
 	default:
 		x.does(ActionHit, "is served from Redis%s", x.odds())
@@ -144,7 +145,7 @@ func (x *exam[T]) stale(willing bool) {
 
 // tags are those that an entry in place of the record would have.
 func (x *exam[T]) tags() []tagRef {
-	tags, _ := x.cache.tagsInPlaceOf(&x.seen.record, x.cache.config.entry.tags)
+	tags, _ := x.cache.tagsInPlaceOf(&x.seen.Record, x.cache.config.entry.tags)
 	return tags
 }
 
@@ -164,7 +165,7 @@ func (x *exam[T]) misses() {
 		x.bypasses(obstacle)
 	case x.seen.unread:
 		x.bypasses("an invalidation of one of its tags is queued here")
-	case x.seen.untouchable():
+	case !x.seen.State.Replaceable():
 		x.bypasses(x.Record.Reason)
 	default:
 		x.acquires()
@@ -181,7 +182,7 @@ func (x *exam[T]) bypasses(why string) {
 
 // spare is what an error or a long wait is replaced by, "" if there is nothing.
 func (x *exam[T]) spare() string {
-	if x.seen.state == staleIfError {
+	if x.seen.State == record.StaleIfError {
 		return "the stale value"
 	}
 	if e, _ := x.cache.findNearStale(x.key, x.class); e != nil {
@@ -200,7 +201,7 @@ func (x *exam[T]) fallback() string {
 // acquires says what a flight does by what acquire would answer.
 func (x *exam[T]) acquires() {
 	granted := x.found.Acquire
-	if x.seen.state == invalid {
+	if x.seen.State == record.Invalid {
 		granted = x.found.Invalid
 	}
 	switch granted.Answer {
@@ -225,7 +226,7 @@ func (x *exam[T]) loads() {
 		what = " and replaces the record: " + x.Record.Reason
 	case x.Lease.Holder != "" && x.Lease.Left <= 0:
 		what = ": the one of " + x.Lease.Holder + " has run out"
-	case x.seen.state >= stale:
+	case x.seen.State >= record.Stale:
 		what = ": the entry is past its soft TTL"
 	}
 	x.does(ActionLoad, "loads after taking the lease%s%s", what, x.fallback())
@@ -235,7 +236,7 @@ func (x *exam[T]) loads() {
 func (x *exam[T]) queues(left time.Duration) {
 	lock := x.cache.config.lock
 	switch {
-	case lock.Off && x.seen.state == staleIfError:
+	case lock.Off && x.seen.State == record.StaleIfError:
 		x.does(ActionStale, "is served the stale value, since %s is loading and WithLock is off", x.Lease.Holder)
 	case lock.Off:
 		x.bypasses(x.Lease.Holder + " is loading and WithLock is off")

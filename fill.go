@@ -75,7 +75,7 @@ func (t *trip[T]) loadUnleased(ctx context.Context) {
 		return
 	}
 	class := unleased
-	if t.seen.untouchable() {
+	if !t.seen.State.Replaceable() {
 		class = leased
 	}
 	taken, err := t.cache.takePlace(ctx, class, true)
@@ -166,8 +166,8 @@ func (t *trip[T]) prepare(v T, absent error) (*stored, landing[T], error) {
 	result := landing[T]{outcome: loadOnly, value: v, size: -1, err: absent}
 	cost := t.asked + t.loadTook
 	entry := &stored{class: t.entry.class, stamp: t.stamp, absent: absent != nil, loadedAt: t.grantedAt, began: t.loadBegan, delta: cost, ewma: cost}
-	if t.seen.body.EWMA > 0 {
-		entry.ewma = expiry.Average(cost, t.seen.body.EWMA)
+	if t.seen.Body.EWMA > 0 {
+		entry.ewma = expiry.Average(cost, t.seen.Body.EWMA)
 	}
 	if err := contain(func() (err error) { return c.encode(entry, t.key, t.redisKey, v) }); err != nil {
 		c.tel.unencodable(err)

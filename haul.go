@@ -37,7 +37,7 @@ func (h *haul[T]) run(ctx context.Context) {
 	var unleased []*trip[T]
 	leased := make([]*trip[T], 0, len(h.trips))
 	for _, t := range h.trips {
-		if t.alone || !t.entry.store || t.seen.untouchable() || !t.dependable() {
+		if t.alone || !t.entry.store || !t.seen.State.Replaceable() || !t.dependable() {
 			unleased = append(unleased, t)
 		} else {
 			leased = append(leased, t)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -48,7 +49,7 @@ func (h *haul[T]) acquire(ctx context.Context, trips []*trip[T]) (won, lost []*t
 		case store.BackingOff:
 			t.land(landing[T]{outcome: loadBackoff, backoff: max(grant.Left, time.Millisecond)})
 		default: // an open write, or a foreign record
-			t.seen.state = bypassed
+			t.seen.State = record.Bypassed
 			lost = append(lost, t)
 		}
 	}
@@ -72,7 +73,7 @@ func (h *haul[T]) ask(ctx context.Context, trips []*trip[T]) (grants []store.Gra
 		keys[i], proofs[i] = t.redisKey, c.flights.prove(t.flight)
 		attempts[i] = store.Acquire{
 			Token: t.token, Lease: leaseTime, Retain: leaseRetain,
-			Seen: t.seen.header.CID, Invalid: t.seen.state == invalid,
+			Seen: t.seen.Header.CID, Invalid: t.seen.State == record.Invalid,
 		}
 	}
 	got.tags = allTags(trips)

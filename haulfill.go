@@ -17,7 +17,7 @@ func (h *haul[T]) loadUnleased(ctx context.Context, trips []*trip[T]) {
 	defer stop()
 	class := leased
 	for _, t := range trips {
-		if !t.seen.untouchable() {
+		if t.seen.State.Replaceable() {
 			class = unleased
 		}
 	}

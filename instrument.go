@@ -13,6 +13,7 @@ import (
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/mono"
+	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -136,19 +137,19 @@ func (t *telemetry) lookedUp(ctx context.Context, began int64, key string, o out
 }
 
 // saw counts what is odd about a record that was read.
-func (t *telemetry) saw(r *record) {
-	switch r.state {
-	case foreign:
+func (t *telemetry) saw(r *record.Record) {
+	switch r.State {
+	case record.Foreign:
 		t.stats.foreign.Add(1)
 		t.stats.bypassed.Add(1)
-	case bypassed:
+	case record.Bypassed:
 		t.stats.bypassed.Add(1)
-		if r.header.Kind == envelope.Dirty {
+		if r.Header.Kind == envelope.Dirty {
 			t.stats.corrupt.Add(1)
 			t.logger.Error("a write that is not flushed yet cannot be read by this program; it stays, and values are loaded beside it")
 		}
-	case invalid:
-		if !r.void {
+	case record.Invalid:
+		if !r.Void {
 			t.stats.corrupt.Add(1)
 		}
 	}

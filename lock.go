@@ -11,6 +11,7 @@ import (
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/expiry"
+	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -47,7 +48,7 @@ type trip[T any] struct {
 	deserted atomic.Bool     // of a haul: nobody does
 	wanting  atomic.Pointer[wanting]
 
-	seen      record         // as last read: what acquire compares the record with
+	seen      record.Record  // as last read: what acquire compares the record with
 	token     envelope.Token // the lease's, unique per acquire
 	held      bool           // the lease may be ours: released at the end at the latest
 	grantedAt int64          // Redis time of the grant in ms
@@ -70,7 +71,7 @@ type trip[T any] struct {
 
 // launch runs f, which the caller leads, on a goroutine of its own.
 func (c *Cache[T]) launch(ctx context.Context, r request[T], seen *sight, f *flight[T]) {
-	t := &trip[T]{request: r, cache: c, flight: f, redisKey: seen.redisKey, seen: seen.record}
+	t := &trip[T]{request: r, cache: c, flight: f, redisKey: seen.redisKey, seen: seen.Record}
 	go t.run(context.WithoutCancel(ctx), seen.unread)
 }
 
@@ -100,7 +101,7 @@ func (t *trip[T]) fly(ctx context.Context, unread bool) {
 		t.landWithoutPlace(wanted, err)
 		return
 	}
-	if unread || !t.entry.store || t.seen.untouchable() {
+	if unread || !t.entry.store || !t.seen.State.Replaceable() {
 		t.loadUnleased(ctx)
 		return
 	}
@@ -113,7 +114,7 @@ func (t *trip[T]) givesWay(left time.Duration) bool {
 	if !t.refresh || t.cache.flights.wanted(t.flight) {
 		return false
 	}
-	t.cool(min(left, max(expiry.Cost(t.seen.body.Delta, t.seen.body.EWMA), 10*time.Millisecond)))
+	t.cool(min(left, max(expiry.Cost(t.seen.Body.Delta, t.seen.Body.EWMA), 10*time.Millisecond)))
 	t.land(landing[T]{outcome: loadAbandoned})
 	return true
 }
@@ -173,7 +174,7 @@ func (t *trip[T]) acquire(ctx context.Context) {
 
 // mayAsk reports whether the flight may ask for its lease once more.
 func (t *trip[T]) mayAsk() bool {
-	return t.asks < acquires && !t.seen.untouchable()
+	return t.asks < acquires && t.seen.State.Replaceable()
 }
 
 // granted does what acquire's answer says. It reports true if the flight has not landed:
@@ -191,7 +192,7 @@ func (t *trip[T]) granted(ctx context.Context, grant store.Grant, proof int) (go
 		t.cool(grant.Left)
 		t.land(landing[T]{outcome: loadBackoff, backoff: max(grant.Left, time.Millisecond)})
 	default: // an open write, or a foreign record
-		t.seen.state = bypassed
+		t.seen.State = record.Bypassed
 		return true
 	}
 	return false
@@ -203,7 +204,7 @@ func (t *trip[T]) dependable() bool {
 	c := t.cache
 	var fit bool
 	if t.tags, fit = c.tagsInPlaceOf(&t.seen, t.entry.tags); !fit {
-		t.seen.state = invalid
+		t.seen.State = record.Invalid
 	}
 	if c.obstacle(t.key, t.tags) != "" {
 		return false
@@ -240,7 +241,7 @@ func (t *trip[T]) ask(ctx context.Context) (store.Grant, int, error) {
 	began := time.Now()
 	grant, err := c.store.Acquire(ctx, t.redisKey, store.Acquire{
 		Token: t.token, Lease: leaseTime, Retain: leaseRetain,
-		Seen: t.seen.header.CID, Invalid: t.seen.state == invalid, Capture: capture,
+		Seen: t.seen.Header.CID, Invalid: t.seen.State == record.Invalid, Capture: capture,
 	})
 	t.asked = time.Since(began)
 	t.held = err != nil && !store.NotSent(err) || grant.Answer == store.Granted || grant.Answer == store.GrantedOver
@@ -260,19 +261,19 @@ func (t *trip[T]) ask(ctx context.Context) (store.Grant, int, error) {
 // tags that were read beside it. It reports false if the record is none to serve;
 // acquire is then asked about that one.
 func (t *trip[T]) receive(ctx context.Context, rec store.Record, tags []tagRef, tokens []envelope.Token, proof int) bool {
-	t.seen = t.cache.reader(ctx, t.entry.class, t.redisKey).classify(t.redisKey, rec)
+	t.seen = t.cache.judge(ctx, t.entry.class, t.redisKey, &rec)
 	if err := t.cache.verify(ctx, &t.seen, tags, tokens); err != nil {
 		t.cache.tel.redisFailed(opLoad, err)
-		t.seen.state = bypassed
+		t.seen.State = record.Bypassed
 	}
-	if t.seen.state != fresh || t.cache.pending.concerned(t.cache.space, t.seen.body.Tags, t.mark) {
+	if t.seen.State != record.Fresh || t.cache.pending.concerned(t.cache.space, t.seen.Body.Tags, t.mark) {
 		return false
 	}
 	got, absent := answer[T]{size: -1}, error(nil)
 	if err := contain(func() error { absent = t.cache.open(t.key, &t.seen, &got); return nil }); err != nil {
-		t.seen.state = invalid
+		t.seen.State = record.Invalid
 	}
-	if t.seen.state != fresh {
+	if t.seen.State != record.Fresh {
 		return false
 	}
 	t.waitIsOver()
@@ -319,7 +320,7 @@ func (t *trip[T]) poll(ctx context.Context, left time.Duration, hurry <-chan str
 			t.cache.tel.redisFailed(opLockWait, err)
 			return false
 		}
-		if t.receive(ctx, rec, t.entry.tags, tokens, proof) || w.over(t.seen.header) {
+		if t.receive(ctx, rec, t.entry.tags, tokens, proof) || w.over(t.seen.Header) {
 			return true
 		}
 	}
@@ -337,7 +338,7 @@ func (t *trip[T]) waitIsOver() {
 // may be served instead of an error is served first; else the flight loads without a
 // lease, as it does for a call in its last round.
 func (t *trip[T]) contend() (goesOn bool) {
-	if t.seen.state == staleIfError && !t.cache.flights.answers(t.flight) {
+	if t.seen.State == record.StaleIfError && !t.cache.flights.answers(t.flight) {
 		t.land(landing[T]{outcome: loadContended})
 		return false
 	}

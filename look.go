@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -13,7 +14,7 @@ import (
 
 // sight is what a look-up saw of a key.
 type sight struct {
-	record
+	record.Record
 	redisKey string
 	shared   bool  // a refresh has it, too
 	unread   bool  // not read from Redis: load without a lease
@@ -37,7 +38,7 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got ans
 	got.asked = true
 	rec, tokens, err := c.see(ctx, &seen, call.entry)
 	if err == nil {
-		err = c.verify(ctx, &seen.record, call.entry.tags, tokens)
+		err = c.verify(ctx, &seen.Record, call.entry.tags, tokens)
 	}
 	err = c.consider(ctx, call, &seen, &got, err)
 	c.keepRead(call, &seen, &got, then, err)
@@ -51,7 +52,7 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got ans
 func (c *Cache[T]) see(ctx context.Context, seen *sight, e entry) (store.Record, []envelope.Token, error) {
 	rec, tokens, err := c.read(ctx, seen.redisKey, e.tags)
 	if err == nil {
-		seen.record = c.reader(ctx, e.class, seen.redisKey).classify(seen.redisKey, rec)
+		seen.Record = c.judge(ctx, e.class, seen.redisKey, &rec)
 	}
 	return rec, tokens, err
 }
@@ -98,14 +99,14 @@ func (c *Cache[T]) consider(ctx context.Context, call *call[T], seen *sight, got
 		*seen = sight{redisKey: seen.redisKey, unread: true}
 		return nil
 	}
-	if call.load == nil && seen.state == stale || call.warms && seen.state > fresh {
-		seen.state = expired // Get looks for fresh entries only, and Warm makes them
+	if call.load == nil && seen.State == record.Stale || call.warms && seen.State > record.Fresh {
+		seen.State = record.Expired // Get looks for fresh entries only, and Warm makes them
 	}
-	if seen.found() {
-		err = c.open(call.key, &seen.record, got)
+	if seen.State.Serves() {
+		err = c.open(call.key, &seen.Record, got)
 	}
-	c.tel.saw(&seen.record)
-	if seen.found() {
+	c.tel.saw(&seen.Record)
+	if seen.State.Serves() {
 		c.refreshIfDue(ctx, call, seen)
 	}
 	if call.missed && got.outcome != outcomeStale {
@@ -117,7 +118,7 @@ func (c *Cache[T]) consider(ctx context.Context, call *call[T], seen *sight, got
 // owes reports whether the record must not be used, because an invalidation that
 // concerns it is queued, or was when it was read.
 func (c *Cache[T]) owes(seen *sight) bool {
-	return seen.header.Kind != envelope.Dirty && (seen.owed || c.pending.concerned(c.space, seen.body.Tags, seen.mark))
+	return seen.Header.Kind != envelope.Dirty && (seen.owed || c.pending.concerned(c.space, seen.Body.Tags, seen.mark))
 }
 
 // read reads one record, the tokens of tags with it, and from time to time the clear
@@ -192,24 +193,21 @@ func (c *Cache[T]) learnBesides(b besides, sent time.Time, records []store.Recor
 
 // open decodes a record that may be served into got. One that does not decode
 // is invalid from here on, or bypassed if it is a write that is not flushed yet.
-func (c *Cache[T]) open(key string, rec *record, got *answer[T]) error {
-	if rec.timed {
-		got.ttl = max(rec.left, 0)
+func (c *Cache[T]) open(key string, rec *record.Record, got *answer[T]) error {
+	if rec.Timed {
+		got.ttl = max(rec.Left, 0)
 	}
-	if rec.absent {
+	if rec.Absent {
 		got.outcome = outcomeAbsent
 		return ErrNotFound
 	}
 	var v T // decoding into got would move it to the heap at each miss, too
-	if err := c.decodeValue(rec.body.Payload, key, &v); err != nil {
-		rec.state = invalid
-		if rec.header.Kind == envelope.Dirty {
-			rec.state = bypassed
-		}
+	if err := c.decodeValue(rec.Body.Payload, key, &v); err != nil {
+		rec.Undecodable()
 		return nil
 	}
-	got.value, got.size, got.outcome = v, len(rec.body.Payload), outcomeHit
-	if rec.state == stale {
+	got.value, got.size, got.outcome = v, len(rec.Body.Payload), outcomeHit
+	if rec.State == record.Stale {
 		got.outcome = outcomeStale
 	}
 	return nil

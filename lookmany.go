@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -42,10 +43,10 @@ func (c *Cache[T]) lookMany(ctx context.Context, batch []*lookup[T]) {
 		err := errs[i]
 		switch {
 		case err != nil:
-		case failed != nil && c.unsure(&l.seen.record, tags):
+		case failed != nil && c.unsure(&l.seen.Record, tags):
 			err = failed // Redis failed for one: the others must not wait for it one by one
 		default:
-			err = c.verify(ctx, &l.seen.record, tags, tokens)
+			err = c.verify(ctx, &l.seen.Record, tags, tokens)
 			failed = cmp.Or(failed, err)
 		}
 		l.err = c.consider(ctx, &l.call, &l.seen, &l.got, err)
@@ -58,8 +59,8 @@ func (c *Cache[T]) lookMany(ctx context.Context, batch []*lookup[T]) {
 func (c *Cache[T]) readUnread(ctx context.Context, batch []*lookup[T], tags []tagRef, tokens []envelope.Token) ([]tagRef, []envelope.Token, error) {
 	all := slices.Clip(tags)
 	for _, l := range batch {
-		if l.seen.dependent() {
-			all = c.union(all, l.seen.body.Tags)
+		if l.seen.Dependent() {
+			all = c.union(all, l.seen.Body.Tags)
 		}
 	}
 	unread := all[len(tags):]
@@ -75,12 +76,12 @@ func (c *Cache[T]) readUnread(ctx context.Context, batch []*lookup[T], tags []ta
 
 // unsure reports whether rec depends on a token that verify would ask Redis for:
 // those of tags were read.
-func (c *Cache[T]) unsure(rec *record, tags []tagRef) bool {
-	if !rec.dependent() {
+func (c *Cache[T]) unsure(rec *record.Record, tags []tagRef) bool {
+	if !rec.Dependent() {
 		return false
 	}
 	clear, held := c.clear.current()
-	return !held || bytes.Compare(rec.body.Clear[:], clear[:]) > 0 || len(c.union(tags, rec.body.Tags)) > len(tags)
+	return !held || bytes.Compare(rec.Body.Clear[:], clear[:]) > 0 || len(c.union(tags, rec.Body.Tags)) > len(tags)
 }
 
 // seeMany is see for several keys, which have one class.
@@ -88,7 +89,7 @@ func (c *Cache[T]) seeMany(ctx context.Context, batch []*lookup[T], keys []strin
 	records, tokens, errs := c.readMany(ctx, keys, tags)
 	for i, l := range batch {
 		if errs[i] == nil {
-			l.seen.record = c.reader(ctx, l.entry.class, keys[i]).classify(keys[i], records[i])
+			l.seen.Record = c.judge(ctx, l.entry.class, keys[i], &records[i])
 		}
 	}
 	return tokens, errs

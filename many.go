@@ -6,6 +6,8 @@ import (
 	"net"
 	"strconv"
 	"sync"
+
+	"github.com/larder-go/cache/internal/record"
 )
 
 // This file reads several keys at once: one look-up for all, then one haul
@@ -48,7 +50,7 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys []string) (map[string]T, er
 			}
 		case l.err != nil && !isAbsent(l.err):
 			errs = appendOnce(errs, l.err)
-		case l.err == nil && l.seen.state == fresh:
+		case l.err == nil && l.seen.State == record.Fresh:
 			found[l.key] = l.got.value
 		}
 	}
@@ -224,7 +226,7 @@ func (c *Cache[T]) serveBatch(ctx context.Context, batch []*lookup[T], load many
 		c.lookMany(ctx, batch)
 		var left []*lookup[T]
 		for _, l := range batch {
-			if l.err == nil && !l.seen.found() && load != nil {
+			if l.err == nil && !l.seen.State.Serves() && load != nil {
 				l.missed = true
 				left = append(left, l)
 			}
@@ -241,7 +243,7 @@ func (c *Cache[T]) nearMany(ctx context.Context, all []*lookup[T]) (far []*looku
 	for _, l := range all {
 		var ok bool
 		if l.got, ok, l.early, l.err = c.serveNear(ctx, l.key, l.entry.class); ok {
-			l.seen.state = fresh
+			l.seen.State = record.Fresh
 		} else {
 			far = append(far, l)
 		}
@@ -274,7 +276,7 @@ func (c *Cache[T]) joinMany(ctx context.Context, batch []*lookup[T], load manyLo
 		c.joined(&l.call, as)
 		if as == lead {
 			led = append(led, &trip[T]{
-				request: l.request, cache: c, flight: f, redisKey: l.seen.redisKey, seen: l.seen.record, alone: l.seen.unread,
+				request: l.request, cache: c, flight: f, redisKey: l.seen.redisKey, seen: l.seen.Record, alone: l.seen.unread,
 			})
 		}
 		seats = append(seats, seat{l, f, ticket, as})

@@ -12,6 +12,7 @@ import (
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/expiry"
 	"github.com/larder-go/cache/internal/near"
+	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -292,19 +293,19 @@ func (c *Cache[T]) keepNear(key string, v T, e near.Entry, class *TTL, left time
 // is the look-up's. With another one than ErrNotFound there is no value, though the
 // record may be fresh.
 func (c *Cache[T]) keepRead(call *call[T], seen *sight, got *answer[T], then moment, err error) {
-	if c.near == nil || seen.state != fresh || c.config.replicaReads || err != nil && !isAbsent(err) {
+	if c.near == nil || seen.State != record.Fresh || c.config.replicaReads || err != nil && !isAbsent(err) {
 		return
 	}
-	e := near.Entry{Size: int32(max(got.size, 0)), Absent: seen.absent, Clear: seen.body.Clear}
-	if seen.header.Kind == envelope.Dirty {
+	e := near.Entry{Size: int32(max(got.size, 0)), Absent: seen.Absent, Clear: seen.Body.Clear}
+	if seen.Header.Kind == envelope.Dirty {
 		c.keepDirty(call, got, e, then)
 		return
 	}
-	if !seen.timed {
+	if !seen.Timed {
 		return
 	}
-	e.Soft, e.Delta = seen.body.Soft, expiry.Cost(seen.body.Delta, seen.body.EWMA)
-	c.keepNear(call.key, got.value, e, call.entry.class, seen.left, then)
+	e.Soft, e.Delta = seen.Body.Soft, expiry.Cost(seen.Body.Delta, seen.Body.EWMA)
+	c.keepNear(call.key, got.value, e, call.entry.class, seen.Left, then)
 }
 
 // keepDirty keeps a write that is not flushed yet: it has no expiry of its own, and

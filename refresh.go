@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/holdoff"
+	"github.com/larder-go/cache/internal/record"
 )
 
 // refresh reloads an entry in the background, under a lease: at most one load
@@ -28,12 +29,12 @@ func (c *Cache[T]) refresh(ctx context.Context, r request[T], seen *sight) {
 	}
 	seen.shared = true
 	why := causeEarly
-	if seen.state == stale {
+	if seen.State == record.Stale {
 		why = causeStale
 	}
 	c.tel.stats.refreshes[why].Add(1)
 	t := &trip[T]{
-		request: r, cache: c, flight: f, redisKey: seen.redisKey, seen: seen.record, refresh: true,
+		request: r, cache: c, flight: f, redisKey: seen.redisKey, seen: seen.Record, refresh: true,
 	}
 	go func() {
 		defer c.background.end()

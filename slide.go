@@ -12,11 +12,11 @@ import (
 // now, though never beyond MaxAge after its load, in Redis time. An entry whose
 // load time is unknown is left alone.
 func (c *Cache[T]) slideIfDue(ctx context.Context, call *call[T], seen *sight, age time.Duration) {
-	soft, class := seen.body.Soft, call.entry.class
-	if seen.body.LoadedAt == 0 || seen.left >= soft/2 {
+	soft, class := seen.Body.Soft, call.entry.class
+	if seen.Body.LoadedAt == 0 || seen.Left >= soft/2 {
 		return
 	}
-	if age > 0 && class.MaxAge-age <= seen.left {
+	if age > 0 && class.MaxAge-age <= seen.Left {
 		return // MaxAge is what ends it
 	}
 	if !c.slides.begin(call.key) {
@@ -27,9 +27,9 @@ func (c *Cache[T]) slideIfDue(ctx context.Context, call *call[T], seen *sight, a
 		c.slides.end()
 		return
 	}
-	redisKey, cid := seen.redisKey, seen.header.CID
-	life := expiry.AddDurations(soft, seen.body.Grace)
-	latest := seen.body.LoadedAt + expiry.AddDurations(expiry.Bound(class.MaxAge), seen.body.Grace).Milliseconds()
+	redisKey, cid := seen.redisKey, seen.Header.CID
+	life := expiry.AddDurations(soft, seen.Body.Grace)
+	latest := seen.Body.LoadedAt + expiry.AddDurations(expiry.Bound(class.MaxAge), seen.Body.Grace).Milliseconds()
 	ctx = context.WithoutCancel(ctx)
 	go func() {
 		defer c.background.end()

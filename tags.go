@@ -9,6 +9,7 @@ import (
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/keyspace"
+	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -101,8 +102,8 @@ func (c *Cache[T]) union(tags []tagRef, recorded envelope.Tags) []tagRef {
 // it. Together they may be more than an entry can have (fit is false): then they are the
 // call's, and rec must not be served any more. Else a key whose tags change in time, one
 // a day or with a release, could never be cached again.
-func (c *Cache[T]) tagsInPlaceOf(rec *record, named []tagRef) (tags []tagRef, fit bool) {
-	if tags = c.union(named, rec.body.Tags); len(tags) > maxTags {
+func (c *Cache[T]) tagsInPlaceOf(rec *record.Record, named []tagRef) (tags []tagRef, fit bool) {
+	if tags = c.union(named, rec.Body.Tags); len(tags) > maxTags {
 		return named, false
 	}
 	return tags, true
@@ -216,16 +217,16 @@ func (c *Cache[T]) renewClear(ctx context.Context) {
 // verify makes a record void whose entry depends on a token that is not there any
 // more. named are the tags that were read with the record, tokens theirs. An error
 // is that of the read of tokens that were not.
-func (c *Cache[T]) verify(ctx context.Context, rec *record, named []tagRef, tokens []envelope.Token) error {
-	if !rec.dependent() {
+func (c *Cache[T]) verify(ctx context.Context, rec *record.Record, named []tagRef, tokens []envelope.Token) error {
+	if !rec.Dependent() {
 		return nil
 	}
-	ok, err := c.uncleared(ctx, rec.body.Clear)
-	if ok && rec.body.Tags.Len() > 0 {
-		ok, err = c.tagsValid(ctx, rec.body.Tags, named, tokens)
+	ok, err := c.uncleared(ctx, rec.Body.Clear)
+	if ok && rec.Body.Tags.Len() > 0 {
+		ok, err = c.tagsValid(ctx, rec.Body.Tags, named, tokens)
 	}
 	if err == nil && !ok {
-		rec.state, rec.void = invalid, true
+		rec.Revoke()
 	}
 	return err
 }

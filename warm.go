@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"time"
+
+	"github.com/larder-go/cache/internal/record"
 )
 
 // WarmOptions are how [Cache.Warm] goes about it. The zero value is gentle.
@@ -190,13 +192,13 @@ func (w *warming[T]) look(ctx context.Context, chunk []string) (seen warmed) {
 	c.lookMany(ctx, all)
 	done := make([]*lookup[T], 0, len(all))
 	for _, l := range all {
-		if l.err == nil && l.seen.state != fresh && !l.seen.unread && !l.seen.untouchable() {
+		if l.err == nil && l.seen.State != record.Fresh && !l.seen.unread && l.seen.State.Replaceable() {
 			l.load, l.missed, l.warms = w.load.one, true, true
 			w.missing = append(w.missing, l)
 			continue
 		}
 		done = append(done, l)
-		if l.err == nil && l.seen.state != fresh {
+		if l.err == nil && l.seen.State != record.Fresh {
 			l.err = &OpError{Op: "warm", Key: l.key, Err: errNotKeeping}
 			if l.seen.failure != nil {
 				l.err = &OpError{Op: "warm", Key: l.key, Err: l.seen.failure}
@@ -255,7 +257,7 @@ func (w *warming[T]) judge(ctx context.Context, all []*lookup[T]) (sorted warmed
 			sorted.ended = w.cache.usable(ctx)
 		case !answered:
 			sorted.fail(loadError(l.key, l.err))
-		case l.seen.found():
+		case l.seen.State.Serves():
 			sorted.Skipped++
 		case l.got.kept:
 			sorted.Loaded++

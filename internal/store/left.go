@@ -6,15 +6,6 @@ import (
 	"github.com/larder-go/cache/internal/envelope"
 )
 
-// Windows are what a reader's class has to say about for how long an entry is served.
-type Windows struct {
-	// MaxAge bounds what is left of a sliding class's entry; 0: the class does not slide.
-	MaxAge time.Duration
-	// Stale is the longest time for which anything is served stale, and for which Expire
-	// keeps what it makes stale.
-	Stale time.Duration
-}
-
 // Left is how long the entry with header h and body b is still fresh, never too long;
 // below zero it has been stale for so long. It is not known of an entry that has lost its
 // expiry, or whose expiry came while it was read.
