@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/larder-go/cache/internal/keyspace"
+	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
@@ -21,25 +22,23 @@ import (
 // Every method returns [ErrClosed] after Close, and ctx's error when ctx ends
 // first. No key is refused: it may be empty, long, or no text at all.
 type Cache[T any] struct {
-	name      string
-	config    config
-	space     keyspace.Space
-	store     *store.Store
-	strategy  Strategy[T]
-	tel       *telemetry
-	version   func(T) uint64
-	redisKey  func(key string) string // where an entry lives is up to the strategy
-	buffered  bool                    // the strategy keeps writes in Redis that are not flushed yet
-	meta      agreement
-	clear     clearToken
-	near      *nearby[T] // nil: no L1
-	channel   string     // where changes are told
-	flights   *group[T]
-	refreshes *refreshes
-	slides    *refreshes
-	releases  *refreshes
-	places    *places
-	pending   *pending
+	name     string
+	config   config
+	space    keyspace.Space
+	store    *store.Store
+	strategy Strategy[T]
+	tel      *telemetry
+	version  func(T) uint64
+	redisKey func(key string) string // where an entry lives is up to the strategy
+	buffered bool                    // the strategy keeps writes in Redis that are not flushed yet
+	meta     agreement
+	clear    clearToken
+	near     *nearby[T] // nil: no L1
+	channel  string     // where changes are told
+	flights  *load.Group
+	slides   *load.Slots
+	releases *load.Slots
+	pending  *pending
 
 	closed     atomic.Bool
 	closing    chan struct{}
@@ -111,19 +110,17 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 	config.budgets.Logger = config.logger
 	c := &Cache[T]{
 		name: name, config: config, space: space, strategy: s,
-		tel:       newTelemetry(name, &config),
-		version:   versionOf[T](),
-		redisKey:  space.Entry,
-		channel:   space.Channel(),
-		flights:   newGroup[T](),
-		refreshes: newRefreshes(config.loadLimit),
-		slides:    newRefreshes(config.loadLimit),
-		releases:  newRefreshes(config.loadLimit),
-		closing:   make(chan struct{}),
+		tel:      newTelemetry(name, &config),
+		version:  versionOf[T](),
+		redisKey: space.Entry,
+		channel:  space.Channel(),
+		slides:   load.NewSlots(config.loadLimit),
+		releases: load.NewSlots(config.loadLimit),
+		closing:  make(chan struct{}),
 	}
 	c.pending = newPending(c.closing, c.tel.logger, c.retry)
-	c.places = newPlaces(config.loadLimit, config.maxLoads, c.tel.refills)
-	c.clear.emptied = c.places.refill
+	c.flights = load.NewGroup(c.loads())
+	c.clear.emptied = c.flights.Places.Refill
 	config.budgets.Breaker = c.breakerChanged
 	config.budgets.Unpublished = c.unpublished
 	c.store = store.New(client, config.budgets)
@@ -144,7 +141,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 // Redis has lost nothing, and its clear token tells nothing of it.
 func (c *Cache[T]) breakerChanged(open bool) {
 	if !open {
-		c.places.refill()
+		c.flights.Places.Refill()
 		c.pending.hurry()
 	}
 	c.tel.breakerChanged(open)
@@ -176,16 +173,17 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
 		return got.value, err
 	}
 	call := call[T]{request: request[T]{key: key, entry: c.config.entry}}
-	seen, got, err := c.look(ctx, &call)
+	c.look(ctx, &call)
+	err := call.err
 	switch {
 	case err != nil:
-	case seen.failure != nil:
-		err = &OpError{Op: "get", Key: key, Err: seen.failure}
-	case seen.State != record.Fresh:
+	case call.seen.failure != nil:
+		err = &OpError{Op: "get", Key: key, Err: call.seen.failure}
+	case call.seen.State != record.Fresh:
 		err = ErrMiss
 	}
-	c.endGet(ctx, span, began, key, &got, err)
-	return got.value, err
+	c.endGet(ctx, span, began, key, &call.got, err)
+	return call.got.value, err
 }
 
 // Set stores v under key, by strategy. Under [Aside] it writes the entry and
@@ -247,9 +245,9 @@ func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 func (c *Cache[T]) Stats() Stats {
 	s := c.tel.snapshot()
 	s.Pending = c.pending.size.Load()
-	s.Loading, s.Waiting = c.flights.inProgress()
+	s.Loading, s.Waiting = c.flights.InProgress()
 	s.Unpublished = c.store.Unpublished()
-	s.Overdue, s.Refilling = int64(c.flights.countOverdue()), gauge(c.places.refilling() > 0)
+	s.Overdue, s.Refilling = int64(c.flights.Overdue()), gauge(c.flights.Places.Refilling() > 0)
 	c.strategy.count(&s)
 	return s
 }

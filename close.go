@@ -22,8 +22,8 @@ func (c *Cache[T]) Close() error {
 		if c.near != nil {
 			c.near.leave()
 		}
-		c.flights.close()
-		c.places.close()
+		c.flights.Close()
+		c.flights.Places.Close()
 		c.background.close()
 		dirty, failed := c.strategy.shut()
 		pending := c.pending.close()

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -44,7 +45,7 @@ func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, began int64, key
 
 // endGetMany counts the look-ups of a batch, measures it as one call, a hit if each
 // of them is, and ends its span.
-func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, began int64, all []*lookup[T]) {
+func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, began int64, all []*call[T]) {
 	o := outcomeMiss
 	if c.countMany(all) {
 		o = outcomeHit
@@ -54,7 +55,7 @@ func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, began int64,
 }
 
 // countMany counts look-ups, and reports whether all are hits.
-func (c *Cache[T]) countMany(all []*lookup[T]) bool {
+func (c *Cache[T]) countMany(all []*call[T]) bool {
 	hit := true
 	for _, l := range all {
 		c.tel.groups.find(l.key).look(l.got.outcome)
@@ -64,7 +65,7 @@ func (c *Cache[T]) countMany(all []*lookup[T]) bool {
 }
 
 // endSpanOfMany ends the span of a batch: an error if the caller gets one.
-func (c *Cache[T]) endSpanOfMany(ctx context.Context, span trace.Span, all []*lookup[T]) {
+func (c *Cache[T]) endSpanOfMany(ctx context.Context, span trace.Span, all []*call[T]) {
 	if span == nil {
 		return
 	}
@@ -80,10 +81,10 @@ func (c *Cache[T]) endSpanOfMany(ctx context.Context, span trace.Span, all []*lo
 		}
 	}
 	c.tel.describeGet(span, outcomeOfMany(all), size, all[0].got.ttl, keys...)
-	asked := func(l *lookup[T]) bool { return l.got.asked && !l.got.refused }
+	asked := func(l *call[T]) bool { return l.got.asked && !l.got.refused }
 	if i := slices.IndexFunc(all, asked); i >= 0 {
 		c.peer(ctx, span, all[i].seen.redisKey)
-	} else if slices.ContainsFunc(all, func(l *lookup[T]) bool { return l.got.refused }) {
+	} else if slices.ContainsFunc(all, func(l *call[T]) bool { return l.got.refused }) {
 		c.tel.describeBreaker(span)
 	}
 	c.tel.end(span, failed)
@@ -91,7 +92,7 @@ func (c *Cache[T]) endSpanOfMany(ctx context.Context, span trace.Span, all []*lo
 
 // outcomeOfMany is that of a batch: what all of its keys are, if they agree; else a
 // miss if one of them is, and else a hit.
-func outcomeOfMany[T any](all []*lookup[T]) outcome {
+func outcomeOfMany[T any](all []*call[T]) outcome {
 	o := all[0].got.outcome
 	for _, l := range all {
 		switch {
@@ -122,21 +123,6 @@ func (c *Cache[T]) sizeOf(key string, got *answer[T], err error) (size int) {
 		return err
 	})
 	return size
-}
-
-// endFill ends the span of the put of a fill. That it failed is Redis's error, and
-// nobody is told but the hook and the log: the span has it, and is no failure.
-func (c *Cache[T]) endFill(ctx context.Context, span trace.Span, key, redisKey string, entry *stored, err error) {
-	c.tel.sized(ctx, entry.size, key)
-	if span == nil {
-		return
-	}
-	c.tel.describePut(span, entry.size, entry.soft, key)
-	c.asked(ctx, span, redisKey, err)
-	if err != nil {
-		c.tel.describeError(span, err)
-	}
-	c.tel.end(span, nil)
 }
 
 // endPut ends the span of a write of an entry that a caller made, with the error
@@ -190,7 +176,7 @@ func (c *Cache[T]) endPutMany(ctx context.Context, span trace.Span, keys []strin
 	}
 	c.tel.describePut(span, size, entries[0].soft, keys...)
 	c.askedMany(ctx, span, keys, errs)
-	if problem := errors.Join(errs...); err == nil && problem != nil {
+	if problem := cmp.Or(errs...); err == nil && problem != nil {
 		c.tel.describeError(span, problem)
 	}
 	c.tel.end(span, err)

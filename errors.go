@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"github.com/larder-go/cache/internal/load"
 )
 
 // Sentinels that callers branch on. What a loader or a writer returns is
@@ -21,11 +23,11 @@ var (
 
 	// ErrClosed is returned by every method after Close or Shutdown, and to
 	// callers that wait for a load while the cache is closed.
-	ErrClosed = errors.New("cache: closed")
+	ErrClosed = load.ErrClosed
 
 	// ErrOverloaded says that a load was refused because as many loads as
 	// [WithLoadLimit] allows were running, for longer than the queue waits.
-	ErrOverloaded = errors.New("cache: overloaded")
+	ErrOverloaded = load.ErrOverloaded
 
 	// ErrBackoff says that the last load of this key failed moments ago, that
 	// the fleet is backing off, and that the caller may not wait for the end
@@ -83,7 +85,7 @@ func (e *PanicError) Unwrap() error {
 }
 
 // errGoexit is the Value of the PanicError of a function that called Goexit.
-var errGoexit = errors.New("runtime.Goexit was called")
+var errGoexit = load.ErrGoexit
 
 // manyError is the errors of single keys of one call, of so many keys. Its text does
 // not grow with their number: see toldErrors.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/keyspace"
+	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/near"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
@@ -23,8 +24,8 @@ func (x *exam[T]) lookHere() {
 	x.seen.owed, x.seen.mark = c.pending.has(x.key), c.pending.mark()
 	x.Pending, x.Queued = x.seen.owed, c.pending.size.Load()
 	x.BreakerOpen = c.store.Open()
-	x.Loading = c.flights.foresee(x.key) != lead
-	x.Overdue, x.Refilling = c.flights.late(x.key) != nil, c.places.refilling()
+	x.Loading = c.flights.Foresee(x.key) != load.Lead
+	x.Overdue, x.Refilling = c.flights.Late(x.key), c.flights.Places.Refilling()
 	if c.near != nil {
 		x.lookNear()
 	}

@@ -105,7 +105,7 @@ func (x *exam[T]) odds() string {
 func (x *exam[T]) hits() {
 	c, rec := x.cache, &x.seen.Record
 	dirty := rec.Header.Kind == envelope.Dirty
-	willing := !dirty && !x.Loading && c.refreshes.ready(x.key)
+	willing := !dirty && !x.Loading && c.flights.Refresh.Ready(x.key)
 	if rec.State == record.Stale {
 		x.stale(willing)
 		return

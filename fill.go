@@ -2,266 +2,235 @@ package cache
 
 import (
 	"context"
-	"errors"
-	"runtime/debug"
 	"time"
 
+	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/expiry"
+	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/near"
+	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
 
-// takePlace takes a place for a load; taken says that it must be given back. A load
-// that another one of this cache waits for has that one's place.
-func (c *Cache[T]) takePlace(ctx context.Context, class placeClass, wait bool) (taken bool, err error) {
-	if loadingIn(ctx).of(c) {
-		return false, nil
-	}
-	err = c.places.enter(ctx, class, wait)
-	return err == nil, err
+// fills is what a batch asks of Redis, and of the loader, about a cache's entries.
+type fills[T any] struct {
+	cache   *Cache[T]
+	loader  loader[T]
+	refresh bool // in the background
 }
 
-// loadLeased calls the loader under the lease and stores what it returns, if
-// the lease's token is still in the record by then: a change that overlapped
-// the load has removed it, and the value, which may be older than the change,
-// is not stored.
-func (t *trip[T]) loadLeased(ctx context.Context) {
-	wanted := !t.refresh || t.cache.flights.wanted(t.flight)
-	taken, err := t.cache.takePlace(ctx, leased, wanted)
-	if err != nil {
-		t.release(context.WithoutCancel(ctx), 0)
-		t.cool(overdue) // a refresh: else each hit of a stale entry would ask for a lease
-		t.landWithoutPlace(wanted, err)
-		return
+// fill is an entry on its way into Redis: what a batch knows of one key.
+type fill struct {
+	entry     entry
+	redisKey  string
+	seen      record.Record  // as last read: what acquire compares the record with
+	token     envelope.Token // the lease's, unique per acquire
+	grantedAt int64          // Redis time of the grant in ms
+	tags      []tagRef       // those of the call and of the record that was seen
+	asking    moment         // before the acquire, for the L1
+	mark      int64          // of the queue, before the record was read
+	stamp     stamp          // captured with the lease, before the loader is called
+	stored    *stored
+}
+
+func fillOf(k *load.Key) *fill { return k.Item.(*fill) }
+
+// keyOf is a key on its way into Redis, whose flight seat leads, after a look-up that has
+// seen that.
+func (c *Cache[T]) keyOf(seat *load.Seat, e entry, seen *sight) *load.Key {
+	k := seat.Key(&fill{entry: e, redisKey: seen.redisKey, seen: seen.Record})
+	k.Bypass = seen.unread || !e.store
+	k.Cost = expiry.Cost(seen.Body.Delta, seen.Body.EWMA)
+	note(k)
+	return k
+}
+
+// note tells the batch what k's record, as last read, means to it.
+func note(k *load.Key) {
+	f := fillOf(k)
+	k.Barred = !f.seen.State.Replaceable()
+	k.Fallback = f.seen.State == record.StaleIfError
+}
+
+// Storable reports whether an entry of k may be made: not while an invalidation of it is
+// queued. It works out the tags that it will have.
+func (b *fills[T]) Storable(k *load.Key) bool {
+	c, f := b.cache, fillOf(k)
+	var fit bool
+	if f.tags, fit = c.tagsInPlaceOf(&f.seen, f.entry.tags); !fit {
+		f.seen.State = record.Invalid
+		note(k)
 	}
-	if taken {
-		defer t.cache.places.leave(leased)
+	if c.obstacle(k.Name, f.tags) != "" {
+		return false
 	}
-	v, err := t.callLoader(ctx, true)
+	c.flights.Depend(k, tagIDs(f.tags))
+	return true
+}
+
+// obstacle is why no entry of key with these tags may be made now, "" if one may.
+func (c *Cache[T]) obstacle(key string, tags []tagRef) string {
+	switch {
+	case c.pending.has(key):
+		return "an invalidation of the key is queued here"
+	case c.pending.hasRefs(tags):
+		return "an invalidation of one of its tags is queued here"
+	}
+	return ""
+}
+
+// Load calls the loader, with its span. A panic is its error.
+func (b *fills[T]) Load(ctx context.Context, keys []*load.Key) {
+	c := b.cache
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.Name
+	}
+	ctx, span := c.tel.start(ctx, opLoad)
+	event := LoadEvent{Key: names[0], Refresh: b.refresh, Err: errGoexit}
+	if len(names) > 1 {
+		event.Key, event.Keys = "", names
+	}
+	began := time.Now()
+	defer func() {
+		event.Took = time.Since(began)
+		c.tel.loaded(ctx, span, event)
+	}()
+	err := contain(func() error {
+		b.loader.fetch(ctx, names, func(i int, v T, err error) { b.found(keys[i], v, err) })
+		return nil
+	})
+	event.Err = nil
+	for _, k := range keys {
+		switch {
+		case err != nil:
+			k.Err, k.Absent = err, false
+		case k.Err == load.ErrGoexit: //nolint:errorlint // it was not told of
+			k.Err = &PanicError{Value: errGoexit}
+		}
+		if len(keys) == 1 || k.Err != nil && !k.Absent {
+			event.Err = k.Err
+		}
+	}
+}
+
+// found takes what the loader found of k.
+func (b *fills[T]) found(k *load.Key, v T, err error) {
+	k.Err, k.Absent = err, isAbsent(err)
 	switch {
 	case err == nil:
-		t.fill(context.WithoutCancel(ctx), v, nil)
-	case isAbsent(err):
-		t.fill(context.WithoutCancel(ctx), v, err)
-	default:
-		backoff := t.backoff()
-		if errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, errOverdue) {
-			backoff = 0 // nobody waits any more, or Close: no failure of the loader; or it was not called
-		}
-		t.cool(backoff)
-		t.release(context.WithoutCancel(ctx), backoff)
-		t.land(landing[T]{outcome: loadFailed, err: err})
+		k.Value = v
+	case !k.Absent && b.cache.config.notFound(err):
+		k.Err, k.Absent = absentError{err}, true
 	}
 }
 
-// landWithoutPlace ends a flight that may not load now, for err. A refresh that nobody waited for
-// is no failure: who has joined it meanwhile looks again.
-func (t *trip[T]) landWithoutPlace(wanted bool, err error) {
-	if !wanted {
-		t.land(landing[T]{outcome: loadAbandoned})
-		return
+// Encode makes k's entry.
+func (b *fills[T]) Encode(k *load.Key) bool {
+	c, f := b.cache, fillOf(k)
+	cost := k.Asked + k.Took
+	f.stored = &stored{
+		class: f.entry.class, stamp: f.stamp, absent: k.Absent, loadedAt: f.grantedAt, began: k.Began, delta: cost, ewma: cost,
 	}
-	t.land(landing[T]{outcome: loadFailed, err: err})
-}
-
-// loadUnleased calls the loader without a lease. What it returns is stored nowhere,
-// and shared by rule (b) of singleflight.go only. Where the record is why, rather than
-// Redis, the load counts as one under a lease: that all entries are a newer program's
-// is no outage, and nobody is refused for it.
-func (t *trip[T]) loadUnleased(ctx context.Context) {
-	wanted := !t.refresh || t.cache.flights.wanted(t.flight)
-	if !wanted || ctx.Err() != nil {
-		t.land(landing[T]{outcome: loadAbandoned})
-		return
+	if f.seen.Body.EWMA > 0 {
+		f.stored.ewma = expiry.Average(cost, f.seen.Body.EWMA)
 	}
-	class := unleased
-	if !t.seen.State.Replaceable() {
-		class = leased
-	}
-	taken, err := t.cache.takePlace(ctx, class, true)
+	err := contain(func() error { return c.encode(f.stored, k.Name, f.redisKey, valueOf[T](k.Value)) })
 	if err != nil {
-		t.land(landing[T]{outcome: loadFailed, err: err})
-		return
-	}
-	if taken {
-		defer t.cache.places.leave(class)
-	}
-	v, err := t.callLoader(ctx, false)
-	t.land(loadedOnly(v, err))
-}
-
-// loadedOnly is the end of a flight whose value is stored nowhere.
-func loadedOnly[T any](v T, err error) landing[T] {
-	result := landing[T]{outcome: loadOnly, value: v, size: -1, err: err}
-	if err != nil && !isAbsent(err) {
-		result.outcome = loadFailed
-	}
-	return result
-}
-
-// callLoader runs the loader, with its timeout, its span, and for a load under
-// a lease the lease's renewal. A panic is returned as an error; Goexit runs the
-// deferred calls and then trip.tidy.
-func (t *trip[T]) callLoader(ctx context.Context, leased bool) (v T, err error) {
-	c := t.cache
-	if err := t.begin(ctx, leased, overdue); err != nil {
-		return v, err
-	}
-	here := loadingFor(ctx, c, t.key)
-	ctx, cancel := context.WithTimeout(here, c.config.loadTimeout)
-	defer cancel()
-	if leased {
-		defer t.keepLease(ctx)()
-	}
-	defer c.watchLoader(ctx, here, t)()
-	ctx, span := c.tel.start(ctx, opLoad)
-	t.loadBegan = time.Now()
-	err = errGoexit
-	defer func() {
-		t.loadTook = time.Since(t.loadBegan)
-		c.tel.loaded(ctx, span, LoadEvent{Key: t.key, Refresh: t.refresh, Took: t.loadTook, Err: err})
-	}()
-	err = contain(func() (err error) {
-		v, err = t.load(ctx, t.key)
-		if err != nil && !isAbsent(err) && c.config.notFound(err) {
-			err = absentError{err}
-		}
-		return err
-	})
-	return v, err
-}
-
-// contain calls user code and turns its panic into an error. Goexit passes.
-func contain(f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return f()
-}
-
-// fill stores what the loader returned, v or the absence that err says, and
-// lands with it. The flight is sealed before the commit is sent.
-func (t *trip[T]) fill(ctx context.Context, v T, absent error) {
-	entry, result, err := t.prepare(v, absent)
-	if err != nil {
-		t.release(ctx, t.backoff())
-		t.land(result)
-		return
-	}
-	proof, ok := t.seal()
-	if !ok {
-		t.release(ctx, 0)
-		t.land(result)
-		return
-	}
-	t.commit(ctx, entry, proof, result)
-}
-
-// prepare encodes what the loader returned. With an error it cannot be stored, and
-// is the landing's all the same.
-func (t *trip[T]) prepare(v T, absent error) (*stored, landing[T], error) {
-	c := t.cache
-	result := landing[T]{outcome: loadOnly, value: v, size: -1, err: absent}
-	cost := t.asked + t.loadTook
-	entry := &stored{class: t.entry.class, stamp: t.stamp, absent: absent != nil, loadedAt: t.grantedAt, began: t.loadBegan, delta: cost, ewma: cost}
-	if t.seen.Body.EWMA > 0 {
-		entry.ewma = expiry.Average(cost, t.seen.Body.EWMA)
-	}
-	if err := contain(func() (err error) { return c.encode(entry, t.key, t.redisKey, v) }); err != nil {
 		c.tel.unencodable(err)
-		return nil, result, err
+		return false
 	}
-	result.size = entry.size
-	return entry, result, nil
+	k.Size = f.stored.size
+	return true
 }
 
-// seal closes the flight to callers. It reports false if a change made through this
-// process overtook the load, whose value is then not stored.
-func (t *trip[T]) seal() (proof int, ok bool) {
-	proof, ok = t.cache.flights.seal(t.flight)
-	if !ok {
-		t.refused()
-	}
-	return proof, ok
-}
+// Overtaken counts a value that is not stored.
+func (b *fills[T]) Overtaken(k *load.Key) { b.cache.tel.refused(k.Name) }
 
-// commit sends the entry. Only an accepted commit proves the value to those who
-// joined the flight, and only if the tokens that it depends on are still there
-// behind the seal (model variant 34):
-//
-//  1. R1 loads v1 with T1, the token of its tag.
-//  2. W updates the row to v2 and invalidates the tag: T2. W returns.
-//  3. R2 starts, misses, and joins R1.
-//  4. R1 commits v1 with T1: accepted, for nobody touched the record. It is
-//     invalid to all readers, but R2 would be served v1.
-func (t *trip[T]) commit(ctx context.Context, entry *stored, proof int, result landing[T]) {
-	c := t.cache
-	reread := tagKeys(t.tags)
+// Commit sends the entries, and reads the tokens again that they depend on.
+func (b *fills[T]) Commit(ctx context.Context, keys []*load.Key) {
+	c := b.cache
+	names, redisKeys := make([]string, len(keys)), make([]string, len(keys))
+	entries, commits := make([]*stored, len(keys)), make([]store.Commit, len(keys))
+	ctx, span := c.tel.start(ctx, opPut)
+	sent := time.Now()
+	for i, k := range keys {
+		names[i], redisKeys[i], entries[i] = k.Name, fillOf(k).redisKey, fillOf(k).stored
+		commits[i] = c.commitOf(k, sent)
+	}
+	got := captured{tags: tagsOf(keys)}
+	reread := tagKeys(got.tags)
 	clear, held := c.clear.current()
 	if !held {
 		reread = append(reread, c.space.Clear())
 	}
-	ctx, span := c.tel.start(ctx, opPut)
-	sent := time.Now()
-	commit := t.commitOf(entry, sent)
-	commit.Reread = reread
-	verdict, tokens, err := c.store.Commit(ctx, t.redisKey, commit)
+	verdicts, tokens, errs := c.store.CommitMany(ctx, redisKeys, commits, reread)
+	got.clear, got.tokens, got.known = clear, tokens, tokens != nil || len(reread) == 0
 	if !held && tokens != nil {
-		clear = tokens[len(t.tags)]
-		c.clear.learn(clear, sent)
+		got.clear = tokens[len(got.tags)]
+		c.clear.learn(got.clear, sent)
 	}
-	c.endFill(ctx, span, t.key, t.redisKey, entry, err)
-	confirmed := clear == entry.stamp.clear && (tokens != nil || len(reread) == 0) && entry.stamp.valid(tokens)
-	t.conclude(entry, verdict, confirmed, err, proof, result)
+	c.endPutMany(ctx, span, names, entries, errs, nil)
+	c.tel.redisFailed(opPut, errs...)
+	for i, k := range keys {
+		k.Verdict, k.Problem = verdictOf(verdicts[i], entries[i], errs[i]), errs[i]
+		b.conclude(k, &got, sent)
+	}
 }
 
-func (t *trip[T]) commitOf(entry *stored, now time.Time) store.Commit {
-	soft, life := entry.times(now)
-	entry.lives = life > 0
-	t.sent = now
+func (c *Cache[T]) commitOf(k *load.Key, now time.Time) store.Commit {
+	f := fillOf(k)
+	soft, life := f.stored.times(now)
+	f.stored.lives = life > 0
 	return store.Commit{
-		Token: t.token, TTL: life, Soft: soft, Version: entry.version,
-		Body: entry.body, Absent: entry.absent, Notice: t.cache.notice(t.key),
+		Token: f.token, TTL: life, Soft: soft, Version: f.stored.version,
+		Body: f.stored.body, Absent: f.stored.absent, Notice: c.notice(k.Name),
 	}
 }
 
-// conclude lands with what became of the commit. confirmed says that the tokens
-// which the entry depends on were still there.
-func (t *trip[T]) conclude(entry *stored, verdict store.Verdict, confirmed bool, err error, proof int, result landing[T]) {
-	t.held, t.problem = err != nil, err // held perhaps
+// verdictOf is what became of a commit.
+func verdictOf(v store.Verdict, entry *stored, err error) load.Verdict {
 	switch {
 	case err != nil:
-		t.cache.tel.redisFailed(opPut, err)
-	case verdict == store.Committed:
-		if entry.lives {
-			result.outcome = loadStored
-		}
-		if confirmed {
-			result.proof = proof
-			t.keepFill(entry, result)
-		}
-	case verdict == store.Older:
-		result.outcome = loadOutdated
-		t.refused()
-	default:
-		t.refused()
+		return load.Unknown
+	case v == store.Older:
+		return load.Older
+	case v != store.Committed:
+		return load.Refused
+	case !entry.lives:
+		return load.Vanished
 	}
-	t.land(result)
+	return load.Committed
 }
 
-// keepFill puts what was stored into the L1 as well: it was current when the commit
-// was sent.
-func (t *trip[T]) keepFill(entry *stored, result landing[T]) {
-	if t.cache.near == nil {
+// conclude says whether what was committed, with the tokens that were read behind the
+// seal, is proven, and puts it into the L1 then: it was current when it was sent.
+func (b *fills[T]) conclude(k *load.Key, got *captured, sent time.Time) {
+	c, f := b.cache, fillOf(k)
+	switch k.Verdict {
+	case load.Committed, load.Vanished:
+		k.Proven = got.known && got.clear == f.stored.stamp.clear && f.stored.stamp.valid(got.of(f.tags))
+	case load.Refused, load.Older:
+		c.tel.refused(k.Name)
+	}
+	if !k.Proven || c.near == nil {
 		return
 	}
-	then := moment{Epoch: t.asking.Epoch, at: monotonic() - int64(time.Since(t.sent))}
-	t.cache.keepNear(t.key, result.value, near.Entry{
-		Size: int32(max(entry.size, 0)), Absent: entry.absent, Clear: entry.stamp.clear,
-		Soft: entry.soft, Delta: expiry.Cost(entry.delta, entry.ewma),
-	}, t.entry.class, entry.soft-t.sent.Sub(entry.began), then)
+	then := moment{Epoch: f.asking.Epoch, at: monotonic() - int64(time.Since(sent))}
+	c.keepNear(k.Name, valueOf[T](k.Value), near.Entry{
+		Size: int32(max(f.stored.size, 0)), Absent: f.stored.absent, Clear: f.stored.stamp.clear,
+		Soft: f.stored.soft, Delta: expiry.Cost(f.stored.delta, f.stored.ewma),
+	}, f.entry.class, f.stored.soft-sent.Sub(f.stored.began), then)
 }
 
-func (t *trip[T]) refused() { t.cache.tel.refused(t.key) }
+// tagIDs are the ids of tags.
+func tagIDs(tags []tagRef) []uint64 {
+	if len(tags) == 0 {
+		return nil
+	}
+	ids := make([]uint64, len(tags))
+	for i, tag := range tags {
+		ids[i] = tag.id
+	}
+	return ids
+}

@@ -22,12 +22,12 @@ const manyAtOnce = 8
 
 // forEach calls f for each key, several at once, and joins the errors; of one
 // key the error stays itself. A call of f that ends by Goexit is an error, too.
-func forEach(keys []string, f func(key string) error) error {
+func forEach(keys []string, f func(i int, key string) error) error {
 	switch len(keys) {
 	case 0:
 		return nil
 	case 1:
-		return f(keys[0])
+		return f(0, keys[0])
 	}
 	errs := make([]error, len(keys))
 	var calls errgroup.Group
@@ -35,7 +35,7 @@ func forEach(keys []string, f func(key string) error) error {
 	for i, key := range keys {
 		calls.Go(func() error {
 			errs[i] = &PanicError{Value: errGoexit}
-			errs[i] = f(key)
+			errs[i] = f(i, key)
 			return nil
 		})
 	}

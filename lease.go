@@ -5,37 +5,234 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/load"
+	"github.com/larder-go/cache/internal/record"
+	"github.com/larder-go/cache/internal/store"
 )
 
-// backoff is for how long the fleet leaves a key alone after a failed load.
-func (t *trip[T]) backoff() time.Duration {
-	return min(max(t.loadTook, 100*time.Millisecond), time.Second)
+// This file is what a batch asks of Redis about leases: who may load, and what others
+// have made of the keys meanwhile.
+
+// captured are the tokens that entries depend on.
+type captured struct {
+	clear  envelope.Token
+	tags   []tagRef
+	tokens []envelope.Token
+	known  bool // they could be read
 }
 
-// release gives the lease back, or turns it into a back-off.
-func (t *trip[T]) release(ctx context.Context, backoff time.Duration) {
-	t.held = false
-	if _, err := t.cache.store.Release(ctx, t.redisKey, t.token, backoff); err != nil {
-		t.cache.tel.redisFailed(opLoad, err)
-		t.cache.releaseLater(ctx, t.redisKey, t.token)
+// of are the tokens of some of the tags.
+func (t *captured) of(tags []tagRef) []envelope.Token {
+	if len(tags) == 0 || !t.known {
+		return nil
 	}
+	return pick(tags, t.tags, t.tokens)
+}
+
+// Acquire sends one acquire for each key, with a new token each time, and captures the
+// tokens that the entries will depend on: the clear token only where no lease of it holds.
+func (b *fills[T]) Acquire(ctx context.Context, keys []*load.Key) {
+	c := b.cache
+	redisKeys, attempts := make([]string, len(keys)), make([]store.Acquire, len(keys))
+	for i, k := range keys {
+		f := fillOf(k)
+		f.token, f.asking, f.mark = envelope.NewToken(), c.moment(k.Name), c.pending.mark()
+		redisKeys[i] = f.redisKey
+		attempts[i] = store.Acquire{
+			Token: f.token, Lease: load.LeaseTime, Retain: load.LeaseRetain,
+			Seen: f.seen.Header.CID, Invalid: f.seen.State == record.Invalid,
+		}
+	}
+	got := captured{tags: tagsOf(keys), known: true}
+	capture := captureKeys(got.tags, fillOf(keys[0]).entry.class)
+	clear, held := c.clear.current()
+	if !held {
+		capture = append(capture, c.clearKey())
+	}
+	began := time.Now()
+	grants, tokens, errs := c.store.AcquireMany(ctx, redisKeys, attempts, capture)
+	got.clear, got.tokens = clear, tokens[:len(got.tags)]
+	if !held && tokens[len(got.tags)] != (envelope.Token{}) {
+		got.clear = tokens[len(got.tags)]
+		c.clear.learn(got.clear, began)
+	}
+	b.answered(ctx, keys, grants, errs, &got)
+}
+
+// answered takes what acquire has answered.
+func (b *fills[T]) answered(ctx context.Context, keys []*load.Key, grants []store.Grant, errs []error, got *captured) {
+	var changed []*load.Key
+	var records []store.Record
+	for i, k := range keys {
+		f, grant := fillOf(k), &grants[i]
+		k.Held, k.Left, k.Problem = false, grant.Left, errs[i]
+		if errs[i] != nil {
+			k.Answer, k.Held = load.Unanswered, !store.NotSent(errs[i])
+			continue
+		}
+		f.grantedAt, f.stamp = grant.Now, stampOf(got.clear, f.tags, got.of(f.tags))
+		switch grant.Answer {
+		case store.Granted, store.GrantedOver:
+			k.Answer, k.Held = load.Granted, true
+		case store.Held:
+			changed, records = append(changed, k), append(records, grant.Record)
+		case store.Busy:
+			k.Answer = load.Busy
+		case store.BackingOff:
+			k.Answer = load.Resting
+		default: // an open write, or a foreign record
+			k.Answer = load.Untouchable
+		}
+	}
+	b.cache.tel.redisFailed(opLoad, errs...)
+	if len(changed) == 0 {
+		return
+	}
+	b.judge(ctx, changed, records, got)
+	for _, k := range changed {
+		if k.Answer == load.Busy {
+			k.Answer = load.Changed // acquire says for how long
+		}
+	}
+}
+
+// judge takes records that acquire or a poll answered with, and the tokens of tags that
+// were read beside them. Those that may be served are decoded: the answer is Served. Else
+// it is Busy where somebody loads, Untouchable or Changed: acquire is then asked about
+// that record.
+func (b *fills[T]) judge(ctx context.Context, keys []*load.Key, records []store.Record, got *captured) {
+	c := b.cache
+	seen := make([]*record.Record, len(keys))
+	for i, k := range keys {
+		f := fillOf(k)
+		f.seen = c.judge(ctx, f.entry.class, f.redisKey, &records[i])
+		seen[i] = &f.seen
+	}
+	for i, err := range c.verifyAll(ctx, seen, got.tags, got.tokens) {
+		if err != nil {
+			c.tel.redisFailed(opLoad, err)
+			seen[i].State = record.Bypassed
+		}
+	}
+	for _, k := range keys {
+		k.Answer = b.answerOf(k)
+		note(k)
+	}
+}
+
+// answerOf is what k's record, as last read, means to the batch.
+func (b *fills[T]) answerOf(k *load.Key) load.Answer {
+	f := fillOf(k)
+	switch {
+	case b.serves(k):
+		return load.Served
+	case !f.seen.State.Replaceable():
+		return load.Untouchable
+	case f.seen.Header.Until != 0 && f.seen.Header.Token != envelope.NoToken:
+		k.Lease = load.Lease{ID: f.seen.Header.Token, Until: f.seen.Header.Until}
+		return load.Busy
+	}
+	return load.Changed
+}
+
+// serves decodes k's record, as last read, if it may be served.
+func (b *fills[T]) serves(k *load.Key) bool {
+	c, f := b.cache, fillOf(k)
+	if f.seen.State != record.Fresh || c.pending.concerned(c.space, f.seen.Body.Tags, f.mark) {
+		return false
+	}
+	got, absent := answer[T]{size: -1}, error(nil)
+	if err := contain(func() error { absent = c.open(k.Name, &f.seen, &got); return nil }); err != nil {
+		f.seen.State = record.Invalid
+	}
+	if f.seen.State != record.Fresh {
+		return false
+	}
+	k.Size, k.Err, k.Absent = got.size, absent, absent != nil
+	if absent == nil {
+		k.Value = got.value
+	}
+	return true
+}
+
+// Waiting begins the span of a wait for other processes.
+func (b *fills[T]) Waiting(ctx context.Context, keys []*load.Key) (context.Context, func()) {
+	tel := b.cache.tel
+	tel.stats.lockWaits.Add(int64(len(keys)))
+	ctx, span := tel.start(ctx, opLockWait)
+	return ctx, func() { tel.end(span, nil) }
+}
+
+// Poll reads the records, and the tokens of the tags that the call names.
+func (b *fills[T]) Poll(ctx context.Context, keys []*load.Key) {
+	c := b.cache
+	redisKeys, tags := make([]string, len(keys)), fillOf(keys[0]).entry.tags // the same for all
+	for i, k := range keys {
+		fillOf(k).mark = c.pending.mark()
+		redisKeys[i] = fillOf(k).redisKey
+	}
+	records, tokens, errs := c.readMany(ctx, redisKeys, tags)
+	c.tel.redisFailed(opLockWait, errs...)
+	read, heard := keys[:0:0], records[:0]
+	for i, k := range keys {
+		if errs[i] != nil {
+			k.Answer = load.Unanswered
+			continue
+		}
+		read, heard = append(read, k), append(heard, records[i])
+	}
+	if len(read) > 0 {
+		b.judge(ctx, read, heard, &captured{tags: tags, tokens: tokens, known: true})
+	}
+}
+
+// Renew prolongs leases.
+func (b *fills[T]) Renew(ctx context.Context, keys []*load.Key) bool {
+	redisKeys, tokens := leasesOf(keys)
+	held, errs := b.cache.store.RenewMany(ctx, redisKeys, tokens, load.LeaseTime, load.LeaseRetain)
+	for i := range held {
+		if held[i] || errs[i] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Release gives leases back, and goes on trying where Redis does not answer.
+func (b *fills[T]) Release(ctx context.Context, keys []*load.Key, backoff time.Duration) {
+	redisKeys, tokens := leasesOf(keys)
+	errs := b.cache.store.ReleaseMany(ctx, redisKeys, tokens, backoff)
+	b.cache.tel.redisFailed(opLoad, errs...)
+	for i, err := range errs {
+		if err != nil {
+			b.cache.releaseLater(ctx, redisKeys[i], tokens[i])
+		}
+	}
+}
+
+func leasesOf(keys []*load.Key) (redisKeys []string, tokens []envelope.Token) {
+	redisKeys, tokens = make([]string, len(keys)), make([]envelope.Token, len(keys))
+	for i, k := range keys {
+		redisKeys[i], tokens[i] = fillOf(k).redisKey, fillOf(k).token
+	}
+	return redisKeys, tokens
 }
 
 // releaseLater goes on trying to give back a lease in the background, for as long
 // as the lease would stand: else every reader of the key waits for its end after
 // an outage that was shorter. At most as many at a time as the load limit.
 func (c *Cache[T]) releaseLater(ctx context.Context, redisKey string, token envelope.Token) {
-	if !c.releases.begin(redisKey) {
+	if !c.releases.Begin(redisKey) {
 		return
 	}
 	if !c.background.start() {
-		c.releases.end()
+		c.releases.End()
 		return
 	}
 	go func() {
 		defer c.background.end()
-		defer c.releases.end()
-		end := time.Now().Add(leaseTime)
+		defer c.releases.End()
+		end := time.Now().Add(load.LeaseTime)
 		for wait := 25 * time.Millisecond; time.Now().Before(end); wait *= 2 {
 			if c.sleep(ctx, wait) != nil {
 				return
@@ -47,55 +244,19 @@ func (c *Cache[T]) releaseLater(ctx context.Context, redisKey string, token enve
 	}()
 }
 
-// keepLease renews the lease while its load runs.
-func (t *trip[T]) keepLease(ctx context.Context) (stop func()) {
-	return keepRenewing(ctx, func(ctx context.Context) bool {
-		held, err := t.cache.store.Renew(ctx, t.redisKey, t.token, leaseTime, leaseRetain)
-		return held || err != nil
-	})
-}
-
-// keepLeases renews the leases of several trips together.
-func (h *haul[T]) keepLeases(ctx context.Context, trips []*trip[T]) (stop func()) {
-	keys, tokens := make([]string, len(trips)), make([]envelope.Token, len(trips))
-	for i, t := range trips {
-		keys[i], tokens[i] = t.redisKey, t.token
+// tagsOf are the tags of all keys, each once.
+func tagsOf(keys []*load.Key) (all []tagRef) {
+	if len(keys) == 1 {
+		return fillOf(keys[0]).tags
 	}
-	return keepRenewing(ctx, func(ctx context.Context) bool {
-		held, errs := h.cache.store.RenewMany(ctx, keys, tokens, leaseTime, leaseRetain)
-		for i := range held {
-			if held[i] || errs[i] != nil {
-				return true
+	seen := map[uint64]bool{}
+	for _, k := range keys {
+		for _, tag := range fillOf(k).tags {
+			if !seen[tag.id] {
+				seen[tag.id] = true
+				all = append(all, tag)
 			}
-		}
-		return false
-	})
-}
-
-// keepRenewing calls renew every second until it reports false, stop is called or
-// ctx ends. The goroutine is only started by a load that takes that long.
-func keepRenewing(ctx context.Context, renew func(context.Context) bool) (stop func()) {
-	halt, halted := make(chan struct{}), make(chan struct{})
-	timer := time.AfterFunc(leaseRenew, func() {
-		defer close(halted)
-		tick := time.NewTicker(leaseRenew)
-		defer tick.Stop()
-		for ctx.Err() == nil {
-			if !renew(ctx) {
-				return // taken over or invalidated: the commit will be refused
-			}
-			select {
-			case <-tick.C:
-			case <-halt:
-				return
-			case <-ctx.Done():
-			}
-		}
-	})
-	return func() {
-		close(halt)
-		if !timer.Stop() {
-			<-halted
 		}
 	}
+	return all
 }

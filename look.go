@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
@@ -23,29 +24,36 @@ type sight struct {
 	mark     int64 // of the queue, before the read
 }
 
-// look reads key once: one round trip. What may be served is in got. The error
-// is the caller's: ErrNotFound for a remembered absence, ctx's, or ErrClosed.
-func (c *Cache[T]) look(ctx context.Context, call *call[T]) (seen sight, got answer[T], err error) {
-	got = call.miss()
-	if err := c.usable(ctx); err != nil {
-		return seen, got, err
+// look reads the call's key once: one round trip. What may be served is in call.got.
+// The call's error is ErrNotFound for a remembered absence, ctx's, or ErrClosed.
+func (c *Cache[T]) look(ctx context.Context, call *call[T]) {
+	if call.begin(c.redisKey(call.key), c.usable(ctx)); call.err != nil {
+		return
 	}
-	seen.redisKey = c.redisKey(call.key)
 	then := c.moment(call.key)
-	if c.skips(call.key, &seen) {
-		return seen, got, nil
+	if c.skips(call.key, &call.seen) {
+		return
 	}
-	got.asked = true
-	rec, tokens, err := c.see(ctx, &seen, call.entry)
+	call.got.asked = true
+	rec, tokens, err := c.see(ctx, &call.seen, call.entry)
 	if err == nil {
-		err = c.verify(ctx, &seen.Record, call.entry.tags, tokens)
+		err = c.verify(ctx, &call.seen.Record, call.entry.tags, tokens)
 	}
-	err = c.consider(ctx, call, &seen, &got, err)
-	c.keepRead(call, &seen, &got, then, err)
-	if got.outcome == outcomeHit && !seen.shared {
+	if err != nil && store.Ended(ctx) == nil {
+		c.tel.redisFailed(opGet, err)
+	}
+	if due := c.consider(ctx, call, err); due != nil {
+		c.refresh(ctx, call.loader, due)
+	}
+	c.keepRead(call, then)
+	if call.got.outcome == outcomeHit && !call.seen.shared {
 		rec.Release()
 	}
-	return seen, got, err
+}
+
+// begin forgets what an earlier look-up has found.
+func (c *call[T]) begin(redisKey string, err error) {
+	c.got, c.seen, c.err = c.miss(), sight{redisKey: redisKey}, err
 }
 
 // see reads and judges the record that seen is about.
@@ -75,23 +83,16 @@ func (c *Cache[T]) skips(key string, seen *sight) bool {
 	return true
 }
 
-// consider decides what a record that was read, or failed to be with problem, is
-// good for, and decodes what may be served into got.
-func (c *Cache[T]) consider(ctx context.Context, call *call[T], seen *sight, got *answer[T], problem error) (err error) {
+// consider decides what the record that was read, or failed to be with problem, is good
+// for, and decodes what may be served. It returns a key that is to be refreshed, or nil.
+func (c *Cache[T]) consider(ctx context.Context, call *call[T], problem error) (due *load.Key) {
+	seen := &call.seen
 	if disagreed := c.meta.problem(); disagreed != nil {
-		return &OpError{Op: "get", Key: call.key, Err: disagreed}
+		call.err = &OpError{Op: "get", Key: call.key, Err: disagreed}
+		return nil
 	}
 	if problem != nil {
-		if over := store.Ended(ctx); over != nil {
-			return over
-		}
-		c.tel.redisFailed(opGet, problem)
-		c.tel.stats.bypassed.Add(1)
-		got.refused = errors.Is(problem, store.ErrOpen)
-		*seen = sight{redisKey: seen.redisKey, unread: true, failure: problem}
-		if call.warms {
-			return &OpError{Op: "warm", Key: call.key, Err: problem}
-		}
+		c.unread(ctx, call, problem)
 		return nil
 	}
 	if c.owes(seen) {
@@ -99,20 +100,33 @@ func (c *Cache[T]) consider(ctx context.Context, call *call[T], seen *sight, got
 		*seen = sight{redisKey: seen.redisKey, unread: true}
 		return nil
 	}
-	if call.load == nil && seen.State == record.Stale || call.warms && seen.State > record.Fresh {
+	if call.loader == nil && seen.State == record.Stale || call.warms && seen.State > record.Fresh {
 		seen.State = record.Expired // Get looks for fresh entries only, and Warm makes them
 	}
 	if seen.State.Serves() {
-		err = c.open(call.key, &seen.Record, got)
+		call.err = c.open(call.key, &seen.Record, &call.got)
 	}
 	c.tel.saw(&seen.Record)
 	if seen.State.Serves() {
-		c.refreshIfDue(ctx, call, seen)
+		due = c.refreshIfDue(ctx, call, seen)
 	}
-	if call.missed && got.outcome != outcomeStale {
-		got.outcome = outcomeMiss // what the first read found is what counts
+	if call.missed && call.got.outcome != outcomeStale {
+		call.got.outcome = outcomeMiss // what the first read found is what counts
 	}
-	return err
+	return due
+}
+
+// unread is consider for a record that Redis did not tell.
+func (c *Cache[T]) unread(ctx context.Context, call *call[T], problem error) {
+	if call.err = store.Ended(ctx); call.err != nil {
+		return
+	}
+	c.tel.stats.bypassed.Add(1)
+	call.got.refused = errors.Is(problem, store.ErrOpen)
+	call.seen = sight{redisKey: call.seen.redisKey, unread: true, failure: problem}
+	if call.warms {
+		call.err = &OpError{Op: "warm", Key: call.key, Err: problem}
+	}
 }
 
 // owes reports whether the record must not be used, because an invalidation that

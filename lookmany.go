@@ -8,59 +8,89 @@ import (
 	"slices"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
 
 // This file is look.go for several keys at once.
 
-// lookMany is look for several keys: one pipeline, and one more for the tokens of
+// lookup is look for several keys: one pipeline, and one more for the tokens of
 // tags that only entries name.
-func (c *Cache[T]) lookMany(ctx context.Context, batch []*lookup[T]) {
-	asked, then := make([]*lookup[T], 0, len(batch)), make([]moment, 0, len(batch))
-	for _, l := range batch {
-		l.got, l.seen = l.miss(), sight{redisKey: c.redisKey(l.key)}
-		if l.err = c.usable(ctx); l.err != nil {
+func (c *Cache[T]) lookup(ctx context.Context, calls []*call[T]) {
+	asked, then := make([]*call[T], 0, len(calls)), make([]moment, 0, len(calls))
+	keys := make([]string, 0, len(calls))
+	for _, call := range calls {
+		if call.begin(c.redisKey(call.key), c.usable(ctx)); call.err != nil {
 			continue
 		}
-		now := c.moment(l.key)
-		if !c.skips(l.key, &l.seen) {
-			l.got.asked = true
-			asked, then = append(asked, l), append(then, now)
+		now := c.moment(call.key)
+		if !c.skips(call.key, &call.seen) {
+			call.got.asked = true
+			asked, then, keys = append(asked, call), append(then, now), append(keys, call.seen.redisKey)
 		}
 	}
 	if len(asked) == 0 {
 		return
 	}
-	keys := make([]string, len(asked))
-	for i, l := range asked {
-		keys[i] = l.seen.redisKey
-	}
-	tags := asked[0].entry.tags // the same for all
-	tokens, errs := c.seeMany(ctx, asked, keys, tags)
-	tags, tokens, failed := c.readUnread(ctx, asked, tags, tokens)
-	for i, l := range asked {
-		err := errs[i]
-		switch {
-		case err != nil:
-		case failed != nil && c.unsure(&l.seen.Record, tags):
-			err = failed // Redis failed for one: the others must not wait for it one by one
-		default:
-			err = c.verify(ctx, &l.seen.Record, tags, tokens)
-			failed = cmp.Or(failed, err)
+	errs := c.seeAll(ctx, asked, keys)
+	var due []*load.Key
+	for i, call := range asked {
+		if k := c.consider(ctx, call, errs[i]); k != nil {
+			due = append(due, k)
 		}
-		l.err = c.consider(ctx, &l.call, &l.seen, &l.got, err)
-		c.keepRead(&l.call, &l.seen, &l.got, then[i], l.err)
+		c.keepRead(call, then[i])
 	}
+	if store.Ended(ctx) == nil {
+		c.tel.redisFailed(opGet, errs...)
+	}
+	if len(due) > 0 {
+		c.refresh(ctx, asked[0].loader, due...)
+	}
+}
+
+// seeAll is see for several keys, which have one class and name the same tags.
+func (c *Cache[T]) seeAll(ctx context.Context, calls []*call[T], keys []string) []error {
+	tags := calls[0].entry.tags
+	records, tokens, errs := c.readMany(ctx, keys, tags)
+	read := make([]*record.Record, 0, len(calls))
+	for i, call := range calls {
+		if errs[i] == nil {
+			call.seen.Record = c.judge(ctx, call.entry.class, keys[i], &records[i])
+			read = append(read, &call.seen.Record)
+		}
+	}
+	verified := c.verifyAll(ctx, read, tags, tokens)
+	for i := range errs {
+		if errs[i] == nil {
+			errs[i], verified = verified[0], verified[1:]
+		}
+	}
+	return errs
+}
+
+// verifyAll is verify for several records. The errors are aligned with them.
+func (c *Cache[T]) verifyAll(ctx context.Context, all []*record.Record, tags []tagRef, tokens []envelope.Token) []error {
+	errs := make([]error, len(all))
+	tags, tokens, failed := c.readUnread(ctx, all, tags, tokens)
+	for i, rec := range all {
+		if failed != nil && c.unsure(rec, tags) {
+			errs[i] = failed // Redis failed for one: the others must not wait for it one by one
+			continue
+		}
+		errs[i] = c.verify(ctx, rec, tags, tokens)
+		failed = cmp.Or(failed, errs[i])
+	}
+	return errs
 }
 
 // readUnread reads the tokens of tags that the entries of a batch have and the call
 // does not name, in one go.
-func (c *Cache[T]) readUnread(ctx context.Context, batch []*lookup[T], tags []tagRef, tokens []envelope.Token) ([]tagRef, []envelope.Token, error) {
+func (c *Cache[T]) readUnread(ctx context.Context, batch []*record.Record, tags []tagRef, tokens []envelope.Token) ([]tagRef, []envelope.Token, error) {
 	all := slices.Clip(tags)
-	for _, l := range batch {
-		if l.seen.Dependent() {
-			all = c.union(all, l.seen.Body.Tags)
+	for _, rec := range batch {
+		if rec.Dependent() {
+			all = c.union(all, rec.Body.Tags)
 		}
 	}
 	unread := all[len(tags):]
@@ -82,17 +112,6 @@ func (c *Cache[T]) unsure(rec *record.Record, tags []tagRef) bool {
 	}
 	clear, held := c.clear.current()
 	return !held || bytes.Compare(rec.Body.Clear[:], clear[:]) > 0 || len(c.union(tags, rec.Body.Tags)) > len(tags)
-}
-
-// seeMany is see for several keys, which have one class.
-func (c *Cache[T]) seeMany(ctx context.Context, batch []*lookup[T], keys []string, tags []tagRef) ([]envelope.Token, []error) {
-	records, tokens, errs := c.readMany(ctx, keys, tags)
-	for i, l := range batch {
-		if errs[i] == nil {
-			l.seen.Record = c.judge(ctx, l.entry.class, keys[i], &records[i])
-		}
-	}
-	return tokens, errs
 }
 
 // aligned gives each of n keys its error of a read that has returned err.

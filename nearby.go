@@ -292,8 +292,9 @@ func (c *Cache[T]) keepNear(key string, v T, e near.Entry, class *TTL, left time
 // keepRead is keepNear of a record that was read, if the look-up ended with it: err
 // is the look-up's. With another one than ErrNotFound there is no value, though the
 // record may be fresh.
-func (c *Cache[T]) keepRead(call *call[T], seen *sight, got *answer[T], then moment, err error) {
-	if c.near == nil || seen.State != record.Fresh || c.config.replicaReads || err != nil && !isAbsent(err) {
+func (c *Cache[T]) keepRead(call *call[T], then moment) {
+	seen, got := &call.seen, &call.got
+	if c.near == nil || seen.State != record.Fresh || c.config.replicaReads || call.err != nil && !isAbsent(call.err) {
 		return
 	}
 	e := near.Entry{Size: int32(max(got.size, 0)), Absent: seen.Absent, Clear: seen.Body.Clear}
@@ -328,7 +329,7 @@ func (c *Cache[T]) changed(keys ...string) {
 			c.near.space.Drop(key)
 		}
 	}
-	c.flights.detach(keys...)
+	c.flights.Detach(keys...)
 }
 
 // changedTags is changed for all entries that may have one of the tags.
@@ -336,7 +337,7 @@ func (c *Cache[T]) changedTags(tags []tagRef) {
 	if c.near != nil {
 		c.near.space.DropAll()
 	}
-	c.flights.detachTagged(tags)
+	c.flights.DetachTagged(tagIDs(tags))
 }
 
 // changedAll is changed for everything.
@@ -345,7 +346,7 @@ func (c *Cache[T]) changedAll() {
 	if c.near != nil {
 		c.near.space.DropAll()
 	}
-	c.flights.detachAll()
+	c.flights.DetachAll()
 }
 
 // nearStale is a value of the L1 that is not certain to be current, for a class that

@@ -2,105 +2,116 @@ package cache
 
 import (
 	"context"
-	"sync"
+	"math/rand/v2"
 	"time"
 
-	"github.com/larder-go/cache/internal/holdoff"
+	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/expiry"
+	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/record"
 )
 
-// refresh reloads an entry in the background, under a lease: at most one load
-// of a key runs in the fleet, and at most as many refreshes in this process as
-// the load limit. A refresh that is not granted now is simply not made: the
-// next reader asks again, after a while.
-func (c *Cache[T]) refresh(ctx context.Context, r request[T], seen *sight) {
-	if !c.refreshes.begin(r.key) {
-		return
+// refreshIfDue returns a key that is to be refreshed in the background, because it is
+// served stale, or because XFetch elects the call, and nil if there is none. It slides
+// one that is in use.
+func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight) *load.Key {
+	if seen.State == record.Stale {
+		c.tel.servedStale(ctx, call.key, seen.Age(), nil)
+	}
+	if call.loader == nil || !call.entry.store || seen.Header.Kind == envelope.Dirty {
+		return nil
+	}
+	if seen.State == record.Stale {
+		return c.toRefresh(call, seen, causeStale)
+	}
+	if class := call.entry.class; seen.Timed && class.Sliding && !seen.Absent {
+		c.slideIfDue(ctx, call, seen, seen.Age())
+	}
+	left, soft, ok := seen.Remaining(call.entry.class.policy())
+	if !ok {
+		return nil
+	}
+	delta := expiry.Cost(seen.Body.Delta, seen.Body.EWMA)
+	if call.early && left <= soft/2 || expiry.Early(left, soft, delta, c.config.beta, rand.ExpFloat64()) {
+		return c.toRefresh(call, seen, causeEarly)
+	}
+	return nil
+}
+
+// toRefresh takes what a refresh needs: a slot, and a flight that nobody else has. A
+// refresh that has none now is not made: the next reader asks again, after a while.
+func (c *Cache[T]) toRefresh(call *call[T], seen *sight, why cause) *load.Key {
+	if !c.flights.Refresh.Begin(call.key) {
+		return nil
 	}
 	if !c.background.start() {
-		c.refreshes.end()
-		return
+		c.flights.Refresh.End()
+		return nil
 	}
-	f := c.flights.begin(r.key)
-	if f == nil {
+	seat, ok := c.flights.Begin(call.key)
+	if !ok {
 		c.background.end()
-		c.refreshes.end()
-		return
+		c.flights.Refresh.End()
+		return nil
 	}
 	seen.shared = true
-	why := causeEarly
-	if seen.State == record.Stale {
-		why = causeStale
-	}
 	c.tel.stats.refreshes[why].Add(1)
-	t := &trip[T]{
-		request: r, cache: c, flight: f, redisKey: seen.redisKey, seen: seen.Record, refresh: true,
+	return c.keyOf(&seat, call.entry, seen)
+}
+
+// refresh reloads entries in the background, under leases: at most one load of a key runs
+// in the fleet, and at most as many refreshes in this process as the load limit. Keys
+// that one call has found due are refreshed together.
+func (c *Cache[T]) refresh(ctx context.Context, loader loader[T], keys ...*load.Key) {
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = k.Name
 	}
 	go func() {
-		defer c.background.end()
-		defer c.refreshes.end()
-		ctx, span := c.tel.startRoot(outsideLoads(context.WithoutCancel(ctx)), opRefresh)
+		defer func() {
+			for range keys {
+				c.flights.Refresh.End()
+				c.background.end()
+			}
+		}()
+		ctx, span := c.tel.startRoot(load.Outside(context.WithoutCancel(ctx)), opRefresh)
 		if span != nil {
-			c.tel.describeKey(span, r.key) // its spans may tell no other: a load that fails
+			c.tel.describeKey(span, names...) // its spans may tell no other: a load that fails
 		}
 		defer c.tel.end(span, nil)
-		t.run(ctx, false)
+		c.flights.Run(ctx, &fills[T]{cache: c, loader: loader, refresh: true}, true, keys)
 	}()
 }
 
-// cool keeps this process from trying to refresh the key again for d.
-func (t *trip[T]) cool(d time.Duration) {
-	if t.refresh && d > 0 {
-		t.cache.refreshes.cool(t.key, d)
+// slideIfDue prolongs a sliding entry that is in use, in the background: when
+// less than half of its soft TTL is left it gets all of it again, counted from
+// now, though never beyond MaxAge after its load, in Redis time. An entry whose
+// load time is unknown is left alone.
+func (c *Cache[T]) slideIfDue(ctx context.Context, call *call[T], seen *sight, age time.Duration) {
+	soft, class := seen.Body.Soft, call.entry.class
+	if seen.Body.LoadedAt == 0 || seen.Left >= soft/2 {
+		return
 	}
-}
-
-// refreshes bounds the background refreshes of a cache and remembers which
-// keys to leave alone.
-type refreshes struct {
-	limit int
-
-	mu      sync.Mutex // protects following
-	running int
-	heldOff *holdoff.Table // by monotonic
-}
-
-func newRefreshes(limit int) *refreshes { return &refreshes{limit: limit, heldOff: holdoff.New()} }
-
-// begin takes a place for a refresh of key, if there is one and the key is not
-// cooling down.
-func (r *refreshes) begin(key string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.readyLocked(key) {
-		return false
+	if age > 0 && class.MaxAge-age <= seen.Left {
+		return // MaxAge is what ends it
 	}
-	r.heldOff.Drop(key)
-	r.running++
-	return true
-}
-
-// ready reports whether begin would take a place now.
-func (r *refreshes) ready(key string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.readyLocked(key)
-}
-
-func (r *refreshes) readyLocked(key string) bool {
-	return r.running < r.limit && monotonic() >= r.heldOff.Until(key)
-}
-
-func (r *refreshes) end() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.running--
-}
-
-// cool leaves key alone for d from now on.
-func (r *refreshes) cool(key string, d time.Duration) {
-	until := monotonic() + int64(d)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.heldOff.Set(key, until)
+	if !c.slides.Begin(call.key) {
+		return
+	}
+	c.slides.HoldOff(call.key, soft/8) // one slide for all hits of this moment
+	if !c.background.start() {
+		c.slides.End()
+		return
+	}
+	redisKey, cid := seen.redisKey, seen.Header.CID
+	life := expiry.AddDurations(soft, seen.Body.Grace)
+	latest := seen.Body.LoadedAt + expiry.AddDurations(expiry.Bound(class.MaxAge), seen.Body.Grace).Milliseconds()
+	ctx = context.WithoutCancel(ctx)
+	go func() {
+		defer c.background.end()
+		defer c.slides.End()
+		if _, err := c.store.Slide(ctx, redisKey, cid, soft, life, latest); err != nil {
+			c.tel.redisFailed(opSlide, err)
+		}
+	}()
 }

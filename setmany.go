@@ -31,7 +31,7 @@ func (c *Cache[T]) SetMany(ctx context.Context, entries map[string]T, opts ...En
 
 // setEach is setMany of a strategy that sets each key by itself.
 func setEach[T any](ctx context.Context, c *Cache[T], s Strategy[T], entries map[string]T, kept entry) error {
-	return forEach(slices.Sorted(maps.Keys(entries)), func(key string) error {
+	return forEach(slices.Sorted(maps.Keys(entries)), func(_ int, key string) error {
 		return s.set(ctx, c, key, entries[key], kept)
 	})
 }

@@ -100,19 +100,6 @@ func (t *telemetry) snapshot() Stats {
 	return all
 }
 
-// inProgress is how many keys are being loaded, and how many look-ups wait for them.
-func (g *group[T]) inProgress() (loading, waiting int64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for f := range g.all {
-		loading++
-		if !f.landed {
-			waiting += int64(f.waiters + f.attending)
-		}
-	}
-	return loading, waiting
-}
-
 // sharded is a counter that goroutines on different processors add to without
 // passing one cache line around.
 type sharded struct {

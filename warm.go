@@ -80,7 +80,7 @@ func (c *Cache[T]) Warm(ctx context.Context, keys iter.Seq[string], load BatchLo
 		return WarmReport{}, argError("warm", "", problem)
 	}
 	w := &warming[T]{
-		cache: c, load: load.many(), WarmOptions: o, size: min(o.Batch, o.PerSecond),
+		cache: c, load: load, WarmOptions: o, size: min(o.Batch, o.PerSecond),
 		places: make(chan struct{}, o.Concurrency), results: make(chan warmed), counted: make(chan struct{}),
 	}
 	err := w.run(ctx, keys)
@@ -115,10 +115,10 @@ func (o *WarmOptions) settle() (problem string) {
 type warming[T any] struct {
 	WarmOptions
 	cache *Cache[T]
-	load  manyLoader[T]
+	load  loader[T]
 	size  int // of a batch
 
-	missing []*lookup[T]
+	missing []*call[T]
 	next    time.Time // when the next batch may be loaded
 	places  chan struct{}
 	loading helpers
@@ -188,12 +188,12 @@ func (w *warming[T]) take(ctx context.Context, chunk []string, atLeast int) erro
 func (w *warming[T]) look(ctx context.Context, chunk []string) (seen warmed) {
 	c := w.cache
 	ctx, span := c.tel.start(ctx, opGet)
-	all := c.lookups(chunk, nil, c.config.entry)
-	c.lookMany(ctx, all)
-	done := make([]*lookup[T], 0, len(all))
+	all := c.calls(chunk, nil, c.config.entry)
+	c.lookup(ctx, all)
+	done := make([]*call[T], 0, len(all))
 	for _, l := range all {
 		if l.err == nil && l.seen.State != record.Fresh && !l.seen.unread && l.seen.State.Replaceable() {
-			l.load, l.missed, l.warms = w.load.one, true, true
+			l.loader, l.missed, l.warms = w.load, true, true
 			w.missing = append(w.missing, l)
 			continue
 		}
@@ -213,7 +213,7 @@ func (w *warming[T]) look(ctx context.Context, chunk []string) (seen warmed) {
 }
 
 // dispatch has a batch loaded once its turn has come.
-func (w *warming[T]) dispatch(ctx context.Context, batch []*lookup[T]) error {
+func (w *warming[T]) dispatch(ctx context.Context, batch []*call[T]) error {
 	c := w.cache
 	select {
 	case w.places <- struct{}{}:
@@ -229,11 +229,11 @@ func (w *warming[T]) dispatch(ctx context.Context, batch []*lookup[T]) error {
 	w.loading.run(func() {
 		defer func() { <-w.places }()
 		ctx, span := c.tel.start(ctx, opGet)
-		began := c.flights.now()
+		began := c.flights.Now()
 		for _, l := range batch {
 			l.began = began
 		}
-		c.serveBatch(ctx, batch, w.load)
+		c.getBatch(ctx, batch)
 		c.endGetMany(ctx, span, 0, batch)
 		w.results <- w.judge(ctx, batch)
 	})
@@ -248,7 +248,7 @@ type warmed struct {
 }
 
 // judge sorts look-ups that have ended.
-func (w *warming[T]) judge(ctx context.Context, all []*lookup[T]) (sorted warmed) {
+func (w *warming[T]) judge(ctx context.Context, all []*call[T]) (sorted warmed) {
 	forgets := w.cache.config.entry.class.Absent == 0
 	for _, l := range all {
 		answered := l.err == nil || isAbsent(l.err)

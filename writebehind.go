@@ -222,7 +222,7 @@ func (s *writeBehind[T]) setMany(ctx context.Context, c *Cache[T], entries map[s
 
 // remove puts tombstones: deletes reach the sink like values.
 func (s *writeBehind[T]) remove(ctx context.Context, c *Cache[T], op string, keys []string) error {
-	return forEach(keys, func(key string) error {
+	return forEach(keys, func(_ int, key string) error {
 		var none T
 		return s.put(ctx, op, key, none, c.config.entry, stored{class: c.config.entry.class, behind: true, absent: true})
 	})

@@ -114,7 +114,7 @@ func (s *writeThrough[T]) write(ctx context.Context, key string, v T) (T, error)
 }
 
 func (s *writeThrough[T]) remove(ctx context.Context, c *Cache[T], op string, keys []string) error {
-	return forEach(keys, func(key string) error {
+	return forEach(keys, func(_ int, key string) error {
 		return c.writeGuarded(ctx, op, key, c.config.entry, func(ctx context.Context) (v T, err error) {
 			if err := s.writer.Delete(ctx, key); err != nil {
 				return v, err

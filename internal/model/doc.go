@@ -26,7 +26,7 @@
 //     included.
 //   - E: a key is not barred by intents of which each one's own deadline has passed.
 //
-// A round is a look-up and at most one flight. outcome.go has the table of what a call does
+// A round is a look-up and at most one flight. singleflight.go in the root has the table of what a call does
 // after a flight; in its last round it is solo, and the table shows that it then ends.
 //
 // There are three systems: keyed has one record, its readers and writers (and, with tags, one

@@ -1,13 +1,18 @@
-package cache
+package load
 
 import (
 	"container/list"
 	"context"
-	"fmt"
+	"errors"
 	"math"
 	"sync"
 	"time"
+
+	"github.com/larder-go/cache/internal/mono"
 )
+
+// ErrOverloaded is what a load gets that finds no place in time.
+var ErrOverloaded = errors.New("cache: overloaded")
 
 const (
 	// placeWait is how long a load waits for a place before it is refused.
@@ -21,80 +26,45 @@ const (
 	refillTime = 6 * time.Second
 )
 
-// places bounds the loader calls of a cache in this process: those that no lease
+// Places bound the loader calls of a cache in this process: those that no lease
 // bounds, so that a cache that is down does not send its whole traffic to the system
 // of record; while the cache refills after it was emptied all of them, of which there
-// are as many as keys; and all of them at any time where that is asked for.
-type places struct {
+// are as many as keys; and all of them at any time where that is asked for. A call for
+// several keys is one. Make them with [NewPlaces].
+type Places struct {
 	limit int              // unleased loads, and all loads as a refill begins
 	most  int              // all loads; 0: any number
 	tell  func(began bool) // that a refill holds loads up, and that it does so no more
 
 	mu      sync.Mutex // protects following
-	running [len(classNames)]int
-	waiting [len(classNames)]list.List // of chan struct{}, closed when there is a place
+	running [len(boundNames)]int
+	waiting [len(boundNames)]list.List // of chan struct{}, closed when there is a place
 	emptied int64                      // when the refill began, on the monotonic clock; 0: none
 	told    bool
 	closed  bool
 	next    *time.Timer // lets waiters in as the refill goes on, and ends it
 }
 
-// WithLoadLimit bounds the loads of this cache in this process that run
-// without a lease, which are all its loads while Redis is unavailable. The default is
-// 64; n must be at least 1. Set it to what the database can bear, divided by the number
-// of processes.
-//
-// It also is where a refill begins: after Redis was flushed, replaced or unavailable,
-// and after InvalidateAll, at most n loads run at once in the first second, with a lease
-// or without, twice as many in the next, and so on; after six seconds those with a lease
-// are as many as keys again, whatever is asked of the cache. Not counted are, for a
-// second at most, loads that begin before a flush is noticed.
-//
-// A load that finds no place within 50 ms, or one with a lease within a second while the
-// cache refills, fails with [ErrOverloaded], unless a stale value may be served. A load
-// that is made by the loader of another one of the same cache needs no place.
-func WithLoadLimit(n int) Option {
-	return optionFunc(func(c *config) {
-		if n < 1 {
-			c.refuse("WithLoadLimit", fmt.Sprintf("%d is below 1", n))
-			return
-		}
-		c.loadLimit = n
-	})
-}
-
-// WithMaxLoads bounds all loads of this cache that run at once in this process, with a
-// lease or without: without it a scan of keys that are not cached makes as many as it
-// asks for at once. 0, the default, is no bound; below 0 is refused. A load that
-// finds no place within 50 ms fails as under [WithLoadLimit]; keys that are cached are
-// served. A call of a [BatchLoader] counts as one.
-func WithMaxLoads(n int) Option {
-	return optionFunc(func(c *config) {
-		if n < 0 {
-			c.refuse("WithMaxLoads", fmt.Sprintf("%d is below 0", n))
-			return
-		}
-		c.maxLoads = n
-	})
-}
-
-// placeClass says which bound a load keeps.
-type placeClass uint8
+// bound says which limit a load keeps.
+type bound uint8
 
 const (
-	leased   placeClass = iota // there are at most as many as keys
-	unleased                   // nothing else bounds them
+	leased   bound = iota // there are at most as many as keys
+	unleased              // nothing else bounds them
 )
 
-var classNames = [...]string{"leased", "unleased"}
+var boundNames = [...]string{"leased", "unleased"}
 
-func newPlaces(limit, most int, tell func(began bool)) *places {
-	return &places{limit: limit, most: most, tell: tell}
+// NewPlaces returns places for limit loads without a lease, and for most loads
+// altogether, 0 for any number. tell hears that a refill holds loads up, and that it
+// does so no more.
+func NewPlaces(limit, most int, tell func(began bool)) *Places {
+	return &Places{limit: limit, most: most, tell: tell}
 }
 
 // allowed is how many loads may run at once when a refill began since ago: it starts
 // slowly, doubles each second, and then ends.
-func (p *places) allowed(since time.Duration) int {
+func (p *Places) allowed(since time.Duration) int {
 	steps := int(min(since, refillTime) / time.Second)
 	if p.limit > math.MaxInt>>steps {
 		return math.MaxInt
@@ -102,21 +72,21 @@ func (p *places) allowed(since time.Duration) int {
 	return p.limit << steps
 }
 
-// refill notes that the cache is, or was a moment ago, emptier than its readers
+// Refill notes that the cache is, or was a moment ago, emptier than its readers
 // expect: the clear token is missing, or another one than before, or Redis is back
 // after it did not answer.
-func (p *places) refill() {
+func (p *Places) Refill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return
 	}
-	p.emptied = monotonic()
+	p.emptied = mono.Now()
 	p.wakeAtNextStepLocked()
 }
 
-// refilling is for how long a refill still goes on, 0 if there is none.
-func (p *places) refilling() time.Duration {
+// Refilling is for how long a refill still goes on, 0 if there is none.
+func (p *Places) Refilling() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.emptied == 0 {
@@ -125,15 +95,15 @@ func (p *places) refilling() time.Duration {
 	return max(refillTime-p.sinceLocked(), 0)
 }
 
-func (p *places) sinceLocked() time.Duration { return time.Duration(monotonic() - p.emptied) }
+func (p *Places) sinceLocked() time.Duration { return time.Duration(mono.Now() - p.emptied) }
 
 // enter takes a place, which leave gives back. wait says whether the load may wait for
 // one: up to 50 ms, or a second if it has a lease and the cache refills. The error is
 // ErrOverloaded if that was too short, or ctx's if that ended first.
-func (p *places) enter(ctx context.Context, class placeClass, wait bool) error {
+func (p *Places) enter(ctx context.Context, b bound, wait bool) error {
 	p.mu.Lock()
-	if p.freeLocked(class) {
-		p.running[class]++
+	if p.freeLocked(b) {
+		p.running[b]++
 		p.mu.Unlock()
 		return nil
 	}
@@ -143,22 +113,22 @@ func (p *places) enter(ctx context.Context, class placeClass, wait bool) error {
 	}
 	most := placeWait
 	refills := p.emptied != 0
-	if refills && class == leased {
+	if refills && b == leased {
 		most = refillWait
 	}
 	place := make(chan struct{})
-	seat := p.waiting[class].PushBack(place)
+	seat := p.waiting[b].PushBack(place)
 	began := refills && !p.told
 	p.told = p.told || began
 	p.mu.Unlock()
 	if began {
 		p.tell(true)
 	}
-	return p.await(ctx, class, place, seat, most)
+	return p.await(ctx, b, place, seat, most)
 }
 
 // await waits for a place that leave or the next step of a refill gives.
-func (p *places) await(ctx context.Context, class placeClass, place chan struct{}, seat *list.Element, most time.Duration) error {
+func (p *Places) await(ctx context.Context, b bound, place chan struct{}, seat *list.Element, most time.Duration) error {
 	late := time.NewTimer(most)
 	defer late.Stop()
 	err := ErrOverloaded
@@ -176,40 +146,40 @@ func (p *places) await(ctx context.Context, class placeClass, place chan struct{
 		return nil
 	default:
 	}
-	p.waiting[class].Remove(seat)
+	p.waiting[b].Remove(seat)
 	return err
 }
 
-// freeLocked reports whether a load of that class may run now.
-func (p *places) freeLocked(class placeClass) bool {
+// freeLocked reports whether a load of that kind may run now.
+func (p *Places) freeLocked(b bound) bool {
 	all := p.running[leased] + p.running[unleased]
 	switch {
 	case p.most > 0 && all >= p.most:
 		return false
-	case class == unleased && p.running[unleased] >= p.limit:
+	case b == unleased && p.running[unleased] >= p.limit:
 		return false
 	}
 	return p.emptied == 0 || all < p.allowed(p.sinceLocked())
 }
 
 // leave gives a place back.
-func (p *places) leave(class placeClass) {
+func (p *Places) leave(b bound) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.running[class]--
+	p.running[b]--
 	p.admitLocked()
 }
 
 // admitLocked lets in those who wait and for whom there is a place now, of both classes
 // by turns.
-func (p *places) admitLocked() {
+func (p *Places) admitLocked() {
 	for admitted := true; admitted; {
 		admitted = false
-		for class := range p.waiting {
-			queue := &p.waiting[class]
-			if queue.Len() > 0 && p.freeLocked(placeClass(class)) {
+		for b := range p.waiting {
+			queue := &p.waiting[b]
+			if queue.Len() > 0 && p.freeLocked(bound(b)) {
 				close(queue.Remove(queue.Front()).(chan struct{}))
-				p.running[class]++
+				p.running[b]++
 				admitted = true
 			}
 		}
@@ -217,7 +187,7 @@ func (p *places) admitLocked() {
 }
 
 // wakeAtNextStepLocked has step called when more loads may run.
-func (p *places) wakeAtNextStepLocked() {
+func (p *Places) wakeAtNextStepLocked() {
 	since := p.sinceLocked()
 	in := since.Truncate(time.Second) + time.Second - since
 	if p.next == nil {
@@ -228,7 +198,7 @@ func (p *places) wakeAtNextStepLocked() {
 }
 
 // step lets loads in as a refill goes on, once a second, and ends it.
-func (p *places) step() {
+func (p *Places) step() {
 	p.mu.Lock()
 	ended := false
 	if p.emptied != 0 && p.sinceLocked() >= refillTime {
@@ -245,8 +215,8 @@ func (p *places) step() {
 	}
 }
 
-// close ends the refill's timer. Loads that wait end with their contexts.
-func (p *places) close() {
+// Close ends the refill's timer. Loads that wait end with their contexts.
+func (p *Places) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.next != nil {
