@@ -12,6 +12,7 @@ import (
 
 	"github.com/larder-go/cache/internal/keyspace"
 	"github.com/larder-go/cache/internal/load"
+	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
@@ -38,7 +39,7 @@ type Cache[T any] struct {
 	flights  *load.Group
 	slides   *load.Slots
 	releases *load.Slots
-	pending  *pending
+	pending  *pending.Queue
 
 	closed     atomic.Bool
 	closing    chan struct{}
@@ -118,7 +119,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		releases: load.NewSlots(config.loadLimit),
 		closing:  make(chan struct{}),
 	}
-	c.pending = newPending(c.closing, c.tel.logger, c.retry)
+	c.pending = c.newQueue()
 	c.flights = load.NewGroup(c.loads())
 	c.clear.emptied = c.flights.Places.Refill
 	config.budgets.Breaker = c.breakerChanged
@@ -142,7 +143,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 func (c *Cache[T]) breakerChanged(open bool) {
 	if !open {
 		c.flights.Places.Refill()
-		c.pending.hurry()
+		c.pending.Hurry()
 	}
 	c.tel.breakerChanged(open)
 }
@@ -244,7 +245,7 @@ func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 // Stats returns a snapshot of the counters, and of what is under way. It asks nobody.
 func (c *Cache[T]) Stats() Stats {
 	s := c.tel.snapshot()
-	s.Pending = c.pending.size.Load()
+	s.Pending = c.pending.Len()
 	s.Loading, s.Waiting = c.flights.InProgress()
 	s.Unpublished = c.store.Unpublished()
 	s.Overdue, s.Refilling = int64(c.flights.Overdue()), gauge(c.flights.Places.Refilling() > 0)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -107,7 +108,7 @@ func (l *clearLease) supersedes(sent time.Time) bool {
 
 // drop ends the lease: what was learnt before is not to be used any more, nor what
 // is learnt from reads that are under way, which may have found the old token. The
-// queue of pending.go does not wait for the second that would end their lease:
+// queue of internal/pending does not wait for the second that would end their lease:
 //
 //  1. R1 sends a read of the token, which finds T1; the reply is late.
 //  2. W clears; Redis fails, it is queued, W returns. The queue drains: T2.
@@ -206,7 +207,7 @@ func (c *Cache[T]) invalidateAll(ctx context.Context) error {
 			return store.Ended(ctx)
 		case err != nil:
 			c.tel.redisFailed(opRemove, err)
-			return c.queue("invalidate all", target{kind: wholeCache}, err)
+			return c.queue("invalidate all", pending.Target{Kind: pending.All}, err)
 		case bytes.Compare(tokens[0][:], minted[:]) >= 0:
 			return nil
 		}
@@ -236,7 +237,7 @@ func (c *Cache[T]) replaceClear(ctx context.Context) (minted envelope.Token, err
 	}
 	if err != nil {
 		c.tel.redisFailed(opRemove, err)
-		err = c.queue("invalidate all", target{kind: wholeCache}, err)
+		err = c.queue("invalidate all", pending.Target{Kind: pending.All}, err)
 	}
 	c.changedAll()
 	return minted, err

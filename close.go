@@ -26,8 +26,8 @@ func (c *Cache[T]) Close() error {
 		c.flights.Places.Close()
 		c.background.close()
 		dirty, failed := c.strategy.shut()
-		pending := c.pending.close()
-		c.left = errors.Join(remaining(dirty, pending), failed, c.store.Close())
+		left := c.pending.Close()
+		c.left = errors.Join(remaining(dirty, left), failed, c.store.Close())
 	})
 	return c.left
 }
@@ -68,7 +68,7 @@ func (c *Cache[T]) Shutdown(ctx context.Context) error {
 		return c.Close()
 	}
 	_, err := c.strategy.drain(ctx)
-	err = errors.Join(err, c.pending.flush(ctx))
+	err = errors.Join(err, c.pending.Flush(ctx))
 	return errors.Join(err, c.Close())
 }
 

@@ -44,6 +44,13 @@ var (
 	ErrPending = errors.New("cache: invalidation pending")
 )
 
+// pendingError is an error that Is ErrPending, and its cause.
+type pendingError struct{ error }
+
+func (e pendingError) Error() string        { return e.error.Error() + "; its invalidation is queued" }
+func (e pendingError) Is(target error) bool { return target == ErrPending }
+func (e pendingError) Unwrap() error        { return e.error }
+
 // OpError is a failure of the cache itself: a bad argument, or a Redis that
 // did not answer. Loader and writer errors never come as an OpError, so "Redis
 // is down" and "the database is down" never look alike.

@@ -11,6 +11,7 @@ import (
 	"github.com/larder-go/cache/internal/keyspace"
 	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/near"
+	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
@@ -21,8 +22,8 @@ import (
 func (x *exam[T]) lookHere() {
 	c := x.cache
 	x.seen.redisKey = x.RedisKey
-	x.seen.owed, x.seen.mark = c.pending.has(x.key), c.pending.mark()
-	x.Pending, x.Queued = x.seen.owed, c.pending.size.Load()
+	x.seen.owed, x.seen.mark = c.pending.Has(pending.Key, x.key), c.pending.Epoch()
+	x.Pending, x.Queued = x.seen.owed, c.pending.Len()
 	x.BreakerOpen = c.store.Open()
 	x.Loading = c.flights.Foresee(x.key) != load.Lead
 	x.Overdue, x.Refilling = c.flights.Late(x.key), c.flights.Places.Refilling()

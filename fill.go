@@ -2,12 +2,14 @@ package cache
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/expiry"
 	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/near"
+	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
@@ -71,9 +73,9 @@ func (b *fills[T]) Storable(k *load.Key) bool {
 // obstacle is why no entry of key with these tags may be made now, "" if one may.
 func (c *Cache[T]) obstacle(key string, tags []tagRef) string {
 	switch {
-	case c.pending.has(key):
+	case c.pending.Has(pending.Key, key):
 		return "an invalidation of the key is queued here"
-	case c.pending.hasRefs(tags):
+	case slices.ContainsFunc(tags, func(t tagRef) bool { return c.pending.Has(pending.Tag, t.key) }):
 		return "an invalidation of one of its tags is queued here"
 	}
 	return ""

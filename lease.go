@@ -36,7 +36,7 @@ func (b *fills[T]) Acquire(ctx context.Context, keys []*load.Key) {
 	redisKeys, attempts := make([]string, len(keys)), make([]store.Acquire, len(keys))
 	for i, k := range keys {
 		f := fillOf(k)
-		f.token, f.asking, f.mark = envelope.NewToken(), c.moment(k.Name), c.pending.mark()
+		f.token, f.asking, f.mark = envelope.NewToken(), c.moment(k.Name), c.pending.Epoch()
 		redisKeys[i] = f.redisKey
 		attempts[i] = store.Acquire{
 			Token: f.token, Lease: load.LeaseTime, Retain: load.LeaseRetain,
@@ -138,7 +138,7 @@ func (b *fills[T]) answerOf(k *load.Key) load.Answer {
 // serves decodes k's record, as last read, if it may be served.
 func (b *fills[T]) serves(k *load.Key) bool {
 	c, f := b.cache, fillOf(k)
-	if f.seen.State != record.Fresh || c.pending.concerned(c.space, f.seen.Body.Tags, f.mark) {
+	if f.seen.State != record.Fresh || c.pending.Overtook(c.space, f.seen.Body.Tags, f.mark) {
 		return false
 	}
 	got, absent := answer[T]{size: -1}, error(nil)
@@ -168,7 +168,7 @@ func (b *fills[T]) Poll(ctx context.Context, keys []*load.Key) {
 	c := b.cache
 	redisKeys, tags := make([]string, len(keys)), fillOf(keys[0]).entry.tags // the same for all
 	for i, k := range keys {
-		fillOf(k).mark = c.pending.mark()
+		fillOf(k).mark = c.pending.Epoch()
 		redisKeys[i] = fillOf(k).redisKey
 	}
 	records, tokens, errs := c.readMany(ctx, redisKeys, tags)

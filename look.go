@@ -7,6 +7,7 @@ import (
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/load"
+	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
@@ -74,7 +75,7 @@ func (c *call[T]) miss() answer[T] {
 // is queued. A strategy with unflushed writes is asked all the same: a put is newer
 // than what was invalidated.
 func (c *Cache[T]) skips(key string, seen *sight) bool {
-	seen.owed, seen.mark = c.pending.has(key), c.pending.mark()
+	seen.owed, seen.mark = c.pending.Has(pending.Key, key), c.pending.Epoch()
 	if c.buffered || !seen.owed {
 		return false
 	}
@@ -132,7 +133,7 @@ func (c *Cache[T]) unread(ctx context.Context, call *call[T], problem error) {
 // owes reports whether the record must not be used, because an invalidation that
 // concerns it is queued, or was when it was read.
 func (c *Cache[T]) owes(seen *sight) bool {
-	return seen.Header.Kind != envelope.Dirty && (seen.owed || c.pending.concerned(c.space, seen.Body.Tags, seen.mark))
+	return seen.Header.Kind != envelope.Dirty && (seen.owed || c.pending.Overtook(c.space, seen.Body.Tags, seen.mark))
 }
 
 // read reads one record, the tokens of tags with it, and from time to time the clear

@@ -12,6 +12,7 @@ import (
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/expiry"
 	"github.com/larder-go/cache/internal/near"
+	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
@@ -272,7 +273,7 @@ func (c *Cache[T]) moment(key string) (m moment) {
 // sliding class is kept until it may be slid, which only a read from Redis does.
 func (c *Cache[T]) keepNear(key string, v T, e near.Entry, class *TTL, left time.Duration, then moment) {
 	n := c.near
-	if n == nil || !n.heeds.Load() || c.pending.has(key) {
+	if n == nil || !n.heeds.Load() || c.pending.Has(pending.Key, key) {
 		return
 	}
 	v, ok := n.clone(v)

@@ -54,14 +54,25 @@ func (m *mintCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.
 	}
 }
 
+// queueLimit is how many invalidations a cache keeps.
+const queueLimit = 100_000
+
+// others are keys of whose invalidations the queue holds so many.
+func others(n int) []string {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = "other " + strconv.Itoa(i)
+	}
+	return keys
+}
+
 // Scenario 25, second half: more invalidations than the queue holds become a single
 // one of everything, and nobody of this process is served what was invalidated.
 func TestTooManyInvalidationsWhileRedisIsDownAreOneOfAll(t *testing.T) {
-	const keys, limit = 50, 7
+	const keys, room = 50, 7
 	server := redistest.Single(t)
 	rdb := testkit.TunedClient(t, server)
 	c, other := testkit.NewBudgeted[int](t, rdb), testkit.NewCache[int](t, server.Client(t))
-	cache.LimitPending(c, limit)
 	ctx := t.Context()
 	for i := range keys {
 		_, err := c.GetOrLoad(ctx, strconv.Itoa(i), testkit.Value(0))
@@ -70,9 +81,10 @@ func TestTooManyInvalidationsWhileRedisIsDownAreOneOfAll(t *testing.T) {
 	counter := &mintCounter{minted: map[any]bool{}}
 	rdb.AddHook(counter)
 	server.Pause()
+	require.ErrorIs(t, c.Invalidate(ctx, others(queueLimit-room)...), cache.ErrPending)
 	for i := range keys {
 		require.ErrorIs(t, c.Invalidate(ctx, strconv.Itoa(i)), cache.ErrPending)
-		require.LessOrEqual(t, c.Stats().Pending, int64(limit))
+		require.LessOrEqual(t, c.Stats().Pending, int64(queueLimit))
 		v, err := c.GetOrLoad(ctx, strconv.Itoa(i), testkit.Value(1))
 		require.NoError(t, err)
 		require.Equal(t, 1, v)
@@ -92,15 +104,15 @@ func TestTooManyInvalidationsWhileRedisIsDownAreOneOfAll(t *testing.T) {
 // Scenario 25, second half: a queue that is full becomes one InvalidateAll.
 func TestQueueThatIsFullBecomesOneInvalidateAll(t *testing.T) {
 	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		const limit, keys = 10, 50
+		const room, keys = 10, 50
 		ctx, server := t.Context(), rdb.(*cachetest.Server)
 		c, other := testkit.TwoFilled(t, rdb)
-		cache.LimitPending(c, limit)
 		for i := range keys {
 			_, err := c.GetOrLoad(ctx, strconv.Itoa(i), testkit.Value(1), cache.Tagged("tag "+strconv.Itoa(i)))
 			require.NoError(t, err)
 		}
 		server.Fail("LOADING the database")
+		require.ErrorIs(t, c.Invalidate(ctx, others(queueLimit-room)...), cache.ErrPending)
 		most := int64(0)
 		for i := range keys { // by key, by tag, and within Update
 			switch key := strconv.Itoa(i); i % 3 {
@@ -113,7 +125,7 @@ func TestQueueThatIsFullBecomesOneInvalidateAll(t *testing.T) {
 			}
 			most = max(most, c.Stats().Pending)
 		}
-		assert.EqualValues(t, limit, most, "it holds no more")
+		assert.EqualValues(t, queueLimit, most, "it holds no more")
 		p := testkit.NewTap(rdb)
 		p.FailMints(testkit.ClearTokenKey)
 		server.Heal()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/keyspace"
+	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
@@ -289,9 +290,9 @@ func (c *Cache[T]) InvalidateTags(ctx context.Context, tags ...string) error {
 
 func (c *Cache[T]) invalidateTags(ctx context.Context, tags []tagRef) error {
 	failed := c.replaceTags(ctx, tagKeys(tags))
-	targets := make([]target, len(tags))
+	targets := make([]pending.Target, len(tags))
 	for i, t := range tags {
-		targets[i] = target{kind: oneTag, name: t.key}
+		targets[i] = pending.Target{Kind: pending.Tag, Name: t.key}
 	}
 	err := c.queueFailed("invalidate tags", targets, failed)
 	c.changedTags(tags)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -186,7 +187,7 @@ func (g *guard[T]) close(ctx context.Context, entry *stored) error {
 	}
 	if err != nil {
 		c.tel.redisFailed(opPut, err)
-		err = c.queue(g.op, keyTarget(g.key), err, g.owed()...)
+		err = c.queue(g.op, pending.Target{Name: g.key}, err, g.owed()...)
 	}
 	c.changed(g.key)
 	return err

@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -176,7 +177,7 @@ func (c *Cache[T]) redisKeys(keys []string) []string {
 }
 
 // queueFailed queues the invalidations that failed, and joins their errors.
-func (c *Cache[T]) queueFailed(op string, targets []target, failed []error) error {
+func (c *Cache[T]) queueFailed(op string, targets []pending.Target, failed []error) error {
 	var all []error
 	for i, err := range failed {
 		if err != nil {
@@ -185,4 +186,44 @@ func (c *Cache[T]) queueFailed(op string, targets []target, failed []error) erro
 	}
 	c.tel.redisFailed(opRemove, failed...)
 	return joinErrors(all, len(targets))
+}
+
+// queue keeps an invalidation that failed with cause for later and returns the
+// error to report. intents are write intents of ours that may still be open.
+func (c *Cache[T]) queue(op string, about pending.Target, cause error, intents ...envelope.Token) error {
+	c.pending.Add(about, intents...)
+	err := &OpError{Op: op, Err: pendingError{cause}}
+	if about.Kind == pending.Key {
+		err.Key = about.Name
+	}
+	return err
+}
+
+// newQueue is the queue of what Redis does not accept.
+func (c *Cache[T]) newQueue() *pending.Queue {
+	return pending.New(pending.Options{
+		Keys: c.sendInvalidations,
+		Tags: c.replaceTags,
+		All:  c.clearAgain,
+		End: func(ctx context.Context, keys []string, intents []envelope.Token) []error {
+			ends := make([]store.EndWrite, len(intents))
+			for i, intent := range intents {
+				ends[i].Token = intent
+			}
+			return c.store.EndWriteMany(ctx, c.redisKeys(keys), ends)
+		},
+		Unasked: store.ErrOpen,
+		Closing: c.closing,
+		Closed:  ErrClosed,
+		Logger:  c.tel.logger,
+	})
+}
+
+// keyTargets are what invalidations of keys are about.
+func keyTargets(keys []string) []pending.Target {
+	all := make([]pending.Target, len(keys))
+	for i, key := range keys {
+		all[i].Name = key
+	}
+	return all
 }

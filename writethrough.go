@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"errors"
+
+	"github.com/larder-go/cache/internal/pending"
 )
 
 // Writer writes to the system of record on behalf of [Cache.Set] and
@@ -211,7 +213,7 @@ func (c *Cache[T]) putVersioned(ctx context.Context, key string, entry *stored) 
 	_, err := c.store.SetVersioned(ctx, c.redisKey(key), c.entryToStore(key, entry))
 	if err != nil {
 		c.tel.redisFailed(opPut, err)
-		err = c.queue("set", keyTarget(key), err)
+		err = c.queue("set", pending.Target{Name: key}, err)
 	}
 	c.changed(key)
 	return err

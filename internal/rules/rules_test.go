@@ -116,6 +116,7 @@ var pure = map[string][]string{
 	"internal/keyspace": nil,
 	"internal/expiry":   nil,
 	"internal/record":   {"internal/envelope", "internal/expiry"},
+	"internal/pending":  {"internal/envelope", "internal/keyspace"},
 	"internal/model":    nil,
 	"internal/mono":     nil,
 }

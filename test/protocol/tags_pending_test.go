@@ -13,7 +13,7 @@ import (
 )
 
 // The queue drains while a caller of this process has read an entry of the tag
-// and not looked into the queue yet: the schedule is in pending.go.
+// and not looked into the queue yet: the schedule is in internal/pending.
 func TestQueueOfTagsThatDrainsBehindARead(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
