@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"encoding/json"
+	"math"
 	"math/big"
 	"net/netip"
 	"reflect"
@@ -170,13 +171,64 @@ func TestJSONReadsWhatEncodingJSONReads(t *testing.T) {
 	})
 }
 
+// What JSON encodes are the bytes of json.Marshal, behind what was there.
+func TestJSONWritesWhatEncodingJSONWrites(t *testing.T) {
+	writes := func(t require.TestingT, value any) {
+		want, wantErr := json.Marshal(value)
+		for _, dst := range [][]byte{nil, []byte("before"), append(make([]byte, 0, 1<<16), "room"...)} {
+			got, err := cache.JSON.Append(dst, value)
+			assert.Equal(t, wantErr, err)
+			assert.Equal(t, string(dst)+string(want), string(got))
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) { writes(t, drawZoo(t)) })
+	for _, odd := range []any{
+		nil, "", "\n", "<a href='x'>&\u2028</a>", math.NaN(), func() {},
+		map[string]any{"late": math.Inf(1)},
+		json.RawMessage(`{ "a" : [ 1 ] }`), json.RawMessage(`{`), new(jsonZoo),
+	} {
+		writes(t, odd)
+	}
+}
+
+func TestAValueWhoseMethodPanicsSpoilsNoOther(t *testing.T) {
+	assert.Panics(t, func() { _, _ = cache.JSON.Append([]byte("x"), []any{strings.Repeat("a", 100), jsonBomb{}}) })
+	for range 10 {
+		got, err := cache.JSON.Append([]byte("x"), 1)
+		require.NoError(t, err)
+		assert.Equal(t, "x1", string(got))
+	}
+}
+
+// jsonBomb panics.
+type jsonBomb struct{}
+
+func (jsonBomb) MarshalJSON() ([]byte, error) { panic("no") }
+
 // same compares the two decoders on data.
 func same(t assert.TestingT, data []byte, target func() any) {
 	want, got := target(), target()
 	wantErr, gotErr := json.Unmarshal(data, want), cache.JSON.Decode(data, got)
 	assert.Equal(t, wantErr, gotErr, "%s", data)
-	if wantErr == nil {
-		assert.True(t, reflect.DeepEqual(want, got), "%s\nwant %+v\ngot  %+v", data, want, got)
+	assert.True(t, reflect.DeepEqual(want, got), "%s\nwant %+v\ngot  %+v", data, want, got)
+}
+
+// What a value held before is merged with what is decoded, as encoding/json does.
+func TestJSONMergesAsEncodingJSONDoes(t *testing.T) {
+	for _, text := range []string{`{"ByName":{"b":2},"text":"new"}`, `{"ByName":null}`, `{"text":7}`, `{`} {
+		same(t, []byte(text), func() any {
+			return &jsonZoo{ByName: map[string]any{"a": 1.0}, Text: "old", Bool: true}
+		})
+	}
+}
+
+// A user's own JSON, kept as any, may be nested as deep as encoding/json allows, and must
+// not cost more than that takes.
+func TestJSONReadsWhatIsNestedDeep(t *testing.T) {
+	for _, depth := range []int{50, 150, 9_990, 10_010} {
+		text := strings.Repeat(`{"a":`, depth) + "1" + strings.Repeat("}", depth)
+		same(t, []byte(text), func() any { return new(map[string]any) })
+		same(t, []byte(text), func() any { return new(any) })
 	}
 }
 
@@ -190,12 +242,10 @@ func FuzzJSON(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		want, got := new(jsonZoo), new(jsonZoo)
-		wantErr, gotErr := json.Unmarshal(data, want), cache.JSON.Decode(data, got)
-		if wantErr != nil {
-			return // what encoding/json refuses was not written by it
+		for _, target := range []func() any{
+			func() any { return new(jsonZoo) }, func() any { return new(any) }, func() any { return new([]time.Duration) },
+		} {
+			same(t, data, target)
 		}
-		require.NoError(t, gotErr)
-		require.True(t, reflect.DeepEqual(want, got), "want %+v\ngot  %+v", want, got)
 	})
 }
