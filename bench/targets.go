@@ -67,7 +67,7 @@ func cpu(row string, atMost float64) report.Target {
 }
 
 // nearCopies is what the floor does not do: it hands out a pointer.
-const nearCopies = "T a struct of 136 bytes, copied for the caller"
+const nearCopies = "T a struct of 144 bytes, copied for the caller"
 
 func near(callers int, row, kind string) report.Target {
 	return report.Target{

@@ -8,10 +8,13 @@ import (
 	"github.com/bytedance/sonic"
 	"github.com/fxamacker/cbor/v2"
 	jsonv2 "github.com/go-json-experiment/json"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 	gojson "github.com/goccy/go-json"
 	jsoniter "github.com/json-iterator/go"
 	segmentio "github.com/segmentio/encoding/json"
 	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/larder-go/cache"
 )
 
 // Codec encodes values and decodes them.
@@ -25,17 +28,29 @@ type Codec struct {
 	Use string
 }
 
-// Floor is the name of the codec that the others are measured against.
-const Floor = "encoding/json"
+// Names of codecs: the one that the others are measured against, and this library's.
+const (
+	Floor = "encoding/json"
+	Ours  = "larder"
+)
 
 const anyUse = "E.Marshal, E.Unmarshal"
 
 var all = []Codec{
 	{Floor, "encoding/json", stdjson.Marshal, stdjson.Unmarshal, anyUse},
 	{
-		"go-json-experiment", "github.com/go-json-experiment/json",
+		Ours, "github.com/larder-go/cache/internal/jsondec",
+		func(v any) ([]byte, error) { return cache.JSON.Append(nil, v) }, cache.JSON.Decode, "E.Decode",
+	},
+	{
+		"json/v2", "github.com/go-json-experiment/json",
 		func(v any) ([]byte, error) { return jsonv2.Marshal(v) },
 		func(b []byte, v any) error { return jsonv2.Unmarshal(b, v) }, anyUse,
+	},
+	{
+		"json/v2 as v1", "github.com/go-json-experiment/json/v1",
+		func(v any) ([]byte, error) { return jsonv1.Marshal(v) },
+		func(b []byte, v any) error { return jsonv1.Unmarshal(b, v) }, anyUse,
 	},
 	{"sonic", "github.com/bytedance/sonic", sonic.Marshal, sonic.Unmarshal, anyUse},
 	{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"strings"
 	"time"
 )
 
@@ -69,6 +70,49 @@ var oddities = []oddity{
 	same("raw JSON", struct{ R json.RawMessage }{json.RawMessage(`{"a":1}`)}),
 	{"broken input is an error", brokenInput},
 	{"no part of the input is kept", keepsInput},
+	text[time.Duration]("a text for a duration", `"1h"`),
+	text[[0]int]("a list without commas", `[1 2]`),
+	text[int]("a fraction for a whole number", `1.0`),
+	text[int8]("a number too large", `300`),
+	text[struct{ Name string }]("the wrong case", `{"NAME":"a"}`),
+	text[struct{ Name *struct{ A, B int } }]("a key twice", `{"Name":{"A":1},"Name":{"B":2}}`),
+	text[string]("half a surrogate pair", `"\ud83d"`),
+	text[any]("a number too large for any", `1e999`),
+}
+
+// text is a text that another program has written, or another version of this one, of
+// which a codec for JSON is to make what encoding/json makes. Others need not.
+func text[T any](name, data string) oddity {
+	return oddity{name, func(c Codec) error {
+		if written, err := c.Encode("x"); err != nil || string(written) != `"x"` {
+			return err
+		}
+		var want, got T
+		wantErr, gotErr := json.Unmarshal([]byte(data), &want), c.Decode([]byte(data), &got)
+		if (wantErr == nil) != (gotErr == nil) || wantErr == nil && !reflect.DeepEqual(want, got) {
+			return fmt.Errorf("%s: got %v, %w; want %v, %w", data, got, gotErr, want, wantErr)
+		}
+		return nil
+	}}
+}
+
+// Deep returns how long a codec for JSON takes to read 9,990 objects within each other,
+// 60 KB, which encoding/json reads. It is 0 for those that refuse it.
+func Deep(c Codec) time.Duration {
+	const levels = 9_990
+	data := []byte(strings.Repeat(`{"a":`, levels) + "1" + strings.Repeat("}", levels))
+	var best time.Duration
+	for range 3 {
+		var v map[string]any
+		began := time.Now()
+		if contained(func() error { return c.Decode(data, &v) }) != nil {
+			return 0
+		}
+		if took := time.Since(began); best == 0 || took < best {
+			best = took
+		}
+	}
+	return best
 }
 
 func same[T any](name string, v T) oddity {

@@ -58,7 +58,7 @@ func build(dir, source string) (size int64, modules int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	seen := map[string]bool{"github.com/larder-go/cache/bench": true}
+	seen := map[string]bool{"github.com/larder-go/cache/bench": true, "github.com/larder-go/cache": true}
 	for _, path := range strings.Fields(deps) {
 		if !seen[path] {
 			seen[path] = true

@@ -35,10 +35,7 @@ type Child struct {
 
 	began  time.Time
 	usage  time.Duration
-	allocs uint64
-	took   time.Duration
-	cpu    time.Duration
-	made   uint64
+	before memory
 }
 
 // Job prepares, calls [Child.Ready], measures and returns what it found.
@@ -106,7 +103,7 @@ func (c *Child) Ready() error {
 }
 
 // Restart starts the meters again, for jobs that measure two things.
-func (c *Child) Restart() { c.allocs, c.usage, c.began = mallocs(), cpuTime(), time.Now() }
+func (c *Child) Restart() { c.before, c.usage, c.began = allocated(), cpuTime(), time.Now() }
 
 func (c *Child) startProfile() (err error) {
 	if c.Spec.CPUProfile == "" {
@@ -124,7 +121,7 @@ func (c *Child) Began() time.Time { return c.began }
 // Stop stops the meters and returns the figures that all jobs share, for ops
 // operations.
 func (c *Child) Stop(ops int64) Sample {
-	c.took, c.cpu, c.made = time.Since(c.began), cpuTime()-c.usage, mallocs()-c.allocs
+	took, cpu, now := time.Since(c.began), cpuTime()-c.usage, allocated()
 	if c.profile != nil {
 		pprof.StopCPUProfile()
 		_ = c.profile.Close() // a profile that is cut short shows itself
@@ -132,10 +129,11 @@ func (c *Child) Stop(ops int64) Sample {
 	n := float64(max(ops, 1))
 	return Sample{
 		Ops:    float64(ops),
-		Rate:   n / c.took.Seconds(),
-		CPU:    float64(c.cpu.Nanoseconds()) / 1e3 / n,
-		Allocs: float64(c.made) / n,
-		PerOp:  float64(c.took.Nanoseconds()) / n,
+		Rate:   n / took.Seconds(),
+		CPU:    float64(cpu.Nanoseconds()) / 1e3 / n,
+		Allocs: float64(now.count-c.before.count) / n,
+		Bytes:  float64(now.bytes-c.before.bytes) / n,
+		PerOp:  float64(took.Nanoseconds()) / n,
 	}
 }
 
@@ -144,8 +142,11 @@ func (c *Child) say(line string) error {
 	return err
 }
 
-func mallocs() uint64 {
+// memory is what was allocated since the process began.
+type memory struct{ count, bytes uint64 }
+
+func allocated() memory {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return m.Mallocs
+	return memory{m.Mallocs, m.TotalAlloc}
 }

@@ -33,6 +33,7 @@ const (
 	Rate      = "ops/s"     // operations a second
 	CPU       = "cpu µs/op" // of the child, user and system
 	Allocs    = "allocs/op"
+	Bytes     = "B/op" // allocated
 	P50       = "p50 µs"
 	P99       = "p99 µs"
 	PerOp     = "ns/op"

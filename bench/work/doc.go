@@ -10,18 +10,19 @@ import (
 	"time"
 )
 
-// Doc is the value of all rows: some scalars, a nested struct and a list, as
+// Doc is the value of all rows: some scalars, a nested struct, a map and a list, as
 // records of services are.
 type Doc struct {
-	ID      int64     `json:"id"`
-	Name    string    `json:"name"`
-	Email   string    `json:"email,omitempty"`
-	Active  bool      `json:"active"`
-	Balance float64   `json:"balance"`
-	Created time.Time `json:"created"`
-	Home    *Address  `json:"home,omitempty"`
-	Tags    []string  `json:"tags,omitempty"`
-	Lines   []Line    `json:"lines,omitempty"`
+	ID      int64             `json:"id"`
+	Name    string            `json:"name"`
+	Email   string            `json:"email,omitempty"`
+	Active  bool              `json:"active"`
+	Balance float64           `json:"balance"`
+	Created time.Time         `json:"created"`
+	Home    *Address          `json:"home,omitempty"`
+	Tags    []string          `json:"tags,omitempty"`
+	Attrs   map[string]string `json:"attrs,omitempty"`
+	Lines   []Line            `json:"lines,omitempty"`
 }
 
 // Address is the nested struct.
@@ -47,7 +48,7 @@ const (
 )
 
 const (
-	headSize = 280 // of the JSON of a document without lines
+	headSize = 366 // of the JSON of a document without lines
 	lineSize = 92
 )
 
@@ -64,6 +65,7 @@ func New(id int64, size int) Doc {
 	d.Email = fmt.Sprintf("user-%08d@mail.example.org", id)
 	d.Home = &Address{Street: "12 Long and Winding Road", City: "Liverpool", Zip: "L18 1DE"}
 	d.Tags = []string{"customer", "newsletter", "since-2019"}
+	d.Attrs = map[string]string{"city": "London", "plan": "enterprise", "region": "eu-west-1", "lang": "en"}
 	for n := 0; n < max((size-headSize+lineSize/2)/lineSize, 1); n++ {
 		d.Lines = append(d.Lines, Line{
 			SKU: fmt.Sprintf("SKU-%010d", n), Title: "a thing of some length, no. " + strconv.Itoa(n%10),

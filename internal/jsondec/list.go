@@ -21,7 +21,7 @@ func (b *builder) slice(t reflect.Type) decoder {
 		}
 		for n, last := 0, false; !last; n++ {
 			if n == v.Cap() {
-				v.Grow(max(n, first))
+				v.Grow(max(first-n, 1))
 			}
 			v.SetLen(n + 1)
 			at, last = after(data, decode(data, at, depth, v.Index(n)), ']')
