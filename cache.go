@@ -212,10 +212,11 @@ func (c *Cache[T]) Set(ctx context.Context, key string, v T, opts ...EntryOption
 // Delete removes records by strategy. Under [Aside] it is [Cache.Invalidate]:
 // it removes the entries, and the rows stay in the system of record.
 func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
-	if err := c.usable(ctx); err != nil {
+	lasting, err := c.removal(ctx)
+	if err != nil {
 		return err
 	}
-	if err := c.agree(ctx, "delete", ""); err != nil {
+	if err := c.agree(lasting, "delete", ""); err != nil {
 		return err
 	}
 	return c.strategy.remove(ctx, c, "delete", keys)
@@ -224,7 +225,8 @@ func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
 // Invalidate removes the entries of keys, and the leases of loads that are
 // running for them anywhere: what those loaded is not stored. Call it after
 // the change has been committed. When it has returned nil, no call that starts
-// later is served an older entry.
+// later is served an older entry. It does not stop when ctx does, since the change has
+// been made: ctx's values are what it uses.
 //
 // The errors are one [*OpError] for each key that failed, joined; each Is
 // [ErrPending], because its invalidation is queued and retried until Redis
@@ -233,7 +235,8 @@ func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
 // 256 keys, one after the other, on a cluster for each node; one that fails
 // concerns its own keys only.
 func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
-	if err := c.usable(ctx); err != nil {
+	ctx, err := c.removal(ctx)
+	if err != nil {
 		return err
 	}
 	if err := c.agree(ctx, "invalidate", ""); err != nil {

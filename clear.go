@@ -166,19 +166,20 @@ func (c *Cache[T]) clearKey() store.TokenKey { return store.TokenKey{Key: c.spac
 // replaced by the next load, or expires. Writes of a [WriteBehind] cache that are
 // not flushed yet are not touched.
 //
-// If ctx ends during the second the error is ctx's: the new token stays, and is
-// everywhere within the second. If Redis fails the error is an [*OpError] that Is
+// If ctx ends during the second, or has ended before, the error is ctx's: the new token
+// is minted all the same, and is everywhere within the second. If Redis fails the error is an [*OpError] that Is
 // [ErrPending]: it is made again until Redis accepts it, and until then this
 // process reads nothing from Redis. Two round trips and the second.
 func (c *Cache[T]) InvalidateAll(ctx context.Context) error {
-	if err := c.usable(ctx); err != nil {
+	lasting, err := c.removal(ctx)
+	if err != nil {
 		return err
 	}
-	if err := c.agree(ctx, "invalidate all", ""); err != nil {
+	if err := c.agree(lasting, "invalidate all", ""); err != nil {
 		return err
 	}
 	ctx, span := c.tel.start(ctx, opFlush)
-	err := c.invalidateAll(ctx)
+	err = c.invalidateAll(ctx)
 	c.endRemove(ctx, span, c.space.Clear(), err)
 	return err
 }
@@ -194,7 +195,7 @@ func (c *Cache[T]) InvalidateAll(ctx context.Context) error {
 // A newer token is another caller's, and clears for both.
 func (c *Cache[T]) invalidateAll(ctx context.Context) error {
 	for {
-		minted, err := c.replaceClear(ctx)
+		minted, err := c.replaceClear(context.WithoutCancel(ctx))
 		if err != nil {
 			return err
 		}

@@ -80,6 +80,16 @@ func (c *Cache[T]) usable(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// removal is the context of a removal, which has no use for its caller's cancellation:
+// the system of record has changed, and who gave up waiting must not leave the old value
+// to everybody. The budgets bound it all the same. The error is ErrClosed.
+func (c *Cache[T]) removal(ctx context.Context) (context.Context, error) {
+	if c.closed.Load() {
+		return ctx, ErrClosed
+	}
+	return context.WithoutCancel(ctx), nil
+}
+
 // unbuffered is what a strategy that writes at once has to flush.
 type unbuffered struct{}
 

@@ -82,7 +82,7 @@ func (c *Cache[T]) obstacle(key string, tags []tagRef) string {
 }
 
 // Load calls the loader, with its span. A panic is its error.
-func (b *fills[T]) Load(ctx context.Context, keys []*load.Key) {
+func (b *fills[T]) Load(ctx context.Context, keys []*load.Key, spare load.Spare) {
 	c := b.cache
 	names := make([]string, len(keys))
 	for i, k := range keys {
@@ -99,7 +99,7 @@ func (b *fills[T]) Load(ctx context.Context, keys []*load.Key) {
 		c.tel.loaded(ctx, span, event)
 	}()
 	err := contain(func() error {
-		b.loader.fetch(ctx, names, func(i int, v T, err error) { b.found(keys[i], v, err) })
+		b.loader.fetch(ctx, names, spare, func(i int, v T, err error) { b.found(keys[i], v, err) })
 		return nil
 	})
 	event.Err = nil

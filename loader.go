@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/larder-go/cache/internal/load"
 )
@@ -34,24 +36,58 @@ type BatchLoader[T any] func(ctx context.Context, keys []string) (map[string]T, 
 // by its index; it may do so on several goroutines at once. What found is not told of
 // was ended by Goexit.
 type loader[T any] interface {
-	fetch(ctx context.Context, keys []string, found func(i int, v T, err error))
+	fetch(ctx context.Context, keys []string, spare load.Spare, found func(i int, v T, err error))
 }
 
-func (l Loader[T]) fetch(ctx context.Context, keys []string, found func(i int, v T, err error)) {
+// fetch calls the loader for each key, several at once where there are places for that.
+func (l Loader[T]) fetch(ctx context.Context, keys []string, spare load.Spare, found func(i int, v T, err error)) {
+	call := func(i int) {
+		v, err := *new(T), error(nil)
+		err = contain(func() (err error) { v, err = l(ctx, keys[i]); return err })
+		found(i, v, err)
+	}
 	if len(keys) == 1 {
-		v, err := l(ctx, keys[0])
-		found(0, v, err)
+		call(0)
 		return
 	}
-	_ = forEach(keys, func(i int, key string) error {
-		v, err := *new(T), error(nil)
-		err = contain(func() (err error) { v, err = l(ctx, key); return err })
-		found(i, v, err)
-		return nil
+	var workers workers
+	workers.start(len(keys), call, func() {})
+	for range min(manyAtOnce, len(keys)) - 1 {
+		leave := spare()
+		if leave == nil {
+			break
+		}
+		workers.start(len(keys), call, leave)
+	}
+	workers.running.Wait()
+}
+
+// workers do the parts of one piece of work, each at one part at a time.
+type workers struct {
+	next    atomic.Int64
+	running sync.WaitGroup
+}
+
+// start begins a worker, which does parts of n until none is left, and then calls leave.
+// Should a part end its goroutine, another one goes on with the next.
+func (w *workers) start(n int, do func(i int), leave func()) {
+	w.running.Go(func() {
+		over := false
+		defer func() {
+			if over {
+				leave()
+			} else {
+				w.start(n, do, leave)
+			}
+		}()
+		for i := int(w.next.Add(1)) - 1; i < n; i = int(w.next.Add(1)) - 1 {
+			do(i)
+		}
+		over = true
 	})
 }
 
-func (l BatchLoader[T]) fetch(ctx context.Context, keys []string, found func(i int, v T, err error)) {
+func (l BatchLoader[T]) fetch(ctx context.Context, keys []string, _ load.Spare, found func(i int, v T, err error)) {
 	values, err := l(ctx, slices.Clone(keys)) // the loader may do with its keys what it likes
 	if err == nil {
 		err = ErrNotFound

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -326,4 +327,45 @@ func TestReadThroughGetManyCallsTheLoaderForEachKey(t *testing.T) {
 		assert.Len(t, got, 20)
 		assert.EqualValues(t, 24, calls.Load(), "absences are remembered with the options that were bound")
 	})
+}
+
+// R8. A call of the loader needs a place, also where one call makes several of them.
+func TestReadThroughGetManyCallsNoMoreLoadersAtOnceThanThereArePlaces(t *testing.T) {
+	const limit, callers = 4, 4
+	rdb := cachetest.Redis(t)
+	rdb.Stop()
+	c := testkit.NewCache[int](t, rdb, cache.WithLoadLimit(limit))
+	synced := make(chan struct{}) // closed when as many loaders run as may
+	full := sync.OnceFunc(func() { close(synced) })
+	var running, peak atomic.Int64
+	through := c.ReadThrough(func(ctx context.Context, _ string) (int, error) {
+		n := running.Add(1)
+		defer running.Add(-1)
+		for most := peak.Load(); n > most && !peak.CompareAndSwap(most, n); most = peak.Load() {
+		}
+		if n == limit {
+			full()
+		}
+		select {
+		case <-synced:
+			return 1, nil
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	})
+	var g sync.WaitGroup
+	for caller := range callers {
+		g.Go(func() {
+			keys := testkit.Numbers(8)
+			for i := range keys {
+				keys[i] += "/" + strconv.Itoa(caller)
+			}
+			_, err := through.GetMany(t.Context(), keys)
+			if err != nil {
+				assert.ErrorIs(t, err, cache.ErrOverloaded)
+			}
+		})
+	}
+	g.Wait()
+	assert.EqualValues(t, limit, peak.Load())
 }

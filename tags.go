@@ -258,7 +258,7 @@ func (c *Cache[T]) tagsValid(ctx context.Context, tags envelope.Tags, named []ta
 // InvalidateTags makes all entries that have any of the tags invalid, in all
 // processes, and fills of loads that are running for them. Call it after the change
 // has been committed. When it has returned nil, no call that starts later is
-// served an older entry of those tags.
+// served an older entry of those tags. It does not stop when ctx does.
 //
 // An empty tag is refused. The errors are one [*OpError] for each tag that failed,
 // joined; each Is [ErrPending], because its invalidation is queued and retried:
@@ -269,7 +269,8 @@ func (c *Cache[T]) InvalidateTags(ctx context.Context, tags ...string) error {
 	if slices.Contains(tags, "") {
 		return argError("invalidate tags", "", "a tag is empty")
 	}
-	if err := c.usable(ctx); err != nil {
+	ctx, err := c.removal(ctx)
+	if err != nil {
 		return err
 	}
 	if err := c.agree(ctx, "invalidate tags", ""); err != nil || len(tags) == 0 {
@@ -283,7 +284,7 @@ func (c *Cache[T]) InvalidateTags(ctx context.Context, tags ...string) error {
 		}
 	}
 	ctx, span := c.tel.start(ctx, opRemove)
-	err := c.invalidateTags(ctx, refs)
+	err = c.invalidateTags(ctx, refs)
 	c.endRemove(ctx, span, refs[0].key, err)
 	return err
 }

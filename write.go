@@ -55,6 +55,10 @@ func (aside[T]) set(ctx context.Context, c *Cache[T], key string, v T, kept entr
 }
 
 func (aside[T]) remove(ctx context.Context, c *Cache[T], op string, keys []string) error {
+	ctx, err := c.removal(ctx)
+	if err != nil {
+		return err
+	}
 	return c.invalidate(ctx, op, keys)
 }
 
@@ -137,9 +141,11 @@ func (c *Cache[T]) sendInvalidations(ctx context.Context, keys []string) []error
 // one given to a call) has a stale window,
 // callers are served the old value for as long as the window allows while one
 // of them refreshes it, or while loads fail; where it has none, Expire is
-// [Cache.Invalidate]. The errors and the round trips are those of Invalidate.
+// [Cache.Invalidate]. What becomes of ctx, the errors
+// and the round trips are those of Invalidate.
 func (c *Cache[T]) Expire(ctx context.Context, keys ...string) error {
-	if err := c.usable(ctx); err != nil {
+	ctx, err := c.removal(ctx)
+	if err != nil {
 		return err
 	}
 	if err := c.agree(ctx, "expire", ""); err != nil {

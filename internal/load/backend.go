@@ -23,7 +23,8 @@ type Backend interface {
 	// Renew prolongs the leases of keys. It reports false if none of them is held any more.
 	Renew(ctx context.Context, keys []*Key) (held bool)
 	// Load calls the user's loader for keys, contained, and leaves Value, Err and Absent.
-	Load(ctx context.Context, keys []*Key)
+	// It has one place, for one call at a time, and takes spare ones for others.
+	Load(ctx context.Context, keys []*Key, spare Spare)
 	// Encode makes the entry of k, whose loader has returned it. It reports false if that
 	// cannot be stored.
 	Encode(k *Key) bool

@@ -24,7 +24,7 @@ func (b *Batch) loadLeased() {
 	}
 	defer leave()
 	keys = b.mayCall(keys, true)
-	b.call(keys, true)
+	b.call(keys, leased)
 	b.store(keys)
 }
 
@@ -54,7 +54,7 @@ func (b *Batch) loadUnleased() {
 	}
 	defer leave()
 	keys = b.mayCall(keys, false)
-	b.call(keys, false)
+	b.call(keys, bound)
 	for _, k := range keys {
 		b.finish(k, k.loaded())
 	}
@@ -122,7 +122,7 @@ func (b *Batch) mayCallOne(k *Key, leased bool, until time.Time) error {
 
 // call calls the loader for keys, for as long as the load timeout at most, and renews
 // their leases meanwhile.
-func (b *Batch) call(keys []*Key, leased bool) {
+func (b *Batch) call(keys []*Key, bound bound) {
 	if len(keys) == 0 {
 		return
 	}
@@ -134,7 +134,7 @@ func (b *Batch) call(keys []*Key, leased bool) {
 	}
 	ctx, cancel := context.WithTimeout(here, b.group.Timeout)
 	defer cancel()
-	if leased {
+	if bound == leased && keys[0].Held {
 		defer b.keepRenewing(ctx, keys)()
 	}
 	defer b.group.watch(ctx, here, keys)()
@@ -144,7 +144,7 @@ func (b *Batch) call(keys []*Key, leased bool) {
 			k.Took = took
 		}
 	}()
-	b.backend.Load(ctx, keys)
+	b.backend.Load(ctx, keys, b.group.Places.spare(bound))
 }
 
 // store stores what was loaded under leases, and ends the flights. A value that cannot

@@ -127,6 +127,20 @@ func (p *Places) enter(ctx context.Context, b bound, wait bool) error {
 	return p.await(ctx, b, place, seat, most)
 }
 
+// Spare takes places beside that of a load, without waiting: for a loader that could be
+// called several times at once. Leave gives it back; nil: there is none.
+type Spare func() (leave func())
+
+// spare are places of a kind.
+func (p *Places) spare(b bound) Spare {
+	return func() func() {
+		if p.enter(context.Background(), b, false) != nil {
+			return nil
+		}
+		return func() { p.leave(b) }
+	}
+}
+
 // await waits for a place that leave or the next step of a refill gives.
 func (p *Places) await(ctx context.Context, b bound, place chan struct{}, seat *list.Element, most time.Duration) error {
 	late := time.NewTimer(most)
