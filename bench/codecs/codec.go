@@ -39,8 +39,8 @@ const anyUse = "E.Marshal, E.Unmarshal"
 var all = []Codec{
 	{Floor, "encoding/json", stdjson.Marshal, stdjson.Unmarshal, anyUse},
 	{
-		Ours, "github.com/larder-go/cache/internal/jsondec",
-		func(v any) ([]byte, error) { return cache.JSON.Append(nil, v) }, cache.JSON.Decode, "E.Decode",
+		Ours, "github.com/segmentio/encoding/json",
+		func(v any) ([]byte, error) { return cache.JSON.Append(nil, v) }, cache.JSON.Decode, anyUse,
 	},
 	{
 		"json/v2", "github.com/go-json-experiment/json",
