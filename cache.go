@@ -265,6 +265,6 @@ func (c *Cache[T]) judge(ctx context.Context, class *TTL, redisKey string, rec *
 	if class.Sliding {
 		r.Now = c.store.Now(ctx, redisKey)
 	}
-	found := rec.Found(redisKey, r.Windows())
+	found := store.Found(rec, redisKey, r.Windows())
 	return r.Judge(&found)
 }

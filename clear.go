@@ -217,41 +217,21 @@ func (c *Cache[T]) invalidateAll(ctx context.Context) error {
 
 // clearAgain is InvalidateAll from the queue: its caller has gone, and has been
 // told that others may hold the old token for a second.
-func (c *Cache[T]) clearAgain(ctx context.Context) (err error) {
-	if c.config.replicas.N > 0 {
-		_, err = c.replaceClearConfirmed(ctx, c.noticeClear())
-	} else {
-		_, err = c.store.Replace(ctx, c.clearKey(), c.noticeClear())
-	}
+func (c *Cache[T]) clearAgain(ctx context.Context) error {
+	_, errs := c.replaceTokens(ctx, []store.TokenKey{c.clearKey()}, c.noticeClear())
 	c.changedAll()
-	return err
+	return errs[0]
 }
 
 // replaceClear mints a new clear token and drops what this process holds of the
 // cache, also if Redis did not answer: it may have minted all the same.
-func (c *Cache[T]) replaceClear(ctx context.Context) (minted envelope.Token, err error) {
-	notice := c.noticeClear()
-	if c.config.replicas.N > 0 {
-		minted, err = c.replaceClearConfirmed(ctx, notice)
-	} else {
-		minted, err = c.store.Replace(ctx, c.clearKey(), notice)
-	}
+func (c *Cache[T]) replaceClear(ctx context.Context) (envelope.Token, error) {
+	minted, errs := c.replaceTokens(ctx, []store.TokenKey{c.clearKey()}, c.noticeClear())
+	err := errs[0]
 	if err != nil {
 		c.tel.redisFailed(opRemove, err)
 		err = c.queue("invalidate all", pending.Target{Kind: pending.All}, err)
 	}
 	c.changedAll()
-	return minted, err
-}
-
-// replaceClearConfirmed mints a token that replicas have confirmed, and reads it.
-func (c *Cache[T]) replaceClearConfirmed(ctx context.Context, notice store.Notice) (minted envelope.Token, err error) {
-	if errs := c.store.ReplaceConfirmed(ctx, []store.TokenKey{c.clearKey()}, notice, c.config.replicas); errs != nil {
-		return minted, errs[0]
-	}
-	tokens, err := c.store.ReadTokens(ctx, []string{c.space.Clear()})
-	if err != nil {
-		return minted, err
-	}
-	return tokens[0], nil
+	return minted[0], err
 }

@@ -152,12 +152,11 @@ func (b *fills[T]) Overtaken(k *load.Key) { b.cache.tel.refused(k.Name) }
 // Commit sends the entries, and reads the tokens again that they depend on.
 func (b *fills[T]) Commit(ctx context.Context, keys []*load.Key) {
 	c := b.cache
-	names, redisKeys := make([]string, len(keys)), make([]string, len(keys))
-	entries, commits := make([]*stored, len(keys)), make([]store.Commit, len(keys))
+	names, entries, commits := make([]string, len(keys)), make([]*stored, len(keys)), make([]store.Commit, len(keys))
 	ctx, span := c.tel.start(ctx, opPut)
 	sent := time.Now()
 	for i, k := range keys {
-		names[i], redisKeys[i], entries[i] = k.Name, fillOf(k).redisKey, fillOf(k).stored
+		names[i], entries[i] = k.Name, fillOf(k).stored
 		commits[i] = c.commitOf(k, sent)
 	}
 	got := captured{tags: tagsOf(keys)}
@@ -166,16 +165,17 @@ func (b *fills[T]) Commit(ctx context.Context, keys []*load.Key) {
 	if !held {
 		reread = append(reread, c.space.Clear())
 	}
-	verdicts, tokens, errs := c.store.CommitMany(ctx, redisKeys, commits, reread)
+	tokens := c.store.Commit(ctx, commits, reread)
 	got.clear, got.tokens, got.known = clear, tokens, tokens != nil || len(reread) == 0
 	if !held && tokens != nil {
 		got.clear = tokens[len(got.tags)]
 		c.clear.learn(got.clear, sent)
 	}
+	errs := errorsOf(commits, func(c *store.Commit) error { return c.Err })
 	c.endPutMany(ctx, span, names, entries, errs, nil)
 	c.tel.redisFailed(opPut, errs...)
 	for i, k := range keys {
-		k.Verdict, k.Problem = verdictOf(verdicts[i], entries[i], errs[i]), errs[i]
+		k.Verdict, k.Problem = verdictOf(&commits[i], entries[i]), commits[i].Err
 		b.conclude(k, &got, sent)
 	}
 }
@@ -185,19 +185,19 @@ func (c *Cache[T]) commitOf(k *load.Key, now time.Time) store.Commit {
 	soft, life := f.stored.times(now)
 	f.stored.lives = life > 0
 	return store.Commit{
-		Token: f.token, TTL: life, Soft: soft, Version: f.stored.version,
+		Key: f.redisKey, Token: f.token, TTL: life, Soft: soft, Version: f.stored.version,
 		Body: f.stored.body, Absent: f.stored.absent, Notice: c.notice(k.Name),
 	}
 }
 
 // verdictOf is what became of a commit.
-func verdictOf(v store.Verdict, entry *stored, err error) load.Verdict {
+func verdictOf(c *store.Commit, entry *stored) load.Verdict {
 	switch {
-	case err != nil:
+	case c.Err != nil:
 		return load.Unknown
-	case v == store.Older:
+	case c.Verdict == store.Older:
 		return load.Older
-	case v != store.Committed:
+	case c.Verdict != store.Committed:
 		return load.Refused
 	case !entry.lives:
 		return load.Vanished

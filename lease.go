@@ -1,7 +1,9 @@
 package cache
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
@@ -33,13 +35,12 @@ func (t *captured) of(tags []tagRef) []envelope.Token {
 // tokens that the entries will depend on: the clear token only where no lease of it holds.
 func (b *fills[T]) Acquire(ctx context.Context, keys []*load.Key) {
 	c := b.cache
-	redisKeys, attempts := make([]string, len(keys)), make([]store.Acquire, len(keys))
+	asks := make([]store.Acquire, len(keys))
 	for i, k := range keys {
 		f := fillOf(k)
 		f.token, f.asking, f.mark = envelope.NewToken(), c.moment(k.Name), c.pending.Epoch()
-		redisKeys[i] = f.redisKey
-		attempts[i] = store.Acquire{
-			Token: f.token, Lease: load.LeaseTime, Retain: load.LeaseRetain,
+		asks[i] = store.Acquire{
+			Key: f.redisKey, Token: f.token, Lease: load.LeaseTime, Retain: load.LeaseRetain,
 			Seen: f.seen.Header.CID, Invalid: f.seen.State == record.Invalid,
 		}
 	}
@@ -50,24 +51,24 @@ func (b *fills[T]) Acquire(ctx context.Context, keys []*load.Key) {
 		capture = append(capture, c.clearKey())
 	}
 	began := time.Now()
-	grants, tokens, errs := c.store.AcquireMany(ctx, redisKeys, attempts, capture)
+	tokens := c.store.Acquire(ctx, asks, capture)
 	got.clear, got.tokens = clear, tokens[:len(got.tags)]
 	if !held && tokens[len(got.tags)] != (envelope.Token{}) {
 		got.clear = tokens[len(got.tags)]
 		c.clear.learn(got.clear, began)
 	}
-	b.answered(ctx, keys, grants, errs, &got)
+	b.answered(ctx, keys, asks, &got)
 }
 
 // answered takes what acquire has answered.
-func (b *fills[T]) answered(ctx context.Context, keys []*load.Key, grants []store.Grant, errs []error, got *captured) {
+func (b *fills[T]) answered(ctx context.Context, keys []*load.Key, asks []store.Acquire, got *captured) {
 	var changed []*load.Key
 	var records []store.Record
 	for i, k := range keys {
-		f, grant := fillOf(k), &grants[i]
-		k.Held, k.Left, k.Problem = false, grant.Left, errs[i]
-		if errs[i] != nil {
-			k.Answer, k.Held = load.Unanswered, !store.NotSent(errs[i])
+		f, grant, err := fillOf(k), &asks[i].Grant, asks[i].Err
+		k.Held, k.Left, k.Problem = false, grant.Left, err
+		if err != nil {
+			k.Answer, k.Held = load.Unanswered, !store.NotSent(err)
 			continue
 		}
 		f.grantedAt, f.stamp = grant.Now, stampOf(got.clear, f.tags, got.of(f.tags))
@@ -84,7 +85,7 @@ func (b *fills[T]) answered(ctx context.Context, keys []*load.Key, grants []stor
 			k.Answer = load.Untouchable
 		}
 	}
-	b.cache.tel.redisFailed(opLoad, errs...)
+	b.cache.tel.redisFailed(opLoad, errorsOf(asks, func(a *store.Acquire) error { return a.Err })...)
 	if len(changed) == 0 {
 		return
 	}
@@ -171,16 +172,16 @@ func (b *fills[T]) Poll(ctx context.Context, keys []*load.Key) {
 		fillOf(k).mark = c.pending.Epoch()
 		redisKeys[i] = fillOf(k).redisKey
 	}
-	records, tokens, errs := c.readMany(ctx, redisKeys, tags)
-	c.tel.redisFailed(opLockWait, errs...)
-	read, heard := keys[:0:0], records[:0]
+	records, tokens, missed := c.readAll(ctx, redisKeys, tags)
+	read, heard, errs := keys[:0:0], records[:0], make([]error, len(keys))
 	for i, k := range keys {
-		if errs[i] != nil {
+		if errs[i] = cmp.Or(records[i].Err, missed); errs[i] != nil {
 			k.Answer = load.Unanswered
 			continue
 		}
 		read, heard = append(read, k), append(heard, records[i])
 	}
+	c.tel.redisFailed(opLockWait, errs...)
 	if len(read) > 0 {
 		b.judge(ctx, read, heard, &captured{tags: tags, tokens: tokens, known: true})
 	}
@@ -188,41 +189,36 @@ func (b *fills[T]) Poll(ctx context.Context, keys []*load.Key) {
 
 // Renew prolongs leases.
 func (b *fills[T]) Renew(ctx context.Context, keys []*load.Key) bool {
-	redisKeys, tokens := leasesOf(keys)
-	held, errs := b.cache.store.RenewMany(ctx, redisKeys, tokens, load.LeaseTime, load.LeaseRetain)
-	for i := range held {
-		if held[i] || errs[i] != nil {
-			return true
-		}
-	}
-	return false
+	leases := leasesOf(keys)
+	b.cache.store.Renew(ctx, leases, load.LeaseTime, load.LeaseRetain)
+	return slices.ContainsFunc(leases, func(l store.Lease) bool { return l.Held || l.Err != nil })
 }
 
 // Release gives leases back, and goes on trying where Redis does not answer.
 func (b *fills[T]) Release(ctx context.Context, keys []*load.Key, backoff time.Duration) {
-	redisKeys, tokens := leasesOf(keys)
-	errs := b.cache.store.ReleaseMany(ctx, redisKeys, tokens, backoff)
-	b.cache.tel.redisFailed(opLoad, errs...)
-	for i, err := range errs {
-		if err != nil {
-			b.cache.releaseLater(ctx, redisKeys[i], tokens[i])
+	leases := leasesOf(keys)
+	b.cache.store.Release(ctx, leases, backoff)
+	b.cache.tel.redisFailed(opLoad, errorsOf(leases, func(l *store.Lease) error { return l.Err })...)
+	for _, l := range leases {
+		if l.Err != nil {
+			b.cache.releaseLater(ctx, l)
 		}
 	}
 }
 
-func leasesOf(keys []*load.Key) (redisKeys []string, tokens []envelope.Token) {
-	redisKeys, tokens = make([]string, len(keys)), make([]envelope.Token, len(keys))
+func leasesOf(keys []*load.Key) []store.Lease {
+	leases := make([]store.Lease, len(keys))
 	for i, k := range keys {
-		redisKeys[i], tokens[i] = fillOf(k).redisKey, fillOf(k).token
+		leases[i] = store.Lease{Key: fillOf(k).redisKey, Token: fillOf(k).token}
 	}
-	return redisKeys, tokens
+	return leases
 }
 
 // releaseLater goes on trying to give back a lease in the background, for as long
 // as the lease would stand: else every reader of the key waits for its end after
 // an outage that was shorter. At most as many at a time as the load limit.
-func (c *Cache[T]) releaseLater(ctx context.Context, redisKey string, token envelope.Token) {
-	if !c.releases.Begin(redisKey) {
+func (c *Cache[T]) releaseLater(ctx context.Context, l store.Lease) {
+	if !c.releases.Begin(l.Key) {
 		return
 	}
 	if !c.background.start() {
@@ -237,7 +233,8 @@ func (c *Cache[T]) releaseLater(ctx context.Context, redisKey string, token enve
 			if c.sleep(ctx, wait) != nil {
 				return
 			}
-			if _, err := c.store.Release(ctx, redisKey, token, 0); err == nil {
+			leases := [1]store.Lease{l}
+			if c.store.Release(ctx, leases[:], 0); leases[0].Err == nil {
 				return
 			}
 		}

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -59,11 +60,12 @@ func (c *call[T]) begin(redisKey string, err error) {
 
 // see reads and judges the record that seen is about.
 func (c *Cache[T]) see(ctx context.Context, seen *sight, e entry) (store.Record, []envelope.Token, error) {
-	rec, tokens, err := c.read(ctx, seen.redisKey, e.tags)
-	if err == nil {
-		seen.Record = c.judge(ctx, e.class, seen.redisKey, &rec)
+	keys := [1]string{seen.redisKey}
+	records, tokens, err := c.readAll(ctx, keys[:], e.tags)
+	if err = cmp.Or(records[0].Err, err); err == nil {
+		seen.Record = c.judge(ctx, e.class, seen.redisKey, &records[0])
 	}
-	return rec, tokens, err
+	return records[0], tokens, err
 }
 
 // miss is the answer of a look-up that has found nothing yet.
@@ -136,24 +138,6 @@ func (c *Cache[T]) owes(seen *sight) bool {
 	return seen.Header.Kind != envelope.Dirty && (seen.owed || c.pending.Overtook(c.space, seen.Body.Tags, seen.mark))
 }
 
-// read reads one record, the tokens of tags with it, and from time to time the clear
-// token; the first time also the meta record.
-func (c *Cache[T]) read(ctx context.Context, redisKey string, tags []tagRef) (store.Record, []envelope.Token, error) {
-	beside, sent := c.besides(tags)
-	if len(beside.keys) == 0 {
-		rec, err := c.store.Read(ctx, redisKey)
-		return rec, nil, err
-	}
-	keys := append(make([]string, 0, 1+len(beside.keys)), redisKey)
-	records, err := c.store.ReadTogether(ctx, append(keys, beside.keys...)...)
-	if err != nil {
-		c.unheard(beside)
-		return store.Record{}, nil, err
-	}
-	tokens, err := c.learnBesides(beside, sent, records[1:], nil)
-	return records[0], tokens, err
-}
-
 // besides is what a read asks for beside records.
 type besides struct {
 	keys        []string
@@ -184,21 +168,21 @@ func (c *Cache[T]) unheard(b besides) {
 	}
 }
 
-// learnBesides takes what was read for b, and returns the tokens of its tags. errs,
-// if not nil, are those of the records; the error is one of them.
-func (c *Cache[T]) learnBesides(b besides, sent time.Time, records []store.Record, errs []error) ([]envelope.Token, error) {
-	for _, err := range errs {
-		if err != nil {
+// learnBesides takes what was read for b, and returns the tokens of its tags. The error is
+// that of one of the records.
+func (c *Cache[T]) learnBesides(b besides, sent time.Time, records []store.Record) ([]envelope.Token, error) {
+	tokens := make([]envelope.Token, b.tags)
+	for i := range records {
+		if err := records[i].Err; err != nil {
 			c.unheard(b)
-			return make([]envelope.Token, b.tags), err
+			return tokens, err
 		}
 	}
-	tokens := make([]envelope.Token, b.tags)
 	for i := range tokens {
-		tokens[i] = store.TokenIn(records[i])
+		tokens[i] = store.TokenIn(&records[i])
 	}
 	if b.clear {
-		c.clear.learn(store.TokenIn(records[b.tags]), sent)
+		c.clear.learn(store.TokenIn(&records[b.tags]), sent)
 	}
 	if b.meta {
 		c.meta.settle(string(records[len(records)-1].Data))

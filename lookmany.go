@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/larder-go/cache/internal/envelope"
@@ -52,10 +51,10 @@ func (c *Cache[T]) lookup(ctx context.Context, calls []*call[T]) {
 // seeAll is see for several keys, which have one class and name the same tags.
 func (c *Cache[T]) seeAll(ctx context.Context, calls []*call[T], keys []string) []error {
 	tags := calls[0].entry.tags
-	records, tokens, errs := c.readMany(ctx, keys, tags)
-	read := make([]*record.Record, 0, len(calls))
+	records, tokens, missed := c.readAll(ctx, keys, tags)
+	read, errs := make([]*record.Record, 0, len(calls)), make([]error, len(calls))
 	for i, call := range calls {
-		if errs[i] == nil {
+		if errs[i] = cmp.Or(records[i].Err, missed); errs[i] == nil {
 			call.seen.Record = c.judge(ctx, call.entry.class, keys[i], &records[i])
 			read = append(read, &call.seen.Record)
 		}
@@ -114,31 +113,13 @@ func (c *Cache[T]) unsure(rec *record.Record, tags []tagRef) bool {
 	return !held || bytes.Compare(rec.Body.Clear[:], clear[:]) > 0 || len(c.union(tags, rec.Body.Tags)) > len(tags)
 }
 
-// aligned gives each of n keys its error of a read that has returned err.
-func aligned(records []store.Record, err error, n int) ([]store.Record, []error) {
-	var each store.KeyErrors
-	switch {
-	case err == nil:
-		return records, make([]error, n)
-	case errors.As(err, &each):
-		return records, each
-	}
-	return make([]store.Record, n), slices.Repeat([]error{err}, n)
-}
-
-// readMany is read for several keys. The errors are aligned with the keys; the
-// tokens are those of tags.
-func (c *Cache[T]) readMany(ctx context.Context, redisKeys []string, tags []tagRef) ([]store.Record, []envelope.Token, []error) {
+// readAll reads records, the tokens of tags with them, and from time to time the clear
+// token; the first time also the meta record. The error is that of what is read beside
+// the records, each of which has its own.
+func (c *Cache[T]) readAll(ctx context.Context, redisKeys []string, tags []tagRef) ([]store.Record, []envelope.Token, error) {
 	beside, sent := c.besides(tags)
-	keys := append(slices.Clip(redisKeys), beside.keys...)
+	records := c.store.Read(ctx, redisKeys, beside.keys)
 	n := len(redisKeys)
-	records, err := c.store.ReadMany(ctx, keys)
-	records, errs := aligned(records, err, len(keys))
-	tokens, err := c.learnBesides(beside, sent, records[n:], errs[n:])
-	for i := range errs[:n] {
-		if errs[i] == nil {
-			errs[i] = err
-		}
-	}
-	return records[:n], tokens, errs[:n]
+	tokens, err := c.learnBesides(beside, sent, records[n:])
+	return records[:n], tokens, err
 }

@@ -22,8 +22,3 @@ func (c *Cache[T]) noticeTags() store.Notice {
 func (c *Cache[T]) noticeClear() store.Notice {
 	return store.Notice{Channel: c.channel, Message: noticeClear}
 }
-
-// noticeOf is notice of each of keys.
-func (c *Cache[T]) noticeOf(keys []string) func(i int) store.Notice {
-	return func(i int) store.Notice { return c.notice(keys[i]) }
-}

@@ -9,6 +9,7 @@ import (
 	"github.com/larder-go/cache/internal/expiry"
 	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/record"
+	"github.com/larder-go/cache/internal/store"
 )
 
 // refreshIfDue returns a key that is to be refreshed in the background, because it is
@@ -110,8 +111,9 @@ func (c *Cache[T]) slideIfDue(ctx context.Context, call *call[T], seen *sight, a
 	go func() {
 		defer c.background.end()
 		defer c.slides.End()
-		if _, err := c.store.Slide(ctx, redisKey, cid, soft, life, latest); err != nil {
-			c.tel.redisFailed(opSlide, err)
+		slides := [1]store.Slide{{Key: redisKey, CID: cid, Soft: soft, TTL: life, Latest: latest}}
+		if c.store.Slide(ctx, slides[:]); slides[0].Err != nil {
+			c.tel.redisFailed(opSlide, slides[0].Err)
 		}
 	}()
 }

@@ -81,7 +81,6 @@ func (c *Cache[T]) setEntries(ctx context.Context, values map[string]T, kept ent
 // setBatch encodes a batch, and sends what it may in one pipeline.
 func (c *Cache[T]) setBatch(ctx context.Context, batch []setting[T]) {
 	var sent []*setting[T]
-	var redisKeys []string
 	var entries []store.Entry
 	for i := range batch {
 		s := &batch[i]
@@ -93,14 +92,13 @@ func (c *Cache[T]) setBatch(ctx context.Context, batch []setting[T]) {
 		if s.err != nil {
 			continue
 		}
-		sent, redisKeys = append(sent, s), append(redisKeys, redisKey)
-		entries = append(entries, c.entryToStore(s.key, s.entry))
+		sent, entries = append(sent, s), append(entries, c.entryToStore(s.key, redisKey, s.entry))
 	}
-	answers, errs := c.store.SetMany(ctx, redisKeys, entries)
-	c.tel.redisFailed(opPut, errs...)
+	c.store.Set(ctx, entries)
+	c.tel.redisFailed(opPut, errorsOf(entries, func(e *store.Entry) error { return e.Err })...)
 	for i, s := range sent {
-		if s.err = errs[i]; s.err == nil {
-			c.notStored(answers[i])
+		if s.err = entries[i].Err; s.err == nil {
+			c.notStored(entries[i].Answer)
 		}
 	}
 }

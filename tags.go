@@ -300,16 +300,21 @@ func (c *Cache[T]) invalidateTags(ctx context.Context, tags []tagRef) error {
 	return err
 }
 
-// replaceTags mints new tokens under keys. The errors are aligned with the keys;
-// nil if there is none.
+// replaceTags mints new tokens under keys. The errors are aligned with the keys.
 func (c *Cache[T]) replaceTags(ctx context.Context, keys []string) []error {
 	life := max(tagLife, 2*c.config.entry.class.policy().Longest())
 	tokens := make([]store.TokenKey, len(keys))
 	for i, key := range keys {
 		tokens[i] = store.TokenKey{Key: key, TTL: life}
 	}
+	_, errs := c.replaceTokens(ctx, tokens, c.noticeTags())
+	return errs
+}
+
+// replaceTokens mints new tokens, which replicas confirm if they are to.
+func (c *Cache[T]) replaceTokens(ctx context.Context, keys []store.TokenKey, n store.Notice) ([]envelope.Token, []error) {
 	if c.config.replicas.N > 0 {
-		return c.store.ReplaceConfirmed(ctx, tokens, c.noticeTags(), c.config.replicas)
+		return c.store.ReplaceConfirmed(ctx, keys, n, c.config.replicas)
 	}
-	return c.store.ReplaceMany(ctx, tokens, c.noticeTags())
+	return c.store.Replace(ctx, keys, n)
 }

@@ -121,11 +121,12 @@ func (c *Cache[T]) guard(ctx context.Context, op, key string, kept *entry) (*gua
 
 // begin sends the intent, and captures the tokens of what is to be stored: before
 // the write is committed (model variant 55a).
-func (g *guard[T]) begin(ctx context.Context, kept *entry) (open int, err error) {
+func (g *guard[T]) begin(ctx context.Context, kept *entry) (open int, _ error) {
 	c := g.cache
+	intents := [1]store.Intent{{Key: g.redisKey, Token: g.token, Notice: c.notice(g.key)}}
 	if kept == nil {
-		open, _, err = c.store.BeginWrite(ctx, g.redisKey, g.token, intentTime, c.notice(g.key))
-		return open, err
+		c.store.BeginWrite(ctx, intents[:], intentTime, nil)
+		return intents[0].Open, intents[0].Err
 	}
 	capture := captureKeys(kept.tags, kept.class)
 	clear, held := c.clear.current()
@@ -133,16 +134,16 @@ func (g *guard[T]) begin(ctx context.Context, kept *entry) (open int, err error)
 		capture = append(capture, c.clearKey())
 	}
 	sent := time.Now()
-	open, tokens, err := c.store.BeginWrite(ctx, g.redisKey, g.token, intentTime, c.notice(g.key), capture...)
-	if err != nil {
-		return open, err
+	tokens := c.store.BeginWrite(ctx, intents[:], intentTime, capture)
+	if err := intents[0].Err; err != nil {
+		return 0, err
 	}
 	if !held {
 		clear = tokens[len(kept.tags)]
 		c.clear.learn(clear, sent)
 	}
 	g.stamp = stampOf(clear, kept.tags, tokens)
-	return open, nil
+	return intents[0].Open, nil
 }
 
 // run makes the write and closes the intent, with the entry that write returns,
@@ -174,17 +175,18 @@ func (g *guard[T]) run(ctx context.Context, write func(context.Context) (*stored
 func (g *guard[T]) close(ctx context.Context, entry *stored) error {
 	c := g.cache
 	ctx = context.WithoutCancel(ctx)
-	end := store.EndWrite{Token: g.token, Notice: c.notice(g.key)}
+	ends := [1]store.EndWrite{{Key: g.redisKey, Token: g.token, Notice: c.notice(g.key)}}
 	if g.entry = entry; entry != nil {
+		end := &ends[0]
 		end.Soft, end.TTL = entry.times(entry.began)
 		end.Version, end.Body = entry.version, entry.body
 	}
-	var err error
 	if c.config.replicas.N > 0 {
-		err = c.store.EndWriteConfirmed(ctx, g.redisKey, end, c.config.replicas)
+		c.store.EndWriteConfirmed(ctx, ends[:], c.config.replicas)
 	} else {
-		_, err = c.store.EndWrite(ctx, g.redisKey, end)
+		c.store.EndWrite(ctx, ends[:])
 	}
+	err := ends[0].Err
 	if err != nil {
 		c.tel.redisFailed(opPut, err)
 		err = c.queue(g.op, pending.Target{Name: g.key}, err, g.owed()...)

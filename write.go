@@ -91,20 +91,20 @@ func (c *Cache[T]) setStamped(ctx context.Context, key, redisKey string, v T, ke
 		c.tel.redisFailed(opPut, err)
 		return &OpError{Op: "set", Key: key, Err: err}
 	}
-	answer, err := c.store.Set(ctx, redisKey, c.entryToStore(key, entry))
-	if err != nil {
-		c.tel.redisFailed(opPut, err)
-		return &OpError{Op: "set", Key: key, Err: err}
+	entries := [1]store.Entry{c.entryToStore(key, redisKey, entry)}
+	if c.store.Set(ctx, entries[:]); entries[0].Err != nil {
+		c.tel.redisFailed(opPut, entries[0].Err)
+		return &OpError{Op: "set", Key: key, Err: entries[0].Err}
 	}
-	c.notStored(answer)
+	c.notStored(entries[0].Answer)
 	return nil
 }
 
 // entryToStore is entry as the store sends it without a lease.
-func (c *Cache[T]) entryToStore(key string, entry *stored) store.Entry {
+func (c *Cache[T]) entryToStore(key, redisKey string, entry *stored) store.Entry {
 	soft, life := entry.times(entry.began)
 	return store.Entry{
-		Version: entry.version, TTL: life, Soft: soft, CID: envelope.NewToken(), Body: entry.body, Notice: c.notice(key),
+		Key: redisKey, Version: entry.version, TTL: life, Soft: soft, CID: envelope.NewToken(), Body: entry.body, Notice: c.notice(key),
 	}
 }
 
@@ -126,15 +126,16 @@ func (c *Cache[T]) invalidate(ctx context.Context, op string, keys []string) err
 	return c.remove(ctx, op, keys, c.sendInvalidations)
 }
 
-// sendInvalidations sends one for each key. The errors are aligned with the keys;
-// nil if there is none.
+// sendInvalidations sends one for each key. The errors are aligned with the keys; nil if
+// there is none.
 func (c *Cache[T]) sendInvalidations(ctx context.Context, keys []string) []error {
-	redisKeys := c.redisKeys(keys)
+	changes := c.changes(keys)
 	if c.config.replicas.N > 0 {
-		return c.store.InvalidateConfirmed(ctx, redisKeys, c.noticeOf(keys), c.config.replicas)
+		c.store.InvalidateConfirmed(ctx, changes, c.config.replicas)
+	} else {
+		c.store.Invalidate(ctx, changes)
 	}
-	_, failed := c.store.InvalidateMany(ctx, redisKeys, c.noticeOf(keys))
-	return failed
+	return changeErrors(changes)
 }
 
 // Expire makes entries stale now. Where the cache's own class (that of New, not
@@ -156,8 +157,9 @@ func (c *Cache[T]) Expire(ctx context.Context, keys ...string) error {
 		return c.invalidate(ctx, "expire", keys)
 	}
 	return c.remove(ctx, "expire", keys, func(ctx context.Context, keys []string) []error {
-		_, failed := c.store.ExpireMany(ctx, c.redisKeys(keys), window, c.noticeOf(keys))
-		return failed
+		changes := c.changes(keys)
+		c.store.Expire(ctx, changes, window)
+		return changeErrors(changes)
 	})
 }
 
@@ -174,12 +176,30 @@ func (c *Cache[T]) remove(ctx context.Context, op string, keys []string, send fu
 	return err
 }
 
-func (c *Cache[T]) redisKeys(keys []string) []string {
-	redisKeys := make([]string, len(keys))
+// changes are those of keys, as the store is told of them.
+func (c *Cache[T]) changes(keys []string) []store.Change {
+	changes := make([]store.Change, len(keys))
 	for i, key := range keys {
-		redisKeys[i] = c.redisKey(key)
+		changes[i] = store.Change{Key: c.redisKey(key), Notice: c.notice(key)}
 	}
-	return redisKeys
+	return changes
+}
+
+func changeErrors(changes []store.Change) []error {
+	return errorsOf(changes, func(c *store.Change) error { return c.Err })
+}
+
+// errorsOf are the errors of what Redis was asked, aligned with it; nil if there is none.
+func errorsOf[Q any](asked []Q, of func(*Q) error) (errs []error) {
+	for i := range asked {
+		if err := of(&asked[i]); err != nil {
+			if errs == nil {
+				errs = make([]error, len(asked))
+			}
+			errs[i] = err
+		}
+	}
+	return errs
 }
 
 // queueFailed queues the invalidations that failed, and joins their errors.
@@ -214,9 +234,10 @@ func (c *Cache[T]) newQueue() *pending.Queue {
 		End: func(ctx context.Context, keys []string, intents []envelope.Token) []error {
 			ends := make([]store.EndWrite, len(intents))
 			for i, intent := range intents {
-				ends[i].Token = intent
+				ends[i] = store.EndWrite{Key: c.redisKey(keys[i]), Token: intent}
 			}
-			return c.store.EndWriteMany(ctx, c.redisKeys(keys), ends)
+			c.store.EndWrite(ctx, ends)
+			return errorsOf(ends, func(e *store.EndWrite) error { return e.Err })
 		},
 		Unasked: store.ErrOpen,
 		Closing: c.closing,

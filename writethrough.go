@@ -210,7 +210,7 @@ func (c *Cache[T]) versioned(ctx context.Context, key string, kept entry, write 
 
 // putVersioned stores an entry over an older version of itself.
 func (c *Cache[T]) putVersioned(ctx context.Context, key string, entry *stored) error {
-	_, err := c.store.SetVersioned(ctx, c.redisKey(key), c.entryToStore(key, entry))
+	_, err := c.store.SetVersioned(ctx, c.entryToStore(key, c.redisKey(key), entry))
 	if err != nil {
 		c.tel.redisFailed(opPut, err)
 		err = c.queue("set", pending.Target{Name: key}, err)

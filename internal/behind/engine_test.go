@@ -39,8 +39,8 @@ func TestWhatIsPutReachesTheSinkAndStaysReadable(t *testing.T) {
 			}
 			assert.Equal(t, want, m)
 		}
-		rec, err := s.Read(t.Context(), e.RecordKey("7"))
-		require.NoError(t, err)
+		rec := s.Read(t.Context(), []string{e.RecordKey("7")}, nil)[0]
+		require.NoError(t, rec.Err)
 		h, body, err := envelope.Decode(rec.Data, e.RecordKey("7"))
 		require.NoError(t, err)
 		assert.Equal(t, envelope.Value, h.Kind)

@@ -5,20 +5,15 @@ import (
 	_ "embed"
 	"errors"
 	"strconv"
-	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/larder-go/cache/internal/conn"
 )
-
-// WorkBudget bounds the operations of write-behind workers, which carry
-// whole batches and which no request waits for.
-const WorkBudget = 2 * time.Second
 
 var (
 	//go:embed lua/put.lua
 	putLua string
 
-	putScript = sentOnce(newScript("put", putLua))
+	putScript = newScript("put", putLua).SentOnce()
 )
 
 // ErrForeign is wrapped by the error of a put or retry that found bytes or a type
@@ -97,105 +92,28 @@ func (s *Store) Put(ctx context.Context, put Put) (version uint64, full bool, er
 			return version, false, nil
 		}
 	}
-	return 0, false, &AnswerError{Script: putScript.name, Answer: reply}
+	return 0, false, &conn.AnswerError{Script: putScript.Name, Answer: reply}
 }
 
-// evalshaKeys is the whole command that runs s on several keys of one slot.
-func (s *script) evalshaKeys(keys []string, args []any) []any {
-	all := make([]any, keyAt, keyAt+len(keys)+len(args))
-	all[0], all[1], all[2] = "evalsha", s.digest, len(keys)
-	for _, key := range keys {
-		all = append(all, key)
-	}
-	return append(all, args...)
+// evalKeys runs sc on keys of one slot and returns its answer.
+func (s *Store) evalKeys(ctx context.Context, sc *conn.Script, keys []string, args ...any) (any, error) {
+	ops := conn.NewOps(sc.Name, 1)
+	ops.Add(sc.OnKeys(keys, args...))
+	s.conn.Do(ctx, ops)
+	return s.reply(ops, 0)
 }
 
-// evalKeys runs sc on keys and returns its answer, within the script budget.
-func (s *Store) evalKeys(ctx context.Context, sc *script, keys []string, args ...any) (any, error) {
-	c := &scriptCall{script: sc, args: sc.evalshaKeys(keys, args)}
-	if err := s.send(ctx, s.scripts, c); err != nil {
-		return nil, err
+// evalBatch sends ops of one script within the [WorkBudget]. Reply i is good if error i is
+// nil.
+func (s *Store) evalBatch(ctx context.Context, sc *conn.Script, all []conn.Op) ([]any, []error) {
+	ops := conn.NewOps(sc.Name, len(all))
+	for _, op := range all {
+		ops.Add(op)
 	}
-	return s.answerIn(c.reply), nil
-}
-
-// evalBatch runs sc once per element of args, each the whole command, in one
-// pipeline. Reply i is good if error i is nil.
-func (s *Store) evalBatch(ctx context.Context, sc *script, args [][]any) ([]any, []error) {
-	if len(args) == 0 {
-		return nil, nil
+	s.conn.DoWithin(ctx, WorkBudget, ops)
+	replies, errs := make([]any, len(all)), make([]error, len(all))
+	for i := range all {
+		replies[i], errs[i] = s.reply(ops, i)
 	}
-	start := time.Now()
-	orders := make([]order, len(args))
-	for i := range args {
-		orders[i] = order{script: sc, args: args[i]}
-	}
-	c := &batchCall{label: sc.name, store: s, orders: orders}
-	if err := s.send(ctx, WorkBudget, c); err != nil {
-		errs := make([]error, len(args))
-		for i := range errs {
-			errs[i] = err
-		}
-		return make([]any, len(args)), errs
-	}
-	explainAll(ctx, start, WorkBudget, sc.name, c.errs)
-	return c.replies, c.errs
-}
-
-// pipeCall is a pipeline of commands, each of which keeps its own outcome. Their
-// arguments are strings and numbers.
-type pipeCall struct {
-	label string
-	cmds  []redis.Cmder
-}
-
-func (c *pipeCall) name() string { return c.label }
-
-func (*pipeCall) own() {}
-
-// run fails only if nothing was sent: errors are the commands'.
-func (c *pipeCall) run(ctx context.Context, client redis.UniversalClient) error {
-	pipe := client.Pipeline()
-	for _, cmd := range c.cmds {
-		_ = pipe.Process(ctx, cmd) // queues only
-	}
-	_, err := pipe.Exec(ctx)
-	if err == nil {
-		return nil
-	}
-	for _, cmd := range c.cmds {
-		if cmd.Err() != nil {
-			return nil
-		}
-	}
-	return err // a hook has sent nothing
-}
-
-// pipe sends cmds and returns the error of each. redis.Nil counts as none.
-func (s *Store) pipe(ctx context.Context, label string, cmds []redis.Cmder) []error {
-	errs := make([]error, len(cmds))
-	if len(cmds) == 0 {
-		return errs
-	}
-	start := time.Now()
-	if err := s.send(ctx, WorkBudget, &pipeCall{label: label, cmds: cmds}); err != nil {
-		for i := range errs {
-			errs[i] = err // cmds may still be in use
-		}
-		return errs
-	}
-	for i, cmd := range cmds {
-		if err := cmd.Err(); !errors.Is(err, redis.Nil) {
-			errs[i] = err
-		}
-	}
-	explainAll(ctx, start, WorkBudget, label, errs)
-	return errs
-}
-
-// keyed tells a cluster client where the key is in cmd. See route.
-func keyed[C redis.Cmder](cmd C, at int8) C {
-	cmd.SetFirstKeyPos(at)
-	cmd.SetStepCount(1)
-	return cmd
+	return replies, errs
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/larder-go/cache/internal/conn"
 )
 
 var (
@@ -32,11 +34,11 @@ type Gauge struct {
 // much is dirty. One pipeline. Element i belongs to partition i; a [KeyErrors]
 // says which failed.
 func (s *Store) Gauges(ctx context.Context, parts []*Partition) ([]Gauge, error) {
-	args := make([][]any, len(parts))
+	ops := make([]conn.Op, len(parts))
 	for i, p := range parts {
-		args[i] = gaugeScript.evalshaKeys([]string{p.Dirty, p.Tickets, p.Dead}, nil)
+		ops[i] = gaugeScript.OnKeys([]string{p.Dirty, p.Tickets, p.Dead})
 	}
-	replies, errs := s.evalBatch(ctx, gaugeScript, args)
+	replies, errs := s.evalBatch(ctx, gaugeScript, ops)
 	all := make([]Gauge, len(parts))
 	for i, reply := range replies {
 		if errs[i] != nil {
@@ -44,7 +46,7 @@ func (s *Store) Gauges(ctx context.Context, parts []*Partition) ([]Gauge, error)
 		}
 		g, ok := gaugeOf(reply)
 		if !ok {
-			errs[i] = &AnswerError{Script: gaugeScript.name, Answer: reply}
+			errs[i] = &conn.AnswerError{Script: gaugeScript.Name, Answer: reply}
 		}
 		all[i] = g
 	}

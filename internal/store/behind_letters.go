@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/larder-go/cache/internal/conn"
 )
 
 var (
@@ -15,7 +17,7 @@ var (
 	//go:embed lua/drop.lua
 	dropLua string
 
-	retryScript = sentOnce(newScript("retry", retryLua))
+	retryScript = newScript("retry", retryLua).SentOnce()
 	dropScript  = newScript("drop", dropLua)
 )
 
@@ -43,8 +45,8 @@ type Letter struct {
 // Letters lists at most count dead letters of p with an id above after, "" for
 // the first page. One round trip.
 func (s *Store) Letters(ctx context.Context, p *Partition, after string, count int) ([]Letter, error) {
-	cmd := keyed(redis.NewXMessageSliceCmd(ctx, "xrange", p.Dead, next(after), "+", "count", count), 1)
-	if err := s.pipe(ctx, "xrange", []redis.Cmder{cmd})[0]; err != nil {
+	cmd := conn.Keyed(redis.NewXMessageSliceCmd(ctx, "xrange", p.Dead, next(after), "+", "count", count), 1)
+	if err := s.conn.Pipe(ctx, "xrange", cmd)[0]; err != nil {
 		return nil, err
 	}
 	var all []Letter
@@ -56,8 +58,8 @@ func (s *Store) Letters(ctx context.Context, p *Partition, after string, count i
 
 // LetterByID returns one dead letter, or ErrNoLetter. One round trip.
 func (s *Store) LetterByID(ctx context.Context, p *Partition, id string) (Letter, error) {
-	cmd := keyed(redis.NewXMessageSliceCmd(ctx, "xrange", p.Dead, id, id), 1)
-	if err := s.pipe(ctx, "xrange", []redis.Cmder{cmd})[0]; err != nil {
+	cmd := conn.Keyed(redis.NewXMessageSliceCmd(ctx, "xrange", p.Dead, id, id), 1)
+	if err := s.conn.Pipe(ctx, "xrange", cmd)[0]; err != nil {
 		return Letter{}, err
 	}
 	if len(cmd.Val()) == 0 {
@@ -102,7 +104,7 @@ func (s *Store) RetryLetter(ctx context.Context, p *Partition, l Letter, n Notic
 	case int64(-3):
 		return ErrForeign
 	}
-	return &AnswerError{Script: retryScript.name, Answer: reply}
+	return &conn.AnswerError{Script: retryScript.Name, Answer: reply}
 }
 
 // DropLetter forgets a dead letter, or returns ErrNoLetter. One round trip.
@@ -117,5 +119,5 @@ func (s *Store) DropLetter(ctx context.Context, p *Partition, id string) error {
 	case int64(0):
 		return ErrNoLetter
 	}
-	return &AnswerError{Script: dropScript.name, Answer: reply}
+	return &conn.AnswerError{Script: dropScript.Name, Answer: reply}
 }

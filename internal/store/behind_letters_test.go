@@ -55,7 +55,7 @@ func TestLetterIsNotRetriedOverSomethingNewer(t *testing.T) {
 		},
 		"a value that died too": func(b *behind) { b.kill("k", "two") },
 		"a write in progress": func(b *behind) {
-			_, _, err := b.store.BeginWrite(b.t.Context(), part.Record("k"), alice, time.Minute, store.Notice{})
+			_, _, err := beginWrite(b.t.Context(), b.store, part.Record("k"), alice, time.Minute, store.Notice{})
 			require.NoError(b.t, err)
 		},
 	} {

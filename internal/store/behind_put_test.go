@@ -108,12 +108,12 @@ func TestPutVersionsSurviveTheLossOfTheClock(t *testing.T) {
 //  4. The put is acknowledged. Kept as an entry, it would hide the Update.
 func TestAckDoesNotKeepAPutThatOvertookAWriteIntent(t *testing.T) {
 	onEachBehind(t, func(t *testing.T, b *behind) {
-		n, _, err := b.store.BeginWrite(t.Context(), part.Record("k"), alice, time.Minute, store.Notice{})
+		n, _, err := beginWrite(t.Context(), b.store, part.Record("k"), alice, time.Minute, store.Notice{})
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
 		b.put("k", "one")
 		v := b.put("k", "two")
-		answer, err := b.store.EndWrite(t.Context(), part.Record("k"), store.EndWrite{Token: alice})
+		answer, err := endWrite(t.Context(), b.store, part.Record("k"), store.EndWrite{Token: alice})
 		require.NoError(t, err)
 		assert.Equal(t, store.EndLost, answer)
 		_, body := b.record("k")

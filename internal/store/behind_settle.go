@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/larder-go/cache/internal/conn"
 	"github.com/larder-go/cache/internal/envelope"
 )
 
@@ -57,17 +58,15 @@ const (
 // Answer i belongs to settlement i and is good if error i is nil. A ticket whose
 // Ack failed is delivered again.
 func (s *Store) Ack(ctx context.Context, group string, all []Settlement) ([]Settled, []error) {
-	args := make([][]any, len(all))
+	ops := make([]conn.Op, len(all))
 	for i := range all {
 		a, p := &all[i], all[i].Partition
-		args[i] = ackScript.evalshaKeys(
+		ops[i] = ackScript.OnKeys(
 			[]string{p.Record(a.Key), p.Dirty, p.Tickets},
-			[]any{
-				group, a.Ticket, a.Key, decimal(a.Version), millis(a.TTL, 0), a.Soft.Milliseconds(),
-				envelope.NewToken().String(), a.Notice.Channel, a.Notice.Message,
-			})
+			group, a.Ticket, a.Key, decimal(a.Version), millis(a.TTL, 0), a.Soft.Milliseconds(),
+			envelope.NewToken().String(), a.Notice.Channel, a.Notice.Message)
 	}
-	return s.settle(ctx, ackScript, args, SettledNewer)
+	return s.settle(ctx, ackScript, ops, SettledNewer)
 }
 
 // Bury moves the value of each settlement to the dead letters, if it is still
@@ -75,30 +74,28 @@ func (s *Store) Ack(ctx context.Context, group string, all []Settlement) ([]Sett
 // record. A value that is no longer in its record leaves a letter without one.
 // It is one pipeline, and safe to repeat. Answers and errors are as of Ack.
 func (s *Store) Bury(ctx context.Context, group string, all []Settlement) ([]Settled, []error) {
-	args := make([][]any, len(all))
+	ops := make([]conn.Op, len(all))
 	for i := range all {
 		d, p := &all[i], all[i].Partition
-		args[i] = deadScript.evalshaKeys(
+		ops[i] = deadScript.OnKeys(
 			[]string{p.Record(d.Key), p.Dirty, p.Tickets, p.Dead, p.Doomed},
-			[]any{
-				group, d.Ticket, d.Key, decimal(d.Version), d.Reason,
-				d.Notice.Channel, d.Notice.Message,
-			})
+			group, d.Ticket, d.Key, decimal(d.Version), d.Reason,
+			d.Notice.Channel, d.Notice.Message)
 	}
-	return s.settle(ctx, deadScript, args, SettledIdle)
+	return s.settle(ctx, deadScript, ops, SettledIdle)
 }
 
 // settle runs sc, which answers a number up to highest.
-func (s *Store) settle(ctx context.Context, sc *script, args [][]any, highest Settled) ([]Settled, []error) {
-	replies, errs := s.evalBatch(ctx, sc, args)
-	answers := make([]Settled, len(args))
+func (s *Store) settle(ctx context.Context, sc *conn.Script, all []conn.Op, highest Settled) ([]Settled, []error) {
+	replies, errs := s.evalBatch(ctx, sc, all)
+	answers := make([]Settled, len(all))
 	for i, reply := range replies {
 		if errs[i] != nil {
 			continue
 		}
 		n, ok := reply.(int64)
 		if !ok || n < 0 || n > int64(highest) {
-			errs[i] = &AnswerError{Script: sc.name, Answer: reply}
+			errs[i] = &conn.AnswerError{Script: sc.Name, Answer: reply}
 			continue
 		}
 		answers[i] = Settled(n)

@@ -22,7 +22,7 @@ func TestAckOfTheLatestVersionLeavesAnOrdinaryEntry(t *testing.T) {
 		ticket := b.takeOne()
 		assert.Equal(t, store.SettledClean, b.ack(settlement(ticket, v)))
 		assert.Equal(t, [4]int64{}, b.counts())
-		rec, err := b.store.Read(t.Context(), key)
+		rec, err := read(t.Context(), b.store, key)
 		require.NoError(t, err)
 		h, body, err := envelope.Decode(rec.Data, key)
 		require.NoError(t, err, "the checksum holds")
@@ -42,12 +42,12 @@ func TestAcknowledgedEntryCanBeRefreshed(t *testing.T) {
 		v := b.put("k", "one")
 		b.ack(settlement(b.takeOne(), v))
 		h, _ := b.record("k")
-		grant, err := b.store.Acquire(t.Context(), part.Record("k"), store.Acquire{
+		grant, err := acquire(t.Context(), b.store, part.Record("k"), store.Acquire{
 			Token: alice, Lease: time.Minute, Retain: time.Minute, Seen: h.CID,
 		})
 		require.NoError(t, err)
 		require.Equal(t, store.GrantedOver, grant.Answer)
-		verdict, _, err := b.store.Commit(t.Context(), part.Record("k"), store.Commit{
+		verdict, _, err := commit(t.Context(), b.store, part.Record("k"), store.Commit{
 			Token: alice, TTL: time.Minute, Version: 17, Body: []byte("two"),
 		})
 		require.NoError(t, err)

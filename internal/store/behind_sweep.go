@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/larder-go/cache/internal/conn"
 )
 
 var (
@@ -72,13 +74,13 @@ func (w *sweep) collect(ctx context.Context) error {
 func (s *Store) eachDirty(ctx context.Context, p *Partition, f func(key string, v uint64)) error {
 	cursor := "0"
 	for {
-		cmd := keyed(redis.NewCmd(ctx, "hscan", p.Dirty, cursor, "count", sweepPage), 1)
-		if err := s.pipe(ctx, "hscan", []redis.Cmder{cmd})[0]; err != nil {
+		cmd := conn.Keyed(redis.NewCmd(ctx, "hscan", p.Dirty, cursor, "count", sweepPage), 1)
+		if err := s.conn.Pipe(ctx, "hscan", cmd)[0]; err != nil {
 			return err
 		}
 		following, fields, ok := scanPage(cmd.Val())
 		if !ok {
-			return &AnswerError{Script: "hscan", Answer: cmd.Val()}
+			return &conn.AnswerError{Script: "hscan", Answer: cmd.Val()}
 		}
 		for i := 0; i+1 < len(fields); i += 2 {
 			key, _ := fields[i].(string)
@@ -111,9 +113,9 @@ func (w *sweep) tickets(ctx context.Context) error {
 		return err
 	}
 	for from := ""; ; {
-		cmd := keyed(redis.NewXMessageSliceCmd(ctx,
+		cmd := conn.Keyed(redis.NewXMessageSliceCmd(ctx,
 			"xrange", w.p.Tickets, next(from), "+", "count", sweepPage), 1)
-		if err := w.store.pipe(ctx, "xrange", []redis.Cmder{cmd})[0]; err != nil {
+		if err := w.store.conn.Pipe(ctx, "xrange", cmd)[0]; err != nil {
 			return err
 		}
 		page := appendTickets(nil, cmd.Val())
@@ -140,10 +142,10 @@ func (w *sweep) page(ctx context.Context, page []Ticket, delivered string) error
 			continue
 		}
 		suspects = append(suspects, t)
-		cmds = append(cmds, keyed(redis.NewXPendingExtCmd(ctx,
+		cmds = append(cmds, conn.Keyed(redis.NewXPendingExtCmd(ctx,
 			"xpending", w.p.Tickets, w.group, t.ID, t.ID, 1), 1))
 	}
-	for i, err := range w.store.pipe(ctx, "xpending", cmds) {
+	for i, err := range w.store.conn.Pipe(ctx, "xpending", cmds...) {
 		if err != nil {
 			return err
 		}
@@ -160,8 +162,8 @@ func (w *sweep) page(ctx context.Context, page []Ticket, delivered string) error
 
 // lastDelivered is the id up to which the group has been given tickets.
 func (w *sweep) lastDelivered(ctx context.Context) (string, error) {
-	cmd := keyed(redis.NewXInfoGroupsCmd(ctx, w.p.Tickets), 2)
-	if err := w.store.pipe(ctx, "xinfo groups", []redis.Cmder{cmd})[0]; err != nil {
+	cmd := conn.Keyed(redis.NewXInfoGroupsCmd(ctx, w.p.Tickets), 2)
+	if err := w.store.conn.Pipe(ctx, "xinfo groups", cmd)[0]; err != nil {
 		return "", err
 	}
 	for _, g := range cmd.Val() {
@@ -180,7 +182,7 @@ func (w *sweep) reticket(ctx context.Context, key string, v uint64, dead string)
 	}
 	n, ok := reply.(int64)
 	if !ok || n < 0 || n > 1 {
-		return &AnswerError{Script: reticketScript.name, Answer: reply}
+		return &conn.AnswerError{Script: reticketScript.Name, Answer: reply}
 	}
 	w.mended += int(n)
 	return nil
@@ -192,8 +194,8 @@ func (s *Store) dirtyVersions(ctx context.Context, p *Partition, keys ...string)
 	for _, key := range keys {
 		args = append(args, key)
 	}
-	cmd := keyed(redis.NewSliceCmd(ctx, args...), 1)
-	if err := s.pipe(ctx, "hmget", []redis.Cmder{cmd})[0]; err != nil {
+	cmd := conn.Keyed(redis.NewSliceCmd(ctx, args...), 1)
+	if err := s.conn.Pipe(ctx, "hmget", cmd)[0]; err != nil {
 		return nil, err
 	}
 	versions := make([]uint64, len(keys))
@@ -208,15 +210,15 @@ func (s *Store) dirtyVersions(ctx context.Context, p *Partition, keys ...string)
 // whose next ticket makes them known again. Should that happen in between, Sweep
 // finds the ticket. One round trip, and one for all names removed.
 func (s *Store) PruneConsumers(ctx context.Context, group string, p *Partition, idle time.Duration) (int, error) {
-	list := keyed(redis.NewXInfoConsumersCmd(ctx, p.Tickets, group), 2)
-	if err := s.pipe(ctx, "xinfo consumers", []redis.Cmder{list})[0]; err != nil {
+	list := conn.Keyed(redis.NewXInfoConsumersCmd(ctx, p.Tickets, group), 2)
+	if err := s.conn.Pipe(ctx, "xinfo consumers", list)[0]; err != nil {
 		return 0, err
 	}
 	var cmds []redis.Cmder
 	for _, c := range list.Val() {
 		if c.Pending == 0 && c.Idle >= idle {
-			cmds = append(cmds, keyed(redis.NewIntCmd(ctx, "xgroup", "delconsumer", p.Tickets, group, c.Name), 2))
+			cmds = append(cmds, conn.Keyed(redis.NewIntCmd(ctx, "xgroup", "delconsumer", p.Tickets, group, c.Name), 2))
 		}
 	}
-	return len(cmds), keyErrors(s.pipe(ctx, "xgroup delconsumer", cmds))
+	return len(cmds), keyErrors(s.conn.Pipe(ctx, "xgroup delconsumer", cmds...))
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/larder-go/cache/internal/conn"
 )
 
 // Ticket entitles its holder to write a dirty key to the sink.
@@ -29,9 +31,9 @@ type Pending struct {
 func (s *Store) EnsureGroups(ctx context.Context, group string, parts []*Partition) error {
 	cmds := make([]redis.Cmder, len(parts))
 	for i, p := range parts {
-		cmds[i] = keyed(redis.NewStatusCmd(ctx, "xgroup", "create", p.Tickets, group, "0", "mkstream"), 2)
+		cmds[i] = conn.Keyed(redis.NewStatusCmd(ctx, "xgroup", "create", p.Tickets, group, "0", "mkstream"), 2)
 	}
-	errs := s.pipe(ctx, "xgroup create", cmds)
+	errs := s.conn.Pipe(ctx, "xgroup create", cmds...)
 	for i, err := range errs {
 		if err != nil && redis.HasErrorPrefix(err, "BUSYGROUP") {
 			errs[i] = nil
@@ -71,10 +73,10 @@ type TicketRead struct {
 func (s *Store) ReadTickets(ctx context.Context, group, consumer string, reads []TicketRead) ([][]Ticket, error) {
 	cmds := make([]redis.Cmder, len(reads))
 	for i, r := range reads {
-		cmds[i] = keyed(redis.NewXStreamSliceCmd(ctx, "xreadgroup", "group", group, consumer,
+		cmds[i] = conn.Keyed(redis.NewXStreamSliceCmd(ctx, "xreadgroup", "group", group, consumer,
 			"count", r.Count, "streams", r.Partition.Tickets, ">"), 7)
 	}
-	errs := s.pipe(ctx, "xreadgroup", cmds)
+	errs := s.conn.Pipe(ctx, "xreadgroup", cmds...)
 	all := make([][]Ticket, len(reads))
 	for i, err := range errs {
 		if err != nil {
@@ -110,10 +112,10 @@ func (s *Store) PendingTickets(
 ) ([][]Pending, error) {
 	cmds := make([]redis.Cmder, len(reads))
 	for i, r := range reads {
-		cmds[i] = keyed(redis.NewXPendingExtCmd(ctx, "xpending", r.Partition.Tickets, group,
+		cmds[i] = conn.Keyed(redis.NewXPendingExtCmd(ctx, "xpending", r.Partition.Tickets, group,
 			"idle", millis(idle, 0), next(r.After), "+", count), 1)
 	}
-	errs := s.pipe(ctx, "xpending", cmds)
+	errs := s.conn.Pipe(ctx, "xpending", cmds...)
 	all := make([][]Pending, len(reads))
 	for i, err := range errs {
 		if err != nil {
@@ -156,8 +158,8 @@ func (s *Store) Claim(
 	for _, id := range ids {
 		args = append(args, id)
 	}
-	cmd := keyed(redis.NewXMessageSliceCmd(ctx, args...), 1)
-	if err := s.pipe(ctx, "xclaim", []redis.Cmder{cmd})[0]; err != nil {
+	cmd := conn.Keyed(redis.NewXMessageSliceCmd(ctx, args...), 1)
+	if err := s.conn.Pipe(ctx, "xclaim", cmd)[0]; err != nil {
 		return nil, err
 	}
 	return appendTickets(nil, cmd.Val()), nil
@@ -189,9 +191,9 @@ func (s *Store) ReadDirty(ctx context.Context, reads []DirtyRead) ([][]Dirty, er
 			versions, records = append(versions, key), append(records, r.Partition.Record(key))
 		}
 		cmds = append(cmds,
-			keyed(redis.NewSliceCmd(ctx, versions...), 1), keyed(redis.NewSliceCmd(ctx, records...), 1))
+			conn.Keyed(redis.NewSliceCmd(ctx, versions...), 1), conn.Keyed(redis.NewSliceCmd(ctx, records...), 1))
 	}
-	each := s.pipe(ctx, "read dirty keys", cmds)
+	each := s.conn.Pipe(ctx, "read dirty keys", cmds...)
 	all, errs := make([][]Dirty, len(reads)), make([]error, len(reads))
 	for i := range reads {
 		if errs[i] = errors.Join(each[2*i], each[2*i+1]); errs[i] == nil {

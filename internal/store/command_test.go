@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/larder-go/cache/internal/conn"
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/store"
@@ -23,7 +23,7 @@ func acquireAll(t *testing.T, s *store.Store, all []string) []envelope.Token {
 		tokens[i] = envelope.NewToken()
 		attempts[i] = lead(tokens[i], envelope.Token{})
 	}
-	grants, _, errs := s.AcquireMany(t.Context(), all, attempts, nil)
+	grants, _, errs := acquireMany(t.Context(), s, all, attempts)
 	for i, g := range grants {
 		require.NoError(t, errs[i])
 		require.Equal(t, store.Granted, g.Answer, all[i])
@@ -38,7 +38,7 @@ func attempt(t *testing.T, s *store.Store, all []string) ([]store.Grant, []error
 	for i := range all {
 		attempts[i] = lead(bob, envelope.Token{})
 	}
-	grants, _, errs := s.AcquireMany(t.Context(), all, attempts, nil)
+	grants, _, errs := acquireMany(t.Context(), s, all, attempts)
 	return grants, errs
 }
 
@@ -58,7 +58,7 @@ func TestManyKeysOfOneNodeAreOneScriptForEach64(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(test.keys, " keys, bodies of ", test.body), func(t *testing.T) {
 			s, p, _ := through(t)
-			store.TakeForRedis(s)
+			store.Learn(s, conn.IsRedis)
 			for i := range 2 { // the first teaches the scripts
 				all := keys(test.keys)
 				for k := range all {
@@ -76,7 +76,7 @@ func TestManyKeysOfOneNodeAreOneScriptForEach64(t *testing.T) {
 					commits[k].Body = []byte(strings.Repeat(string(rune('a'+k%26)), test.body))
 				}
 				p.Reset()
-				verdicts, _, errs := s.CommitMany(t.Context(), all, commits, nil)
+				verdicts, _, errs := commitMany(t.Context(), s, all, commits)
 				for k := range all {
 					require.NoError(t, errs[k])
 					require.Equal(t, store.Committed, verdicts[k])
@@ -85,7 +85,7 @@ func TestManyKeysOfOneNodeAreOneScriptForEach64(t *testing.T) {
 					assert.Equal(t, test.commits, p.CommandsNamed("evalsha"))
 					assert.EqualValues(t, 1, p.Exchanges())
 				}
-				records, err := s.ReadMany(t.Context(), all)
+				records, err := readAll(t.Context(), s, all...)
 				require.NoError(t, err)
 				for k := range all {
 					assert.True(t, strings.HasSuffix(string(records[k].Data), string(commits[k].Body)), all[k])
@@ -101,17 +101,17 @@ func TestManyKeysOfOneNodeAreOneScriptForEach64(t *testing.T) {
 func TestKeyThatIsInABatchTwice(t *testing.T) {
 	onEach(t, func(t *testing.T, c *redis.Client) {
 		s := open(t, c)
-		store.TakeForRedis(s)
-		grants, _, errs := s.AcquireMany(t.Context(), []string{"k", "other", "k"}, []store.Acquire{
+		store.Learn(s, conn.IsRedis)
+		grants, _, errs := acquireMany(t.Context(), s, []string{"k", "other", "k"}, []store.Acquire{
 			lead(alice, envelope.Token{}), lead(bob, envelope.Token{}), lead(carol, envelope.Token{}),
-		}, nil)
+		})
 		require.Equal(t, make([]error, 3), errs)
 		assert.Equal(t, store.Granted, grants[0].Answer)
 		assert.Equal(t, store.Granted, grants[1].Answer)
 		assert.Equal(t, store.Busy, grants[2].Answer)
 		one, two := fill(alice), fill(carol)
 		one.Body, two.Body = []byte("one"), []byte("two")
-		verdicts, _, errs := s.CommitMany(t.Context(), []string{"k", "k"}, []store.Commit{one, two}, nil)
+		verdicts, _, errs := commitMany(t.Context(), s, []string{"k", "k"}, []store.Commit{one, two})
 		require.Equal(t, make([]error, 2), errs)
 		assert.Equal(t, []store.Verdict{store.Committed, store.Refused}, verdicts)
 	})
@@ -120,7 +120,7 @@ func TestKeyThatIsInABatchTwice(t *testing.T) {
 // acquire and set must not be sent twice, the others may.
 func TestScriptOnManyKeysIsSentOnceMoreAfterALostReplyExceptWhereALateCopyHurts(t *testing.T) {
 	s, p, beside := through(t)
-	store.TakeForRedis(s)
+	store.Learn(s, conn.IsRedis)
 	batchOperations(t, s, 3, func(_ string, run func() []error) { run() }) // teaches the scripts
 	require.NoError(t, beside.Del(t.Context(), keys(3)...).Err())
 	p.DropReplyTo(func(args [][]byte) bool { return strings.EqualFold(string(args[0]), "evalsha") })
@@ -133,7 +133,7 @@ func TestScriptOnManyKeysIsSentOnceMoreAfterALostReplyExceptWhereALateCopyHurts(
 	assert.EqualValues(t, 1, p.CommandsNamed("evalsha"))
 	p.DropReplyTo(func(args [][]byte) bool { return strings.EqualFold(string(args[0]), "evalsha") })
 	p.Reset()
-	held, errs := s.RenewMany(t.Context(), keys(3), repeated(bob, 3), time.Minute, time.Hour)
+	held, errs := renewMany(t.Context(), s, keys(3), []envelope.Token{bob, bob, bob})
 	assert.Equal(t, make([]error, 3), errs)
 	assert.Equal(t, []bool{true, true, true}, held, "the acquire whose reply was lost had been granted")
 	assert.EqualValues(t, 2, p.CommandsNamed("evalsha"))
@@ -152,7 +152,7 @@ func TestKeysThatFailForLackOfMemoryLeaveTheOthersTheirAnswers(t *testing.T) {
 	ctx := t.Context()
 	c := redistest.Single(t).Client(t, func(o *redis.Options) { o.PoolSize = 1 })
 	s := open(t, c)
-	store.TakeForRedis(s)
+	store.Learn(s, conn.IsRedis)
 	all := keys(10)
 	for i, key := range all {
 		if i%2 == 0 {
@@ -172,7 +172,7 @@ func TestKeysThatFailForLackOfMemoryLeaveTheOthersTheirAnswers(t *testing.T) {
 		assert.False(t, store.Infrastructure(errs[i]))
 		assert.False(t, store.NotSent(errs[i]))
 	}
-	records, err := s.ReadMany(ctx, all)
+	records, err := readAll(ctx, s, all...)
 	require.NoError(t, err)
 	for i := range all {
 		assert.Equal(t, i%2 == 0, string(records[i].Data) == "somebody else's")
@@ -195,16 +195,16 @@ func TestKeysThatAllFailHaveTheErrorOfOne(t *testing.T) {
 			server := redistest.Single(t)
 			c := server.Client(t, func(o *redis.Options) { o.MaxRetries = -1 })
 			s := open(t, c)
-			store.TakeForRedis(s)
+			store.Learn(s, conn.IsRedis)
 			tokens := acquireAll(t, s, keys(70))
 			test.fail(t, server.Client(t))
-			_, want := s.Acquire(ctx, "another", lead(bob, envelope.Token{}))
+			_, want := acquire(ctx, s, "another", lead(bob, envelope.Token{}))
 			require.True(t, redis.HasErrorPrefix(want, test.prefix), want)
 			commits := make([]store.Commit, len(tokens))
 			for i := range commits {
 				commits[i] = fill(tokens[i])
 			}
-			_, _, errs := s.CommitMany(ctx, keys(70), commits, nil)
+			_, _, errs := commitMany(ctx, s, keys(70), commits)
 			for i, err := range errs {
 				require.ErrorContains(t, err, ": "+test.prefix+" ", "%d", i)
 				require.True(t, redis.HasErrorPrefix(err, test.prefix), "%d: %v", i, err)
@@ -223,7 +223,7 @@ func TestKeyThatTheUserMayNotTouchDoesNotFailTheOthers(t *testing.T) {
 	require.NoError(t, admin.Do(ctx, "acl", "setuser", "some", "on", ">secret", "+@all", "~key*", "~calm*").Err())
 	c := server.Client(t, func(o *redis.Options) { o.Username, o.Password = "some", "secret" })
 	s := open(t, c)
-	store.TakeForRedis(s)
+	store.Learn(s, conn.IsRedis)
 	for range 2 { // then it knows
 		grants, errs := attempt(t, s, []string{"key1", "secret", "key2"})
 		require.NoError(t, errs[0])
@@ -231,30 +231,5 @@ func TestKeyThatTheUserMayNotTouchDoesNotFailTheOthers(t *testing.T) {
 		require.NoError(t, errs[2])
 		assert.Equal(t, store.Granted, grants[0].Answer)
 		assert.Equal(t, store.Granted, grants[2].Answer)
-	}
-}
-
-func TestAnswersOfAScriptOnManyKeysThatCannotBe(t *testing.T) {
-	ok := []any{[]any{int64(1), nil}, []any{int64(2), "OOM no memory"}}
-	replies, errs, good := store.EachIn(ok, 2)
-	require.True(t, good)
-	assert.Equal(t, []any{int64(1), nil}, replies)
-	require.NoError(t, errs[0])
-	assert.True(t, redis.HasErrorPrefix(errs[1], "OOM"))
-	for _, reply := range []any{
-		nil, int64(1), "OK",
-		[]any{},
-		[]any{int64(1), int64(1)},
-		[]any{[]any{int64(1), int64(1)}},
-		[]any{[]any{int64(1)}, []any{}},
-		[]any{[]any{int64(1), int64(1), int64(1)}, []any{}},
-		[]any{[]any{int64(1), int64(1)}, []any{int64(1)}},
-		[]any{[]any{int64(1), int64(1)}, []any{int64(0), "ERR"}},
-		[]any{[]any{int64(1), int64(1)}, []any{int64(3), "ERR"}},
-		[]any{[]any{int64(1), int64(1)}, []any{"1", "ERR"}},
-		[]any{[]any{int64(1), int64(1)}, []any{int64(1), int64(1)}},
-	} {
-		_, _, good := store.EachIn(reply, 2)
-		assert.False(t, good, reply)
 	}
 }

@@ -79,7 +79,7 @@ func (m *machine) acquire(t *rapid.T) {
 		a.Seen = m.model.rec.h.CID
 	}
 	m.twice(t, func() {
-		got, err := m.store.Acquire(m.ctx, conformKey, a)
+		got, err := acquire(m.ctx, m.store, conformKey, a)
 		require.NoError(t, err)
 		want := m.model.acquire(a)
 		if m.mini == nil { // the clock is not ours
@@ -91,7 +91,7 @@ func (m *machine) acquire(t *rapid.T) {
 		}
 		require.Equal(t, want.Answer, got.Answer)
 		require.Equal(t, string(want.Record.Data), string(got.Record.Data))
-		want.Record.Data, got.Record = got.Record.Data, got.Record.Unreleased()
+		want.Record.Data, got.Record.Clock = got.Record.Data, nil
 		require.Equal(t, want, got)
 	})
 }
@@ -103,7 +103,7 @@ func (m *machine) commit(t *rapid.T) {
 		Absent: rapid.Bool().Draw(t, "absent"), Notice: notices.Draw(t, "notice"),
 	}
 	m.twice(t, func() {
-		got, _, err := m.store.Commit(m.ctx, conformKey, c)
+		got, _, err := commit(m.ctx, m.store, conformKey, c)
 		require.NoError(t, err)
 		require.Equal(t, m.model.commit(c), got)
 	})
@@ -112,7 +112,7 @@ func (m *machine) commit(t *rapid.T) {
 func (m *machine) renew(t *rapid.T) {
 	token, lease, retain := m.holder(t), m.spans.Draw(t, "lease"), m.spans.Draw(t, "retain")
 	m.twice(t, func() {
-		got, err := m.store.Renew(m.ctx, conformKey, token, lease, retain)
+		got, err := renew(m.ctx, m.store, conformKey, token, lease, retain)
 		require.NoError(t, err)
 		require.Equal(t, m.model.renew(token, lease, retain), got)
 	})
@@ -122,7 +122,7 @@ func (m *machine) release(t *rapid.T) {
 	token := m.holder(t)
 	backoff := rapid.OneOf(m.spans, rapid.Just(time.Duration(0))).Draw(t, "backoff")
 	m.twice(t, func() {
-		got, err := m.store.Release(m.ctx, conformKey, token, backoff)
+		got, err := release(m.ctx, m.store, conformKey, token, backoff)
 		require.NoError(t, err)
 		require.Equal(t, m.model.release(token, backoff), got)
 	})
@@ -135,7 +135,7 @@ func (m *machine) slide(t *rapid.T) {
 		latest = m.model.now + rapid.Int64Range(-20, 80).Draw(t, "latest")
 	}
 	m.twice(t, func() {
-		got, err := m.store.Slide(m.ctx, conformKey, cid, soft, ttl, latest)
+		got, err := slide(m.ctx, m.store, store.Slide{Key: conformKey, CID: cid, Soft: soft, TTL: ttl, Latest: latest})
 		require.NoError(t, err)
 		require.Equal(t, m.model.slide(cid, soft, ttl, latest), got)
 	})
@@ -144,7 +144,7 @@ func (m *machine) slide(t *rapid.T) {
 // set is the one that must not be sent twice; the client does not.
 func (m *machine) set(t *rapid.T) {
 	e := m.entry(t)
-	got, err := m.store.Set(m.ctx, conformKey, e)
+	got, err := set(m.ctx, m.store, conformKey, e)
 	require.NoError(t, err)
 	require.Equal(t, string(m.model.set(e)), string(got))
 }
@@ -152,7 +152,7 @@ func (m *machine) set(t *rapid.T) {
 func (m *machine) setVersioned(t *rapid.T) {
 	e := m.entry(t)
 	m.twice(t, func() {
-		got, err := m.store.SetVersioned(m.ctx, conformKey, e)
+		got, err := setVersioned(m.ctx, m.store, conformKey, e)
 		require.NoError(t, err)
 		require.Equal(t, string(m.model.setv(e)), string(got))
 	})
@@ -161,7 +161,7 @@ func (m *machine) setVersioned(t *rapid.T) {
 func (m *machine) invalidate(t *rapid.T) {
 	n := notices.Draw(t, "notice")
 	m.twice(t, func() {
-		got, err := m.store.Invalidate(m.ctx, conformKey, n)
+		got, err := invalidate(m.ctx, m.store, conformKey, n)
 		require.NoError(t, err)
 		require.Equal(t, m.model.invalidate(n), got)
 	})
@@ -169,17 +169,19 @@ func (m *machine) invalidate(t *rapid.T) {
 
 func (m *machine) invalidateMany(t *rapid.T) {
 	n := notices.Draw(t, "notice")
-	got, errs := m.store.InvalidateMany(m.ctx, []string{conformKey, "nothing"}, func(int) store.Notice { return n })
-	require.Nil(t, errs)
-	want := m.model.invalidate(n)
+	changes := []store.Change{{Key: conformKey, Notice: n}, {Key: "nothing", Notice: n}}
+	m.store.Invalidate(m.ctx, changes)
+	for i, want := range []store.ChangeAnswer{m.model.invalidate(n), store.ChangeNothing} {
+		require.NoError(t, changes[i].Err)
+		require.Equal(t, want, changes[i].Answer)
+	}
 	m.model.publish(n)
-	require.Equal(t, []store.InvalidateAnswer{want, store.NothingThere}, got)
 }
 
 func (m *machine) expire(t *rapid.T) {
 	stale, n := m.spans.Draw(t, "stale"), notices.Draw(t, "notice")
 	m.twice(t, func() {
-		got, err := m.store.Expire(m.ctx, conformKey, stale, n)
+		got, err := expire(m.ctx, m.store, conformKey, stale, n)
 		require.NoError(t, err)
 		require.Equal(t, m.model.expire(stale, n), got)
 	})
@@ -188,7 +190,7 @@ func (m *machine) expire(t *rapid.T) {
 func (m *machine) beginWrite(t *rapid.T) {
 	token, intent, n := m.holder(t), m.spans.Draw(t, "intent"), notices.Draw(t, "notice")
 	m.twice(t, func() {
-		got, _, err := m.store.BeginWrite(m.ctx, conformKey, token, intent, n)
+		got, _, err := beginWrite(m.ctx, m.store, conformKey, token, intent, n)
 		require.NoError(t, err)
 		require.Equal(t, m.model.wbegin(token, intent, n), got)
 	})
@@ -200,7 +202,7 @@ func (m *machine) endWrite(t *rapid.T) {
 		Soft: m.soft(t), Version: versions.Draw(t, "version"), Body: []byte(bodies.Draw(t, "body")), Notice: notices.Draw(t, "notice"),
 	}
 	m.twice(t, func() {
-		got, err := m.store.EndWrite(m.ctx, conformKey, e)
+		got, err := endWrite(m.ctx, m.store, conformKey, e)
 		require.NoError(t, err)
 		require.Equal(t, string(m.model.wend(e)), string(got))
 	})
@@ -243,7 +245,7 @@ func (m *machine) wait(t *rapid.T) {
 // agree compares all that is under the key.
 func (m *machine) agree(t *rapid.T) {
 	*m.steps++
-	got, err := m.store.Read(m.ctx, conformKey)
+	got, err := read(m.ctx, m.store, conformKey)
 	require.NoError(t, err)
 	want := m.model.rec
 	if want == nil || want.hash {

@@ -3,153 +3,103 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/larder-go/cache/internal/conn"
 )
 
-// ErrBudget is wrapped by the error of an operation that Redis did not answer
-// within the store's own budget. Whether the operation took effect is unknown.
-// It never wraps a context's error: those are the caller's.
-var ErrBudget = errors.New("no answer within the budget")
+// What internal/conn says of failures and of servers, for those who know only the store.
+var (
+	// ErrOpen says that an operation was not sent, because Redis did not answer lately.
+	ErrOpen = conn.ErrOpen
+	// ErrBudget is wrapped by the error of an operation without an answer in time.
+	ErrBudget = conn.ErrBudget
+	// ErrClosed is returned by every operation that starts after [Store.Close].
+	ErrClosed = conn.ErrClosed
+	// ErrVolatile is wrapped by what CheckDurability has against a Redis.
+	ErrVolatile = conn.ErrVolatile
+	// ErrReplicas says that a change was not confirmed by enough replicas.
+	ErrReplicas = conn.ErrReplicas
+)
 
-// AnswerError is a reply that no version of the script gives: something else
-// under the script's digest, or a proxy that rewrites replies.
-type AnswerError struct {
-	Script string // name of the script
-	Answer any    // the reply as go-redis decoded it
+// The budgets of an [Options] that names none, and that of write-behind's workers.
+const (
+	DefaultReadBudget   = conn.DefaultReadBudget
+	DefaultScriptBudget = conn.DefaultScriptBudget
+	WorkBudget          = conn.WorkBudget
+)
+
+type (
+	// Node is what one server says of itself.
+	Node = conn.Server
+	// ClientProblem is what is wrong with a client's settings.
+	ClientProblem = conn.ClientProblem
+	// Replicas asks for a change to be confirmed by replicas before it counts as made.
+	Replicas = conn.Replicas
+	// AnswerError is a reply that no version of the script gives.
+	AnswerError = conn.AnswerError
+	// PanicError is what an operation ended with because a hook of the client panicked.
+	PanicError = conn.PanicError
+)
+
+// Settings are what [Survey] asks CONFIG GET for.
+var Settings = conn.Settings
+
+// Ended is ctx.Err, and right also in the moment when a socket's timer has seen the
+// deadline pass and that of the context has not: see [conn.Ended].
+func Ended(ctx context.Context) error { return conn.Ended(ctx) }
+
+// Infrastructure reports whether err speaks against Redis or the way there: see
+// [conn.Infrastructure].
+func Infrastructure(err error) bool { return conn.Infrastructure(err) }
+
+// NotSent reports whether the operation that failed with err can not have taken effect:
+// see [conn.NotSent].
+func NotSent(err error) bool { return conn.NotSent(err) }
+
+// Forbidden says what a server refuses for good that an operation needs, if err is that:
+// see [conn.Forbidden].
+func Forbidden(err error) (what string, ok bool) { return conn.Forbidden(err) }
+
+// ReadsReplicas reports whether the client is set up to read from replicas.
+func ReadsReplicas(client redis.UniversalClient) bool { return conn.ReadsReplicas(client) }
+
+// ClientProblems are the [Store.Warnings] of a client, with what mends them.
+func ClientProblems(client redis.UniversalClient) []ClientProblem { return conn.ClientProblems(client) }
+
+// ParseInfo reads the text of INFO.
+func ParseInfo(text string) map[string]string { return conn.ParseInfo(text) }
+
+// Survey asks each server of the client: see [conn.Survey].
+func Survey(ctx context.Context, client redis.UniversalClient) ([]Node, error) {
+	return conn.Survey(ctx, client)
 }
 
-// Error names the script and the answer.
-func (e *AnswerError) Error() string {
-	return fmt.Sprintf("%s: unexpected answer %.80q", e.Script, fmt.Sprint(e.Answer))
-}
+// KeyErrors are the errors of a batch: element i belongs to key i and is nil if
+// that key succeeded. At least one is not.
+type KeyErrors []error
 
-// explain turns the error of a call into what the caller needs to know: the
-// context's own error, bare, if the caller's time is over; ErrBudget if the
-// store's is, which spent says; else err with the name of what was attempted.
-func explain(ctx context.Context, spent bool, budget time.Duration, name string, err error) error {
-	if replied(err) {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if own := Ended(ctx); own != nil {
-		return own
-	}
-	if spent && timedOut(err) {
-		return fmt.Errorf("%s: %w of %v: %v", name, ErrBudget, budget, err) //nolint:errorlint // see ErrBudget
-	}
-	return fmt.Errorf("%s: %w", name, err)
-}
+// Error joins the different ones.
+func (e KeyErrors) Error() string { return errors.Join(e...).Error() }
 
-// explainAll is explain for what became of a batch's single keys since start.
-func explainAll(ctx context.Context, start time.Time, budget time.Duration, name string, errs []error) {
-	spent := time.Since(start) >= budget
-	for i, err := range errs {
+// Unwrap gives [errors.Is] and [errors.As] those that are not nil.
+func (e KeyErrors) Unwrap() []error {
+	var all []error
+	for _, err := range e {
 		if err != nil {
-			errs[i] = explain(ctx, spent, budget, name, err)
+			all = append(all, err)
 		}
 	}
+	return all
 }
 
-// Ended is ctx.Err, and right also in the moment when a socket's timer has seen
-// the deadline pass and that of the context has not. Whoever asks whose time was
-// over after an operation of the store failed must ask this.
-func Ended(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
-		return context.DeadlineExceeded
+// keyErrors returns errs as an error, nil if there is none among them.
+func keyErrors(errs []error) error {
+	for _, err := range errs {
+		if err != nil {
+			return KeyErrors(errs)
+		}
 	}
 	return nil
-}
-
-// timedOut reports whether err says that time ran out, by a socket's deadline,
-// the context of a call or the wait for a connection.
-func timedOut(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redis.ErrPoolTimeout) {
-		return true
-	}
-	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout()
-}
-
-// replied reports whether err is an error reply of Redis, or a reply that could
-// not be understood: there was an answer.
-func replied(err error) bool {
-	var reply redis.Error
-	var answer *AnswerError
-	return errors.As(err, &reply) || errors.As(err, &answer)
-}
-
-// besideError is the failure of what was sent beside the operation itself, which
-// may have taken effect.
-type besideError struct{ error }
-
-func (e besideError) Unwrap() error { return e.error }
-
-// NotSent reports whether the operation that failed with err can not have taken
-// effect, because there was no connection to send it on, or a breaker was open.
-func NotSent(err error) bool {
-	var beside besideError
-	var network *net.OpError
-	return !errors.As(err, &beside) && (errors.Is(err, ErrOpen) || errors.As(err, &network) && network.Op == "dial")
-}
-
-// outages are the error replies by which a server says that it cannot serve now.
-var outages = []string{
-	"LOADING", "CLUSTERDOWN", "READONLY", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS", "BUSY",
-	"max number of clients",
-}
-
-// Infrastructure reports whether err, as an operation of the store returned it,
-// speaks against Redis or the way there: a breaker counts those. These are the
-// network's errors, an open breaker, a budget that ran out, a pool without connections, a closed
-// client, and the replies LOADING, CLUSTERDOWN, READONLY, MASTERDOWN, TRYAGAIN,
-// NOREPLICAS, BUSY and "max number of clients".
-//
-// It is false for nil, the caller's own cancellation or deadline, ErrClosed, an
-// unexpected answer, a hook that panicked, and all other replies (WRONGTYPE, NOSCRIPT, OOM, NOAUTH):
-// Redis is there, and reads may well work. For joined errors it is true if it is
-// true for one of them.
-func Infrastructure(err error) bool {
-	switch e := err.(type) { //nolint:errorlint // walks the tree itself
-	case nil:
-		return false
-	case interface{ Unwrap() []error }:
-		for _, one := range e.Unwrap() {
-			if Infrastructure(one) {
-				return true
-			}
-		}
-		return false
-	}
-	if errors.Is(err, ErrBudget) || errors.Is(err, ErrOpen) {
-		return true
-	}
-	var reply redis.Error
-	if errors.As(err, &reply) {
-		return outage(reply)
-	}
-	if panicked(err) {
-		return false
-	}
-	var network *net.OpError // first: a dial that timed out is also a context.DeadlineExceeded
-	if errors.As(err, &network) {
-		return true
-	}
-	return !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) &&
-		!errors.Is(err, ErrClosed) && !replied(err)
-}
-
-// outage reports whether a reply is one of the outages.
-func outage(reply redis.Error) bool {
-	for _, prefix := range outages {
-		if redis.HasErrorPrefix(reply, prefix) {
-			return true
-		}
-	}
-	return false
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/larder-go/cache/internal/conn"
 	"github.com/larder-go/cache/internal/envelope"
 )
 
@@ -54,40 +55,37 @@ type Foreseen struct {
 }
 
 // Inspect reads what there is to know of a key and changes nothing, not even a
-// TTL. One round trip, per node, of a script that is sent in full, so that no
-// server asks for it a second time. Errors are those of a Read.
+// TTL. It is a script that is sent in full, so that no server asks for it a second time.
+// Errors are those of a Read.
 func (s *Store) Inspect(ctx context.Context, key string, i Inspect) (Inspection, error) {
 	keys := []string{key}
 	if i.Behind != nil {
 		keys = append(keys, i.Behind.Dirty, i.Behind.Doomed)
 	}
-	asked := inspectScript.inFull(inspectScript.evalshaKeys(keys, []any{i.Name}))
-	orders := []order{{inspectScript, asked}}
+	ops := conn.NewOps(inspectScript.Name, 2+len(i.Tokens))
+	ops.Add(inspectScript.OnKeys(keys, i.Name).InFull())
 	for _, token := range i.Tokens {
-		orders = append(orders, get(token))
+		ops.Add(conn.Get(token))
 	}
 	if i.Meta != "" {
-		orders = append(orders, get(i.Meta))
+		ops.Add(conn.Get(i.Meta))
 	}
-	n, sent := s.nodeOf(ctx, key), time.Now()
-	replies, errs, err := s.together(ctx, inspectScript.name, orders)
-	if err != nil {
+	n, sent := s.conn.NodeOf(ctx, key), time.Now()
+	s.conn.Do(ctx, ops)
+	if err := ops.Err(); err != nil {
 		return Inspection{}, err
 	}
-	for _, err := range errs {
-		if err != nil {
-			return Inspection{}, err
-		}
-	}
-	found, ok := inspectionOf(replies[0])
+	reply, _ := ops.Reply(0)
+	found, ok := inspectionOf(reply)
 	if !ok {
-		return Inspection{}, &AnswerError{Script: inspectScript.name, Answer: replies[0]}
+		return Inspection{}, &conn.AnswerError{Script: inspectScript.Name, Answer: reply}
 	}
-	n.clock.learnMs(found.Now, sent)
-	found.Record.clock = n.sample(time.Now())
-	found.Tokens = tokensOf(replies[1:1+len(i.Tokens)], errs)
+	n.Told(found.Now, sent)
+	found.Record.Clock = n.Sample(time.Now())
+	found.Tokens = tokensIn(ops, 1, len(i.Tokens))
 	if i.Meta != "" {
-		found.Meta, _ = replies[len(replies)-1].(string)
+		reply, _ := ops.Reply(1 + len(i.Tokens))
+		found.Meta, _ = reply.(string)
 	}
 	return found, nil
 }
@@ -107,15 +105,10 @@ func inspectionOf(reply any) (i Inspection, ok bool) {
 	dirty, ok6 := list[8].(string)
 	doomed, ok7 := list[9].(string)
 	i = Inspection{
-		Now: now, Record: Record{PTTL: noTTL, Foreign: foreign == "1"},
+		Now: now, Record: recordOf(text, pttl),
 		Acquire: acquire, Invalid: invalid, Dirty: versionIn(dirty), Doomed: versionIn(doomed),
 	}
-	if text != "" {
-		i.Record.Data = []byte(text)
-		if pttl >= 0 {
-			i.Record.PTTL = time.Duration(pttl) * time.Millisecond
-		}
-	}
+	i.Record.Foreign = foreign == "1"
 	return i, ok0 && ok1 && ok2 && ok3 && ok4 && ok5 && ok6 && ok7
 }
 

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"time"
 
+	"github.com/larder-go/cache/internal/conn"
 	"github.com/larder-go/cache/internal/envelope"
 )
 
@@ -14,11 +15,11 @@ var (
 	//go:embed lua/wend.lua
 	wendLua string
 
-	wbeginScript = sentOnce(newScript("wbegin", wbeginLua))
-	wendScript   = newScript("wend", wendLua)
+	wbeginScript = newKeyScript("wbegin", wbeginLua).SentOnce()
+	wendScript   = newKeyScript("wend", wendLua)
 )
 
-// What [Store.BeginWrite] returns instead of a number of intents.
+// What an [Intent] has instead of a number of intents.
 const (
 	// IntentDirty: a write-behind record is there and stays; there is no intent.
 	IntentDirty = -1
@@ -27,40 +28,56 @@ const (
 	IntentForeign = -2
 )
 
-// BeginWrite announces a write of what key caches: whatever is cached goes, and
-// readers load without storing until the last intent has ended or its time, at
-// least 1 ms, is over. It returns the number of open intents, this one included,
-// or IntentDirty or IntentForeign, and the tokens under capture, in their order. n is
-// published if there is an intent. One round trip, per node; the client never sends it
-// twice, and the token of an attempt that failed must not be used again but to end it.
-func (s *Store) BeginWrite(
-	ctx context.Context, key string, t envelope.Token, intent time.Duration, n Notice, capture ...TokenKey,
-) (int, []envelope.Token, error) {
-	o := order{wbeginScript, wbeginScript.evalsha(key, []any{token(t), millis(intent, 1), n.Channel, n.Message})}
-	var reply any
-	var tokens []envelope.Token
-	var err error
-	if len(capture) == 0 {
-		reply, err = s.evalOrder(ctx, o)
-	} else {
-		reply, tokens, err = s.withTokens(ctx, wbeginScript.name, o, capture)
-	}
-	if err != nil {
-		return 0, nil, err
-	}
-	open, ok := reply.(int64)
-	if !ok || open < IntentForeign || open == 0 || open > maxIntents {
-		return 0, nil, &AnswerError{Script: wbeginScript.name, Answer: reply}
-	}
-	return int(open), tokens, nil
+// Intent announces a write of what a key caches.
+type Intent struct {
+	Key string
+	// Token names this attempt. After Err it must not be used again but to end it.
+	Token envelope.Token
+	// Notice is published if there is an intent.
+	Notice Notice
+
+	// Open is the number of open intents, this one included, or IntentDirty or
+	// IntentForeign; unless there is Err.
+	Open int
+	Err  error
 }
 
 // maxIntents is more than a record can hold: 512 MB of tokens.
 const maxIntents = 1 << 25
 
-// EndWrite are the arguments of [Store.EndWrite].
+// BeginWrite opens intents: whatever is cached goes, and readers load without storing
+// until the last intent of the key has ended or its time, life, at least 1 ms, is over.
+// The tokens under capture are in their order; if they could not be captured all intents
+// have Err. The client never sends it twice.
+func (s *Store) BeginWrite(
+	ctx context.Context, intents []Intent, life time.Duration, capture []TokenKey,
+) (tokens []envelope.Token) {
+	ops := conn.NewOps(wbeginScript.Name, len(intents)+len(capture))
+	for i := range intents {
+		w := &intents[i]
+		ops.Add(wbeginScript.On(w.Key, token(w.Token), millis(life, 1), w.Notice.Channel, w.Notice.Message))
+	}
+	for _, k := range capture {
+		ops.Add(mint(k, false, Notice{}))
+	}
+	s.conn.Do(ctx, ops)
+	tokens, missed := s.minted(ops, len(intents), len(capture))
+	for i := range intents {
+		open, err := s.number(wbeginScript, ops, i, IntentForeign, maxIntents)
+		if err == nil && open == 0 {
+			err = &conn.AnswerError{Script: wbeginScript.Name, Answer: open}
+		}
+		if intents[i].Open, intents[i].Err = int(open), err; err == nil {
+			intents[i].Err = missed
+		}
+	}
+	return tokens
+}
+
+// EndWrite ends what an [Intent] began, after the write has succeeded or failed.
 type EndWrite struct {
-	// Token is that of BeginWrite; a stored record has it as CID.
+	Key string
+	// Token is that of the intent; a stored record has it as CID.
 	Token envelope.Token
 	// TTL is how long a stored record shall live, rounded down to a
 	// millisecond. If nothing is left of it nothing is stored.
@@ -73,6 +90,10 @@ type EndWrite struct {
 	Body []byte
 	// Notice is published unless the record is foreign.
 	Notice Notice
+
+	// Answer is what became of it, unless there is Err.
+	Answer EndAnswer
+	Err    error
 }
 
 // EndAnswer is what became of an [EndWrite].
@@ -91,27 +112,39 @@ const (
 	EndForeign EndAnswer = 'X'
 )
 
-// EndWrite ends what BeginWrite began, after the write has succeeded or failed.
-// One round trip. Repeating it empties the key, which is safe.
-func (s *Store) EndWrite(ctx context.Context, key string, e EndWrite) (EndAnswer, error) {
-	letter, err := s.evalLetter(ctx, wendScript, "SDKLX", key, endArgs(e)...)
-	return EndAnswer(letter), err
+// EndWrite ends intents; a key may be there more than once. Repeating it empties the key,
+// which is safe.
+func (s *Store) EndWrite(ctx context.Context, ends []EndWrite) {
+	ops := endOps(ends)
+	s.conn.Do(ctx, ops)
+	s.ended(ops, ends)
 }
 
-// EndWriteMany is EndWrite for several intents; ends[i] is about keys[i], and a key
-// may be there more than once. The errors are aligned.
-func (s *Store) EndWriteMany(ctx context.Context, keys []string, ends []EndWrite) []error {
-	orders := make([]order, len(keys))
-	for i, key := range keys {
-		orders[i] = order{wendScript, wendScript.evalsha(key, endArgs(ends[i]))}
-	}
-	_, errs := s.eachOf(ctx, wendScript.name, orders)
-	return errs
+// EndWriteConfirmed is EndWrite, confirmed by replicas. It costs one round trip more, which
+// takes as long as the replicas do.
+func (s *Store) EndWriteConfirmed(ctx context.Context, ends []EndWrite, r Replicas) {
+	ops := endOps(ends)
+	s.conn.Confirm(ctx, ops, r)
+	s.ended(ops, ends)
 }
 
-func endArgs(e EndWrite) []any {
-	if e.TTL < time.Millisecond {
-		e.Body = nil
+func endOps(ends []EndWrite) *conn.Ops {
+	ops := conn.NewOps(wendScript.Name, len(ends))
+	for i := range ends {
+		e := &ends[i]
+		body := e.Body
+		if e.TTL < time.Millisecond {
+			body = nil
+		}
+		ops.Add(wendScript.On(e.Key, token(e.Token), millis(e.TTL, 1), e.Soft.Milliseconds(), version(e.Version), body,
+			e.Notice.Channel, e.Notice.Message))
 	}
-	return []any{token(e.Token), millis(e.TTL, 1), e.Soft.Milliseconds(), version(e.Version), e.Body, e.Notice.Channel, e.Notice.Message}
+	return ops
+}
+
+func (s *Store) ended(ops *conn.Ops, ends []EndWrite) {
+	for i := range ends {
+		letter, err := s.letter(wendScript, ops, i, "SDKLX")
+		ends[i].Answer, ends[i].Err = EndAnswer(letter), err
+	}
 }

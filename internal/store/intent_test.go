@@ -21,7 +21,7 @@ func TestAnIntentEndsAtItsOwnDeadlineHoweverOftenOthersWrite(t *testing.T) {
 	m := mini(t)
 	s := open(t, dial(t, m.Addr()))
 	begin := func(writer envelope.Token) int {
-		n, _, err := s.BeginWrite(t.Context(), "k", writer, 30*time.Second, store.Notice{})
+		n, _, err := beginWrite(t.Context(), s, "k", writer, 30*time.Second, store.Notice{})
 		require.NoError(t, err)
 		return n
 	}
@@ -30,7 +30,7 @@ func TestAnIntentEndsAtItsOwnDeadlineHoweverOftenOthersWrite(t *testing.T) {
 		m.SetTime(epoch.Add(at))
 		writer := envelope.NewToken()
 		open := begin(writer)
-		answer, err := s.EndWrite(t.Context(), "k", store.EndWrite{
+		answer, err := endWrite(t.Context(), s, "k", store.EndWrite{
 			Token: writer, TTL: time.Minute, Soft: time.Minute, Body: []byte("body"),
 		})
 		require.NoError(t, err)
@@ -50,11 +50,11 @@ func TestARecordOfIntentsLivesAsLongAsTheLastOfThem(t *testing.T) {
 	onEach(t, func(t *testing.T, c *redis.Client) {
 		s := open(t, c)
 		for writer, d := range map[envelope.Token]time.Duration{alice: time.Hour, bob: time.Minute} {
-			_, _, err := s.BeginWrite(t.Context(), "k", writer, d, store.Notice{})
+			_, _, err := beginWrite(t.Context(), s, "k", writer, d, store.Notice{})
 			require.NoError(t, err)
 		}
 		assert.InDelta(t, time.Hour, c.PTTL(t.Context(), "k").Val(), float64(30*time.Second))
-		answer, err := s.EndWrite(t.Context(), "k", store.EndWrite{Token: alice})
+		answer, err := endWrite(t.Context(), s, "k", store.EndWrite{Token: alice})
 		require.NoError(t, err)
 		require.Equal(t, store.EndOpen, answer)
 		assert.InDelta(t, time.Minute, c.PTTL(t.Context(), "k").Val(), float64(30*time.Second))
@@ -79,13 +79,13 @@ func TestEndingOneOfAThousandWritesTakesNoLongerThanAMillisecondOrTwo(t *testing
 		require.NoError(t, c.Set(t.Context(), "k", rec, time.Hour).Err())
 	}
 	plant()
-	_, err := s.EndWrite(t.Context(), "k", store.EndWrite{Token: tokens[0]}) // the script is known from now on
+	_, err := endWrite(t.Context(), s, "k", store.EndWrite{Token: tokens[0]}) // the script is known from now on
 	require.NoError(t, err)
 	best := time.Hour
 	for i := range 20 {
 		plant()
 		require.NoError(t, c.ConfigResetStat(t.Context()).Err())
-		answer, err := s.EndWrite(t.Context(), "k", store.EndWrite{Token: tokens[i*writes/20]})
+		answer, err := endWrite(t.Context(), s, "k", store.EndWrite{Token: tokens[i*writes/20]})
 		require.NoError(t, err)
 		require.Equal(t, store.EndOpen, answer)
 		best = min(best, took(t, c, "evalsha"))

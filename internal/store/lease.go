@@ -3,11 +3,13 @@ package store
 import (
 	"context"
 	_ "embed"
-	"strconv"
 	"time"
 
+	"github.com/larder-go/cache/internal/conn"
 	"github.com/larder-go/cache/internal/envelope"
 )
+
+// This file has the operations of a load, from the lease to the commit.
 
 var (
 	//go:embed lua/acquire.lua
@@ -19,7 +21,7 @@ var (
 	//go:embed lua/release.lua
 	releaseLua string
 
-	acquireScript = sentOnce(newKeyScript("acquire", acquireLua))
+	acquireScript = newKeyScript("acquire", acquireLua).SentOnce()
 	commitScript  = newKeyScript("commit", commitLua)
 	renewScript   = newKeyScript("renew", renewLua)
 	releaseScript = newKeyScript("release", releaseLua)
@@ -50,8 +52,9 @@ var answers = map[string]Answer{
 	"G": Granted, "GS": GrantedOver, "B": Busy, "H": Held, "W": Writing, "E": BackingOff, "X": Foreign,
 }
 
-// Acquire are the arguments of [Store.Acquire].
+// Acquire asks for the lease of one key.
 type Acquire struct {
+	Key string
 	// Token names this attempt: a new one each time.
 	Token envelope.Token
 	// Lease is how long nobody else is granted one, at least 1 ms.
@@ -64,42 +67,49 @@ type Acquire struct {
 	// Invalid says that the record with CID Seen is of no use and is replaced
 	// by the lease.
 	Invalid bool
-	// Capture are the tokens that what is loaded will depend on.
-	Capture []TokenKey
+
+	// Grant is the answer, unless there is Err: then the outcome is unknown, and the
+	// caller releases the token, and tries again with another one if at all.
+	Grant Grant
+	Err   error
 }
 
-// Grant is the reply of [Store.Acquire].
+// Grant is the answer to an [Acquire].
 type Grant struct {
 	Answer Answer
-	Now    int64            // Redis time in ms when it was decided
-	Left   time.Duration    // with Busy, Writing and BackingOff: when to come back
-	Record Record           // with Held
-	Tokens []envelope.Token // those captured, in the order asked for
+	Now    int64         // Redis time in ms when it was decided
+	Left   time.Duration // with Busy, Writing and BackingOff: when to come back
+	Record Record        // with Held
 }
 
-// Acquire asks for the lease of key, and captures tokens beside it. One round
-// trip, per node. The client never sends it twice. After an error the outcome is unknown: the caller releases
-// the token, and tries again with another one if at all.
-func (s *Store) Acquire(ctx context.Context, key string, a Acquire) (Grant, error) {
-	o := acquireOrder(key, a)
-	n, sent := s.nodeOf(ctx, key), time.Now()
-	if len(a.Capture) == 0 {
-		reply, err := s.evalOrder(ctx, o)
-		if err != nil {
-			return Grant{}, err
+// Acquire asks for leases, and captures the tokens beside them that what is loaded will
+// depend on: they are in the order of capture. If they could not be captured all have
+// failed. The client never sends it twice.
+func (s *Store) Acquire(ctx context.Context, asks []Acquire, capture []TokenKey) (tokens []envelope.Token) {
+	sent := time.Now()
+	ops := conn.NewOps(acquireScript.Name, len(asks)+len(capture))
+	for i := range asks {
+		ops.Add(asks[i].op())
+	}
+	for _, k := range capture {
+		ops.Add(mint(k, false, Notice{}))
+	}
+	s.conn.Do(ctx, ops)
+	tokens, missed := s.minted(ops, len(asks), len(capture))
+	for i := range asks {
+		a := &asks[i]
+		reply, err := ops.Reply(i)
+		if err == nil {
+			a.Grant, err = grantOf(reply, s.conn.NodeOf(ctx, a.Key), sent)
 		}
-		return grantOf(reply, n, sent)
+		if a.Err = err; err == nil {
+			a.Err = missed
+		}
 	}
-	reply, tokens, err := s.withTokens(ctx, acquireScript.name, o, a.Capture)
-	if err != nil {
-		return Grant{}, err
-	}
-	g, err := grantOf(reply, n, sent)
-	g.Tokens = tokens
-	return g, err
+	return tokens
 }
 
-func acquireOrder(key string, a Acquire) order {
+func (a *Acquire) op() conn.Op {
 	seen, invalid := "", "0"
 	if a.Seen != (envelope.Token{}) {
 		seen = a.Seen.String()
@@ -107,21 +117,19 @@ func acquireOrder(key string, a Acquire) order {
 	if a.Invalid {
 		invalid = "1"
 	}
-	return order{acquireScript, acquireScript.evalsha(key, []any{
-		token(a.Token), millis(a.Lease, 1), millis(a.Retain, 1), seen, invalid,
-	})}
+	return acquireScript.On(a.Key, token(a.Token), millis(a.Lease, 1), millis(a.Retain, 1), seen, invalid)
 }
 
 // grantOf reads the answer of n to an acquire that was sent at sent, and takes its time.
-func grantOf(reply any, n *node, sent time.Time) (Grant, error) {
+func grantOf(reply any, n *conn.Node, sent time.Time) (Grant, error) {
 	if g, ok := parseGrant(reply); ok {
-		n.clock.learnMs(g.Now, sent)
+		n.Told(g.Now, sent)
 		if g.Answer == Held {
-			g.Record.clock = n.sample(time.Now())
+			g.Record.Clock = n.Sample(time.Now())
 		}
 		return g, nil
 	}
-	return Grant{}, &AnswerError{Script: acquireScript.name, Answer: reply}
+	return Grant{}, &conn.AnswerError{Script: acquireScript.Name, Answer: reply}
 }
 
 // parseGrant reads {answer, now}, {answer, now, ms} or {"H", now, pttl, record}.
@@ -153,10 +161,7 @@ func parseGrant(reply any) (g Grant, ok bool) {
 		return g, false
 	}
 	record, ok := list[3].(string)
-	g.Record = Record{Data: []byte(record), PTTL: noTTL}
-	if ms >= 0 {
-		g.Record.PTTL = time.Duration(ms) * time.Millisecond
-	}
+	g.Record = recordOf(record, ms)
 	return g, ok
 }
 
@@ -172,8 +177,9 @@ const (
 	Older Verdict = 2
 )
 
-// Commit are the arguments of [Store.Commit].
+// Commit stores what was loaded under one lease.
 type Commit struct {
+	Key string
 	// Token is that of the acquire; the stored record has it as CID.
 	Token envelope.Token
 	// TTL is how long the record shall live, rounded down to a millisecond. If
@@ -190,86 +196,80 @@ type Commit struct {
 	Absent bool
 	// Notice is published if a value was replaced or removed.
 	Notice Notice
-	// Reread are the keys of tokens to be read beside it.
-	Reread []string
+
+	// Verdict is what became of it, unless there is Err.
+	Verdict Verdict
+	Err     error
 }
 
-// Commit stores the body if the lease's token is still in the record. One round
-// trip, per node. A commit that was sent twice answers Refused though it was
-// stored; what is stored is then correct.
+// Commit stores each body if its lease's token is still in the record. One that was sent
+// twice answers Refused though it was stored; what is stored is then correct.
 //
-// The tokens are those under Reread, zero where there is none; they are nil if
-// they could not be read, which is no error of the commit.
-func (s *Store) Commit(ctx context.Context, key string, c Commit) (Verdict, []envelope.Token, error) {
-	o := commitOrder(key, c)
-	if len(c.Reread) == 0 {
-		reply, err := s.evalOrder(ctx, o)
-		if err != nil {
-			return Refused, nil, err
-		}
-		v, err := verdictOf(reply)
-		return v, nil, err
+// The tokens are those under reread, read behind it, zero where there is none; they are
+// nil if they could not be read, which is no error of the commits.
+func (s *Store) Commit(ctx context.Context, commits []Commit, reread []string) (tokens []envelope.Token) {
+	ops := conn.NewOps(commitScript.Name, len(commits)+len(reread))
+	for i := range commits {
+		ops.Add(commits[i].op())
 	}
-	orders := append(make([]order, 0, 1+len(c.Reread)), o)
-	for _, token := range c.Reread {
-		orders = append(orders, get(token))
+	for _, key := range reread {
+		ops.Add(conn.Get(key))
 	}
-	replies, errs, err := s.together(ctx, commitScript.name, orders)
-	if err != nil {
-		return Refused, nil, err
+	s.conn.Do(ctx, ops)
+	for i := range commits {
+		n, err := s.number(commitScript, ops, i, 0, 2)
+		commits[i].Verdict, commits[i].Err = Verdict(n), err
 	}
-	if errs[0] != nil {
-		return Refused, nil, errs[0]
-	}
-	v, err := verdictOf(replies[0])
-	return v, tokensOf(replies[1:], errs[1:]), err
+	return tokensIn(ops, len(commits), len(reread))
 }
 
-func commitOrder(key string, c Commit) order {
+func (c *Commit) op() conn.Op {
 	absent := "0"
 	if c.Absent {
 		absent = "1"
 	}
-	return order{commitScript, commitScript.evalsha(key, []any{
-		token(c.Token), millis(c.TTL, 0), c.Soft.Milliseconds(), version(c.Version), c.Body, absent,
-		c.Notice.Channel, c.Notice.Message,
-	})}
+	return commitScript.On(c.Key, token(c.Token), millis(c.TTL, 0), c.Soft.Milliseconds(), version(c.Version), c.Body, absent,
+		c.Notice.Channel, c.Notice.Message)
 }
 
-func verdictOf(reply any) (Verdict, error) {
-	n, ok := reply.(int64)
-	if !ok || n < 0 || n > 2 {
-		return Refused, &AnswerError{Script: commitScript.name, Answer: reply}
+// Lease is one that a load holds.
+type Lease struct {
+	Key   string
+	Token envelope.Token
+
+	// Held is whether it was still the token's, unless there is Err.
+	Held bool
+	Err  error
+}
+
+// Renew prolongs leases, and the records of those without a value.
+func (s *Store) Renew(ctx context.Context, leases []Lease, lease, retain time.Duration) {
+	ops := conn.NewOps(renewScript.Name, len(leases))
+	for _, l := range leases {
+		ops.Add(renewScript.On(l.Key, token(l.Token), millis(lease, 1), millis(retain, 1)))
 	}
-	return Verdict(n), nil
+	s.held(ctx, renewScript, ops, leases)
 }
 
-// Renew prolongs the lease of t, and the record of a lease without a value, and
-// reports whether the lease was still t's. One round trip.
-func (s *Store) Renew(ctx context.Context, key string, t envelope.Token, lease, retain time.Duration) (bool, error) {
-	n, err := s.evalInt(ctx, renewScript, 0, 1, key,
-		token(t), millis(lease, 1), millis(retain, 1))
-	return n == 1, err
-}
-
-// Release gives the lease of t back and reports whether it was still t's. With a
-// backoff above zero nobody is granted one before it is over. One round trip.
-func (s *Store) Release(ctx context.Context, key string, t envelope.Token, backoff time.Duration) (bool, error) {
-	reply, err := s.evalOrder(ctx, releaseOrder(key, t, backoff))
-	if err != nil {
-		return false, err
-	}
-	n, ok := reply.(int64)
-	if !ok || n < 0 || n > 1 {
-		return false, &AnswerError{Script: releaseScript.name, Answer: reply}
-	}
-	return n == 1, nil
-}
-
-func releaseOrder(key string, t envelope.Token, backoff time.Duration) order {
+// Release gives leases back. With a backoff above zero nobody is granted one before it is
+// over.
+func (s *Store) Release(ctx context.Context, leases []Lease, backoff time.Duration) {
 	ms := int64(0)
 	if backoff > 0 {
 		ms = millis(backoff, 1)
 	}
-	return order{releaseScript, releaseScript.evalsha(key, []any{token(t), strconv.FormatInt(ms, 10)})}
+	ops := conn.NewOps(releaseScript.Name, len(leases))
+	for _, l := range leases {
+		ops.Add(releaseScript.On(l.Key, token(l.Token), ms))
+	}
+	s.held(ctx, releaseScript, ops, leases)
+}
+
+// held sends ops, and notes which of the leases were held.
+func (s *Store) held(ctx context.Context, sc *conn.Script, ops *conn.Ops, leases []Lease) {
+	s.conn.Do(ctx, ops)
+	for i := range leases {
+		n, err := s.number(sc, ops, i, 0, 1)
+		leases[i].Held, leases[i].Err = n == 1, err
+	}
 }

@@ -6,17 +6,17 @@ import (
 	"github.com/larder-go/cache/internal/envelope"
 )
 
-// Left is how long the entry with header h and body b is still fresh, never too long;
+// Left is how long the entry of r, with header h and body b, is still fresh, never too long;
 // below zero it has been stale for so long. It is not known of an entry that has lost its
 // expiry, or whose expiry came while it was read.
 //
 // By the clock of the node it is the soft deadline, but not beyond what the sealed times
 // allow, less the latest that it can be there. Elsewhere see leftByPTTL.
-func (r *Record) Left(h *envelope.Header, b *envelope.Body, w Windows) (left time.Duration, known bool) {
-	if r.clock == nil {
-		return r.leftByPTTL(h, b, w)
+func Left(r *Record, h *envelope.Header, b *envelope.Body, w Windows) (left time.Duration, known bool) {
+	if r.Clock == nil {
+		return leftByPTTL(r, h, b, w)
 	}
-	now, left := r.clock.latest(time.Now()), b.Soft
+	now, left := r.Clock.Latest(time.Now()), b.Soft
 	if h.Fresh == 0 && b.LoadedAt == 0 {
 		return 0, true // no program of ours stores such an entry
 	}
@@ -44,7 +44,7 @@ const expiredEarly = 100 * time.Millisecond
 // there is no load time or the entry may have been slid. Then what is left may be too low.
 // It is too high only of a loaded entry of a shorter grace that Expire met so shortly
 // before its own end, on a server whose clock is not known at all.
-func (r *Record) leftByPTTL(h *envelope.Header, b *envelope.Body, w Windows) (left time.Duration, known bool) {
+func leftByPTTL(r *Record, h *envelope.Header, b *envelope.Body, w Windows) (left time.Duration, known bool) {
 	if r.PTTL < 0 {
 		return 0, false
 	}

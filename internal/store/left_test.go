@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/larder-go/cache/internal/conn"
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/store"
@@ -20,30 +21,30 @@ func TestAnEntryIsNotFreshForLongerBecauseItsCommitWasSlow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			srv := redistest.Single(t)
 			s := open(t, srv.Client(t))
-			g, err := s.Acquire(t.Context(), "k", store.Acquire{Token: alice, Lease: time.Second, Retain: 5 * time.Second})
+			g, err := acquire(t.Context(), s, "k", store.Acquire{Token: alice, Lease: time.Second, Retain: 5 * time.Second})
 			require.NoError(t, err)
 			beside := srv.Client(t)
 			began := beside.Time(t.Context()).Val()
 			require.Eventually(t, func() bool {
 				return beside.Time(t.Context()).Val().Sub(began) >= late
 			}, patience, 5*time.Millisecond)
-			_, _, err = s.Commit(t.Context(), "k", store.Commit{Token: alice, TTL: soft + grace, Soft: soft, Body: []byte("body")})
+			_, _, err = commit(t.Context(), s, "k", store.Commit{Token: alice, TTL: soft + grace, Soft: soft, Body: []byte("body")})
 			require.NoError(t, err)
 			r := open(t, srv.Client(t))
 			if imitation {
-				store.TakeForImitation(r)
+				store.Learn(r, conn.IsOther)
 			}
 			records := make([]store.Record, 2)
-			records[0], err = r.Read(t.Context(), "k")
+			records[0], err = read(t.Context(), r, "k")
 			require.NoError(t, err)
-			both, err := r.ReadMany(t.Context(), []string{"k", "none"})
+			both, err := readAll(t.Context(), r, "k", "none")
 			require.NoError(t, err)
 			records[1] = both[0]
 			for i, rec := range records {
-				require.Equal(t, !imitation, rec.Timed(), i)
+				require.Equal(t, !imitation, rec.Clock != nil, i)
 				h, err := envelope.ParseHeader(rec.Data)
 				require.NoError(t, err)
-				left, known := rec.Left(&h, &envelope.Body{Soft: soft, Grace: grace, LoadedAt: g.Now}, store.Windows{})
+				left, known := store.Left(&rec, &h, &envelope.Body{Soft: soft, Grace: grace, LoadedAt: g.Now}, store.Windows{})
 				assert.True(t, known, i)
 				assert.LessOrEqual(t, left, soft-late+time.Millisecond, i)
 			}
@@ -101,7 +102,7 @@ func TestWhatIsLeftByPTTLIsNeverTooLong(t *testing.T) {
 		},
 	} {
 		rec := &store.Record{PTTL: test.pttl}
-		left, known := rec.Left(&envelope.Header{Kind: envelope.Value, Fresh: test.fresh},
+		left, known := store.Left(rec, &envelope.Header{Kind: envelope.Value, Fresh: test.fresh},
 			&envelope.Body{Soft: soft, Grace: test.grace, LoadedAt: test.loaded}, test.windows)
 		assert.True(t, known, name)
 		assert.Equal(t, test.want, left, name)
@@ -112,9 +113,9 @@ func TestWhatIsLeftByPTTLIsNeverTooLong(t *testing.T) {
 // before what the sealed times say by as much as the load took. That is not Expire.
 func TestALoadOnAClockThatStandsStillIsNoExpire(t *testing.T) {
 	const soft, grace, took = 10 * time.Minute, time.Minute, 2 * time.Second
-	rec := store.Record{PTTL: soft + grace - took}
+	rec := &store.Record{PTTL: soft + grace - took}
 	h := envelope.Header{Kind: envelope.Value, Fresh: 1_000_000 + (soft - took).Milliseconds()}
-	left, known := rec.Left(&h, &envelope.Body{Soft: soft, Grace: grace, LoadedAt: 1_000_000, Delta: took}, store.Windows{Stale: grace})
+	left, known := store.Left(rec, &h, &envelope.Body{Soft: soft, Grace: grace, LoadedAt: 1_000_000, Delta: took}, store.Windows{Stale: grace})
 	assert.True(t, known)
 	assert.Equal(t, soft-took, left)
 }

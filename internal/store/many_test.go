@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/larder-go/cache/internal/conn"
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/store"
 )
@@ -26,7 +27,7 @@ func batchOperations(t *testing.T, s *store.Store, n int, each func(name string,
 		entries[i] = store.Entry{TTL: time.Minute, CID: envelope.NewToken(), Body: []byte("body")}
 	}
 	each("acquire", func() []error {
-		grants, captured, errs := s.AcquireMany(ctx, all, acquires, []store.TokenKey{tagKey})
+		grants, captured, errs := acquireMany(ctx, s, all, acquires, tagKey)
 		for i := range grants {
 			assert.Equal(t, store.Granted, grants[i].Answer)
 		}
@@ -34,21 +35,21 @@ func batchOperations(t *testing.T, s *store.Store, n int, each func(name string,
 		return errs
 	})
 	each("renew", func() []error {
-		held, errs := s.RenewMany(ctx, all, tokens, time.Minute, time.Hour)
+		held, errs := renewMany(ctx, s, all, tokens)
 		assert.NotContains(t, held, false)
 		return errs
 	})
 	each("commit", func() []error {
-		verdicts, reread, errs := s.CommitMany(ctx, all, commits, []string{tagKey.Key})
+		verdicts, reread, errs := commitMany(ctx, s, all, commits, tagKey.Key)
 		for i := range verdicts {
 			assert.Equal(t, store.Committed, verdicts[i])
 		}
 		assert.NotZero(t, reread[0])
 		return errs
 	})
-	each("release", func() []error { return s.ReleaseMany(ctx, all, tokens, 0) })
+	each("release", func() []error { return releaseMany(ctx, s, all, tokens) })
 	each("set", func() []error {
-		answers, errs := s.SetMany(ctx, all, entries)
+		answers, errs := setMany(ctx, s, all, entries)
 		for i := range answers {
 			assert.Equal(t, store.SetStored, answers[i])
 		}
@@ -58,7 +59,7 @@ func batchOperations(t *testing.T, s *store.Store, n int, each func(name string,
 
 func TestEachOperationOfManyIsOneRoundTripAndOneMoreForAForgottenScript(t *testing.T) {
 	s, p, beside := through(t)
-	store.TakeForRedis(s)
+	store.Learn(s, conn.IsRedis)
 	batchOperations(t, s, 50, func(_ string, run func() []error) { run() }) // teaches the server the scripts
 	require.NoError(t, beside.Del(t.Context(), keys(50)...).Err())
 	for _, trips := range []int64{1, 2} {
@@ -78,11 +79,11 @@ func TestEachOperationOfManyIsOneRoundTripAndOneMoreForAForgottenScript(t *testi
 
 func TestOperationsOfManyKeepWhatBelongsToEachKey(t *testing.T) {
 	s, _, beside := through(t)
-	store.TakeForRedis(s)
+	store.Learn(s, conn.IsRedis)
 	ctx := t.Context()
 	all := keys(4)
 	require.NoError(t, beside.LPush(ctx, all[0], "a list").Err())
-	_, err := s.Acquire(ctx, all[1], lead(bob, envelope.Token{}))
+	_, err := acquire(ctx, s, all[1], lead(bob, envelope.Token{}))
 	require.NoError(t, err)
 	tokens := []envelope.Token{envelope.NewToken(), envelope.NewToken(), envelope.NewToken(), envelope.NewToken()}
 	var acquires []store.Acquire
@@ -92,19 +93,19 @@ func TestOperationsOfManyKeepWhatBelongsToEachKey(t *testing.T) {
 		commits = append(commits, fill(token))
 		commits[i].Body = []byte(all[i])
 	}
-	grants, _, errs := s.AcquireMany(ctx, all, acquires, nil)
+	grants, _, errs := acquireMany(ctx, s, all, acquires)
 	for i, want := range []store.Answer{store.Foreign, store.Busy, store.Granted, store.Granted} {
 		require.NoError(t, errs[i])
 		assert.Equal(t, want, grants[i].Answer, all[i])
 	}
 	require.NoError(t, beside.Del(ctx, all[3]).Err()) // an invalidation
-	held, errs := s.RenewMany(ctx, all[1:], tokens[1:], time.Minute, time.Hour)
+	held, errs := renewMany(ctx, s, all[1:], tokens[1:])
 	assert.Equal(t, []bool{false, true, false}, held)
 	assert.Equal(t, make([]error, 3), errs)
-	verdicts, _, errs := s.CommitMany(ctx, all[1:], commits[1:], nil)
+	verdicts, _, errs := commitMany(ctx, s, all[1:], commits[1:])
 	assert.Equal(t, make([]error, 3), errs)
 	assert.Equal(t, []store.Verdict{store.Refused, store.Committed, store.Refused}, verdicts)
-	records, err := s.ReadMany(ctx, all)
+	records, err := readAll(ctx, s, all...)
 	require.NoError(t, err)
 	assert.Nil(t, records[0].Data, "of another type")
 	assert.Contains(t, string(records[2].Data), all[2])
@@ -113,10 +114,10 @@ func TestOperationsOfManyKeepWhatBelongsToEachKey(t *testing.T) {
 
 func TestLeasesAreGivenUpWhereWhatTheyDependOnWasNotCaptured(t *testing.T) {
 	s, _, beside := through(t)
-	store.TakeForRedis(s)
+	store.Learn(s, conn.IsRedis)
 	ctx := t.Context()
 	require.NoError(t, beside.LPush(ctx, tagKey.Key, "a list").Err())
-	_, _, errs := s.AcquireMany(ctx, keys(2), []store.Acquire{lead(alice, envelope.Token{}), lead(bob, envelope.Token{})}, []store.TokenKey{tagKey})
+	_, _, errs := acquireMany(ctx, s, keys(2), []store.Acquire{lead(alice, envelope.Token{}), lead(bob, envelope.Token{})}, tagKey)
 	for _, err := range errs {
 		require.Error(t, err)
 		assert.False(t, store.NotSent(err), "the lease may be held: it must be released")

@@ -79,75 +79,107 @@ func writes(t envelope.Token, until int64) string {
 	return string(envelope.AppendIntent(nil, t, until))
 }
 
-// column is one operation of the matrix.
+// column is one operation of the matrix, on any number of keys.
 type column struct {
 	name string
-	do   func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error)
+	do   func(ctx context.Context, s *store.Store, keys []string, notice func(key string) store.Notice) ([]any, []error)
+}
+
+// on is the operation on one key.
+func (col column) on(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
+	answers, errs := col.do(ctx, s, []string{key}, func(string) store.Notice { return n })
+	return answers[0], errs[0]
+}
+
+// each is a column of an operation that asks q of each key, and leaves what has come of it
+// in there.
+func each[Q any](
+	name string, q func(key string, n store.Notice) Q, ask func(context.Context, *store.Store, []Q), answer func(Q) (any, error),
+) column {
+	return column{name, func(ctx context.Context, s *store.Store, keys []string, notice func(string) store.Notice) ([]any, []error) {
+		qs, answers, errs := make([]Q, len(keys)), make([]any, len(keys)), make([]error, len(keys))
+		for i, key := range keys {
+			qs[i] = q(key, notice(key))
+		}
+		ask(ctx, s, qs)
+		for i := range qs {
+			answers[i], errs[i] = answer(qs[i])
+		}
+		return answers, errs
+	}}
+}
+
+func acquireColumn(name string, t, seen envelope.Token, invalid bool) column {
+	return each(name, func(key string, _ store.Notice) store.Acquire {
+		return store.Acquire{Key: key, Token: t, Lease: time.Minute, Retain: time.Hour, Seen: seen, Invalid: invalid}
+	}, func(ctx context.Context, s *store.Store, asks []store.Acquire) { s.Acquire(ctx, asks, nil) },
+		func(a store.Acquire) (any, error) { return string(a.Grant.Answer), a.Err })
+}
+
+func commitColumn(name string, ttl time.Duration, absent bool) column {
+	return each(name, func(key string, n store.Notice) store.Commit {
+		return store.Commit{
+			Key: key, Token: alice, TTL: ttl, Soft: time.Second, Version: 5, Body: []byte("new"), Absent: absent, Notice: n,
+		}
+	}, func(ctx context.Context, s *store.Store, commits []store.Commit) { s.Commit(ctx, commits, nil) },
+		func(c store.Commit) (any, error) { return c.Verdict, c.Err })
+}
+
+func leaseColumn(name string, ask func(context.Context, *store.Store, []store.Lease)) column {
+	return each(name, func(key string, _ store.Notice) store.Lease { return store.Lease{Key: key, Token: alice} }, ask,
+		func(l store.Lease) (any, error) { return l.Held, l.Err })
+}
+
+func entryColumn(name string, version uint64, ask func(context.Context, *store.Store, []store.Entry)) column {
+	return each(name, func(key string, n store.Notice) store.Entry {
+		return store.Entry{
+			Key: key, Version: version, TTL: time.Minute, Soft: time.Second, CID: alice, Body: []byte("new"), Notice: n,
+		}
+	}, ask, func(e store.Entry) (any, error) { return string(e.Answer), e.Err })
+}
+
+func changeColumn(name string, ask func(context.Context, *store.Store, []store.Change)) column {
+	return each(name, func(key string, n store.Notice) store.Change { return store.Change{Key: key, Notice: n} }, ask,
+		func(c store.Change) (any, error) { return c.Answer, c.Err })
 }
 
 func columns() []column {
-	acquire := func(t, seen envelope.Token, invalid bool) func(context.Context, *store.Store, string, store.Notice) (any, error) {
-		return func(ctx context.Context, s *store.Store, key string, _ store.Notice) (any, error) {
-			g, err := s.Acquire(ctx, key, store.Acquire{
-				Token: t, Lease: time.Minute, Retain: time.Hour, Seen: seen, Invalid: invalid,
-			})
-			return string(g.Answer), err
-		}
-	}
-	commit := func(ttl time.Duration, absent bool) func(context.Context, *store.Store, string, store.Notice) (any, error) {
-		return func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
-			v, _, err := s.Commit(ctx, key, store.Commit{
-				Token: alice, TTL: ttl, Soft: time.Second, Version: 5, Body: []byte("new"), Absent: absent, Notice: n,
-			})
-			return v, err
-		}
-	}
-	entry := func(v uint64, n store.Notice) store.Entry {
-		return store.Entry{Version: v, TTL: time.Minute, Soft: time.Second, CID: alice, Body: []byte("new"), Notice: n}
-	}
 	return []column{
-		{"acq", acquire(bob, envelope.Token{}, false)},
-		{"own", acquire(alice, envelope.Token{}, false)},
-		{"seen", acquire(bob, alice, false)},
-		{"inv", acquire(bob, alice, true)},
-		{"com", commit(time.Minute, false)},
-		{"com0", commit(0, false)},
-		{"coma", commit(time.Minute, true)},
-		{"ren", func(ctx context.Context, s *store.Store, key string, _ store.Notice) (any, error) {
-			return s.Renew(ctx, key, alice, time.Minute, time.Hour)
-		}},
-		{"rel", func(ctx context.Context, s *store.Store, key string, _ store.Notice) (any, error) {
-			return s.Release(ctx, key, alice, time.Minute)
-		}},
-		{"sli", func(ctx context.Context, s *store.Store, key string, _ store.Notice) (any, error) {
-			return s.Slide(ctx, key, alice, time.Second, time.Minute, 0)
-		}},
-		{"set", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
-			a, err := s.Set(ctx, key, entry(5, n))
-			return string(a), err
-		}},
-		{"set0", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
-			a, err := s.Set(ctx, key, entry(0, n))
-			return string(a), err
-		}},
-		{"setv", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
-			a, err := s.SetVersioned(ctx, key, entry(5, n))
-			return string(a), err
-		}},
-		{"invd", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
-			return s.Invalidate(ctx, key, n)
-		}},
-		{"exp", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
-			return s.Expire(ctx, key, time.Minute, n)
-		}},
-		{"wbeg", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
-			open, _, err := s.BeginWrite(ctx, key, bob, time.Minute, n)
-			return open, err
-		}},
-		{"wend", func(ctx context.Context, s *store.Store, key string, n store.Notice) (any, error) {
-			a, err := s.EndWrite(ctx, key, store.EndWrite{Token: alice, TTL: time.Minute, Soft: time.Second, Body: []byte("new"), Notice: n})
-			return string(a), err
-		}},
+		acquireColumn("acq", bob, envelope.Token{}, false),
+		acquireColumn("own", alice, envelope.Token{}, false),
+		acquireColumn("seen", bob, alice, false),
+		acquireColumn("inv", bob, alice, true),
+		commitColumn("com", time.Minute, false),
+		commitColumn("com0", 0, false),
+		commitColumn("coma", time.Minute, true),
+		leaseColumn("ren", func(ctx context.Context, s *store.Store, all []store.Lease) {
+			s.Renew(ctx, all, time.Minute, time.Hour)
+		}),
+		leaseColumn("rel", func(ctx context.Context, s *store.Store, all []store.Lease) { s.Release(ctx, all, time.Minute) }),
+		each("sli", func(key string, _ store.Notice) store.Slide {
+			return store.Slide{Key: key, CID: alice, Soft: time.Second, TTL: time.Minute}
+		}, func(ctx context.Context, s *store.Store, all []store.Slide) { s.Slide(ctx, all) },
+			func(d store.Slide) (any, error) { return d.Slid, d.Err }),
+		entryColumn("set", 5, func(ctx context.Context, s *store.Store, all []store.Entry) { s.Set(ctx, all) }),
+		entryColumn("set0", 0, func(ctx context.Context, s *store.Store, all []store.Entry) { s.Set(ctx, all) }),
+		entryColumn("setv", 5, func(ctx context.Context, s *store.Store, all []store.Entry) {
+			for i := range all {
+				a, err := s.SetVersioned(ctx, all[i])
+				all[i].Answer, all[i].Err = store.SetAnswer(a), err
+			}
+		}),
+		changeColumn("invd", func(ctx context.Context, s *store.Store, all []store.Change) { s.Invalidate(ctx, all) }),
+		changeColumn("exp", func(ctx context.Context, s *store.Store, all []store.Change) { s.Expire(ctx, all, time.Minute) }),
+		each("wbeg", func(key string, n store.Notice) store.Intent {
+			return store.Intent{Key: key, Token: bob, Notice: n}
+		}, func(ctx context.Context, s *store.Store, all []store.Intent) {
+			s.BeginWrite(ctx, all, time.Minute, nil)
+		},
+			func(w store.Intent) (any, error) { return w.Open, w.Err }),
+		each("wend", func(key string, n store.Notice) store.EndWrite {
+			return store.EndWrite{Key: key, Token: alice, TTL: time.Minute, Soft: time.Second, Body: []byte("new"), Notice: n}
+		}, func(ctx context.Context, s *store.Store, all []store.EndWrite) { s.EndWrite(ctx, all) },
+			func(e store.EndWrite) (any, error) { return string(e.Answer), e.Err }),
 	}
 }
 
@@ -198,7 +230,7 @@ func cell(ctx context.Context, t *testing.T, c *redis.Client, s *store.Store, st
 	key := st.name + "/" + col.name
 	require.NoError(t, st.put(ctx, c, key))
 	before := dump(ctx, t, c, key)[0]
-	answer, err := col.do(ctx, s, key, store.Notice{Channel: "notices", Message: key})
+	answer, err := col.on(ctx, s, key, store.Notice{Channel: "notices", Message: key})
 	require.NoError(t, err, key)
 	return described(answer, before, dump(ctx, t, c, key)[0])
 }

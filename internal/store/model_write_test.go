@@ -59,32 +59,32 @@ func (m *model) setv(e store.Entry) store.VersionedAnswer {
 	return store.VersionedRemoved
 }
 
-func (m *model) invalidate(n store.Notice) store.InvalidateAnswer {
-	answer := store.NothingThere
+func (m *model) invalidate(n store.Notice) store.ChangeAnswer {
+	answer := store.ChangeNothing
 	switch r := m.rec; {
 	case r == nil, r.hash:
 	case r.dirty():
-		return store.DirtyKept
+		return store.ChangeDirty
 	case m.writing():
 		r.h.Conflict = true
-		answer = store.IntentKept
+		answer = store.ChangeWriting
 	default:
 		m.rec = nil
-		answer = store.Removed
+		answer = store.ChangeMade
 	}
 	m.publish(n)
 	return answer
 }
 
-func (m *model) expire(stale time.Duration, n store.Notice) store.ExpireAnswer {
+func (m *model) expire(stale time.Duration, n store.Notice) store.ChangeAnswer {
 	r := m.rec
-	answer := store.ExpireNothing
+	answer := store.ChangeNothing
 	switch {
 	case r == nil:
 	case !r.ours():
-		return store.ExpireForeign
+		return store.ChangeForeign
 	case r.dirty():
-		return store.ExpireNothing
+		return store.ChangeNothing
 	case r.is(envelope.Value):
 		r.h.Until, r.h.Token = 0, envelope.NoToken
 		if r.h.Fresh == 0 || r.h.Fresh > m.now {
@@ -93,10 +93,10 @@ func (m *model) expire(stale time.Duration, n store.Notice) store.ExpireAnswer {
 		if r.exp == 0 || r.exp > m.in(stale) {
 			r.exp = m.in(stale)
 		}
-		answer = store.ExpireSoft
+		answer = store.ChangeMade
 	case r.is(envelope.Intent):
 		r.h.Conflict = true
-		answer = store.ExpireWriting
+		answer = store.ChangeWriting
 	default:
 		m.rec = nil
 	}

@@ -6,8 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
+	"github.com/larder-go/cache/internal/conn"
 	"github.com/larder-go/cache/internal/mono"
 )
 
@@ -69,18 +68,11 @@ func (s *Store) answerIn(reply any) any {
 	return pair[0]
 }
 
-// Publish sends a notice alone. One round trip.
+// Publish sends a notice alone.
 func (s *Store) Publish(ctx context.Context, n Notice) error {
-	return s.send(ctx, s.scripts, publishCall{n})
-}
-
-// publishCall is a PUBLISH.
-type publishCall struct{ notice Notice }
-
-func (publishCall) name() string { return "publish" }
-
-func (publishCall) own() {} // strings only
-
-func (c publishCall) run(ctx context.Context, client redis.UniversalClient) error {
-	return client.Publish(ctx, c.notice.Channel, c.notice.Message).Err()
+	ops := conn.NewOps("publish", 1)
+	ops.Add(conn.Op{Args: []any{"publish", n.Channel, n.Message}})
+	s.conn.Do(ctx, ops)
+	_, err := ops.Reply(0)
+	return err
 }

@@ -28,13 +28,14 @@ func TestARefusedCommandIsAnErrorAndNoForeignRecord(t *testing.T) {
 	s, all := limited(t, "&*", "-getrange")
 	require.NoError(t, all.Set(t.Context(), "k", record(envelope.Header{Kind: envelope.Value, CID: alice}, "body"), 0).Err())
 	for _, col := range columns() {
-		_, err := col.do(t.Context(), s, "k", store.Notice{})
+		_, err := col.on(t.Context(), s, "k", store.Notice{})
 		require.Error(t, err, col.name)
 	}
-	g, _, errs := s.AcquireMany(t.Context(), []string{"k", "l"}, make([]store.Acquire, 2), nil)
-	assert.Error(t, errs[0])
-	assert.Error(t, errs[1])
-	assert.NotEqual(t, store.Foreign, g[0].Answer)
+	asks := []store.Acquire{{Key: "k"}, {Key: "l"}}
+	s.Acquire(t.Context(), asks, nil)
+	assert.Error(t, asks[0].Err)
+	assert.Error(t, asks[1].Err)
+	assert.NotEqual(t, store.Foreign, asks[0].Grant.Answer)
 }
 
 // Whoever may not publish may change all the same, and the store says so once.
@@ -54,19 +55,21 @@ func TestWhatIsNotPublishedIsToldOnceAndFailsNothing(t *testing.T) {
 			for _, key := range []string{"a/" + st.name + col.name, "b/" + st.name + col.name} {
 				require.NoError(t, st.put(t.Context(), beside, key))
 			}
-			got, err := col.do(t.Context(), s, "a/"+st.name+col.name, n)
+			got, err := col.on(t.Context(), s, "a/"+st.name+col.name, n)
 			require.NoError(t, err, st.name+" "+col.name)
-			want, err := col.do(t.Context(), silent, "b/"+st.name+col.name, store.Notice{})
+			want, err := col.on(t.Context(), silent, "b/"+st.name+col.name, store.Notice{})
 			require.NoError(t, err)
 			require.Equal(t, want, got, st.name+" "+col.name)
 		}
 	}
-	answers, errs := s.InvalidateMany(t.Context(), []string{"x", "y"}, func(int) store.Notice { return n })
-	require.Nil(t, errs)
-	assert.Equal(t, []store.InvalidateAnswer{store.NothingThere, store.NothingThere}, answers)
-	_, err := s.Replace(t.Context(), tagKey, n)
-	require.NoError(t, err)
-	require.Nil(t, s.ReplaceMany(t.Context(), []store.TokenKey{tagKey, {Key: "clear"}}, n))
+	changes := []store.Change{{Key: "x", Notice: n}, {Key: "y", Notice: n}}
+	s.Invalidate(t.Context(), changes)
+	for _, c := range changes {
+		require.NoError(t, c.Err)
+		assert.Equal(t, store.ChangeNothing, c.Answer)
+	}
+	_, errs := s.Replace(t.Context(), []store.TokenKey{tagKey, {Key: "clear"}}, n)
+	require.Equal(t, make([]error, 2), errs)
 	assert.Len(t, told, 1)
 	assert.Greater(t, s.Unpublished(), int64(100))
 }
@@ -80,7 +83,7 @@ func TestATokenNeverLivesShorterThanItWouldHave(t *testing.T) {
 		first := captured(t, s, long)
 		require.Equal(t, first, captured(t, s, short))
 		assert.InDelta(t, long.TTL, c.PTTL(t.Context(), "tag").Val(), float64(time.Minute))
-		_, err := s.Replace(t.Context(), short, store.Notice{})
+		_, err := replace(t.Context(), s, short, store.Notice{})
 		require.NoError(t, err)
 		assert.InDelta(t, long.TTL, c.PTTL(t.Context(), "tag").Val(), float64(time.Minute))
 		forever := captured(t, s, store.TokenKey{Key: "clear"})

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"time"
 
+	"github.com/larder-go/cache/internal/conn"
 	"github.com/larder-go/cache/internal/envelope"
 )
 
@@ -14,23 +15,13 @@ var (
 	//go:embed lua/setv.lua
 	setvLua string
 
-	setScript  = sentOnce(newKeyScript("set", setLua))
+	setScript  = newKeyScript("set", setLua).SentOnce()
 	setvScript = newScript("setv", setvLua)
 )
 
-// sentOnce marks a script that the client must not repeat after a timeout, because
-// the first copy may still run, much later. A late copy of set would bring an
-// older value back over a newer one. A late acquire would grant a token again
-// that an invalidation has killed meanwhile, and with it the commit of what was
-// loaded before; a late wbegin would reopen an intent without the mark of the
-// writes that overlapped it. (internal/model, variants 56 and 57.)
-func sentOnce(s *script) *script {
-	s.once = true
-	return s
-}
-
 // Entry is a value to be stored without a lease.
 type Entry struct {
+	Key string
 	// Version of the value, 0 for none.
 	Version uint64
 	// TTL is how long the record shall live, at least 1 ms.
@@ -43,9 +34,13 @@ type Entry struct {
 	Body []byte
 	// Notice is published unless the record was left as it is.
 	Notice Notice
+
+	// Answer is what became of it, unless there is Err: then it may still take effect.
+	Answer SetAnswer
+	Err    error
 }
 
-// SetAnswer is what became of a [Store.Set].
+// SetAnswer is what became of an [Entry].
 type SetAnswer byte
 
 const (
@@ -61,25 +56,23 @@ const (
 	SetForeign SetAnswer = 'X'
 )
 
-// Set stores e over whatever is there, within the limits that [SetAnswer] lists.
-// One round trip. The client never sends it twice; after an error it may still
-// take effect.
-func (s *Store) Set(ctx context.Context, key string, e Entry) (SetAnswer, error) {
-	reply, err := s.evalOrder(ctx, setOrder(key, e))
-	if err != nil {
-		return 0, err
+// Set stores entries over whatever is there, within the limits that [SetAnswer] lists.
+// The client never sends it twice.
+func (s *Store) Set(ctx context.Context, entries []Entry) {
+	ops := conn.NewOps(setScript.Name, len(entries))
+	for i := range entries {
+		ops.Add(entries[i].op(setScript))
 	}
-	letter, err := oneOf(setScript, setLetters, reply)
-	return SetAnswer(letter), err
+	s.conn.Do(ctx, ops)
+	for i := range entries {
+		letter, err := s.letter(setScript, ops, i, "SOWDX")
+		entries[i].Answer, entries[i].Err = SetAnswer(letter), err
+	}
 }
 
-// setLetters are the answers of set.
-const setLetters = "SOWDX"
-
-func setOrder(key string, e Entry) order {
-	return order{setScript, setScript.evalsha(key, []any{
-		version(e.Version), millis(e.TTL, 1), e.Soft.Milliseconds(), token(e.CID), e.Body, e.Notice.Channel, e.Notice.Message,
-	})}
+func (e *Entry) op(sc *conn.Script) conn.Op {
+	return sc.On(e.Key, version(e.Version), millis(e.TTL, 1), e.Soft.Milliseconds(), token(e.CID), e.Body,
+		e.Notice.Channel, e.Notice.Message)
 }
 
 // VersionedAnswer is what became of a [Store.SetVersioned].
@@ -103,9 +96,11 @@ const (
 
 // SetVersioned replaces a record of a lower version by e. It never creates one:
 // after an eviction nobody can say which of two versions is newer. The version
-// must come from the database. One round trip; safe to repeat.
-func (s *Store) SetVersioned(ctx context.Context, key string, e Entry) (VersionedAnswer, error) {
-	letter, err := s.evalLetter(ctx, setvScript, "SOMDWX", key,
-		version(e.Version), millis(e.TTL, 1), e.Soft.Milliseconds(), token(e.CID), e.Body, e.Notice.Channel, e.Notice.Message)
+// must come from the database. Safe to repeat.
+func (s *Store) SetVersioned(ctx context.Context, e Entry) (VersionedAnswer, error) {
+	ops := conn.NewOps(setvScript.Name, 1)
+	ops.Add(e.op(setvScript))
+	s.conn.Do(ctx, ops)
+	letter, err := s.letter(setvScript, ops, 0, "SOMDWX")
 	return VersionedAnswer(letter), err
 }

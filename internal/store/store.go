@@ -2,30 +2,23 @@ package store
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	_ "embed"
 	"log/slog"
-	"sync/atomic"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-)
 
-// The budgets of an [Options] that names none.
-const (
-	DefaultReadBudget   = 100 * time.Millisecond
-	DefaultScriptBudget = 150 * time.Millisecond
+	"github.com/larder-go/cache/internal/conn"
+	"github.com/larder-go/cache/internal/envelope"
 )
-
-// ErrClosed is returned by every operation that starts after [Store.Close].
-var ErrClosed = errors.New("store is closed")
 
 // Options configure a [Store]. The zero value is ready for use.
 type Options struct {
-	// Logger hears of what has no caller to return to, at present that Close
-	// left commands behind. Nil discards.
+	// Logger hears of what has no caller to return to: that Close left commands behind,
+	// or that the client is none for this server. Nil discards.
 	Logger *slog.Logger
-	// ReadBudget bounds Read and ReadMany; zero or less means 100 ms.
+	// ReadBudget bounds Read; zero or less means 100 ms.
 	ReadBudget time.Duration
 	// ScriptBudget bounds all other operations; zero or less means 150 ms.
 	ScriptBudget time.Duration
@@ -41,76 +34,115 @@ type Options struct {
 // Store sends the protocol's commands to one Redis deployment. All methods are
 // safe for concurrent use. Make it with [New].
 type Store struct {
-	client   redis.UniversalClient
-	inline   bool
-	reads    time.Duration // budget of a read
-	scripts  time.Duration // budget of everything else
-	log      *slog.Logger
-	closed   atomic.Bool
-	detached crew
-	locate   locator
-	lanes    lanes
-
-	usualOne, usualMany atomic.Int64 // bytes of the last replies to GET and MGET
-
-	guards *guards
-
-	readEnds, scriptEnds deadlines
-
-	onBreaker func(open bool)
-
+	conn    *conn.Client
 	silence silence
 }
 
 // New wraps client, which stays the caller's to close. It sends nothing.
 func New(client redis.UniversalClient, o Options) *Store {
-	if o.ReadBudget <= 0 {
-		o.ReadBudget = DefaultReadBudget
-	}
-	if o.ScriptBudget <= 0 {
-		o.ScriptBudget = DefaultScriptBudget
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	s := &Store{
-		client:  client,
-		inline:  honoursDeadlines(client),
-		reads:   o.ReadBudget,
-		scripts: o.ScriptBudget,
-		log:     o.Logger,
-		locate:  locatorOf(client),
-	}
-	s.onBreaker = o.Breaker
+	s := &Store{conn: conn.New(client, conn.Options{
+		Logger: o.Logger, ReadBudget: o.ReadBudget, ScriptBudget: o.ScriptBudget, Breaker: o.Breaker,
+	})}
 	s.silence.tell = o.Unpublished
-	s.lanes.open(s, s.readAlone, s.readMany)
-	s.guards = guard(s)
 	return s
 }
 
 // Inline reports whether commands run on the caller's goroutine. It is false for
 // a client that would keep a caller beyond its deadline.
-func (s *Store) Inline() bool { return s.inline }
+func (s *Store) Inline() bool { return s.conn.Inline() }
 
 // Warnings names, in sentences for a log, the settings of the client that cost
 // goroutines, delay recovery after a failover, or void the promise that nobody
 // is served what was invalidated before. Empty for a client set up well.
-func (s *Store) Warnings() []string { return warningsOf(s.client) }
+func (s *Store) Warnings() []string { return s.conn.Warnings() }
 
-// Close refuses operations from now on and waits for the goroutines that still
-// hold a command of a caller who left. It waits for twice the script budget at
-// most and then returns an error that says how many are left; each ends when the
-// client gives its command up. Close never closes the client. Operations on
-// callers' goroutines are not waited for. A second Close waits again.
-func (s *Store) Close() error {
-	s.closed.Store(true)
-	s.guards.release(s)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*s.scripts)
-	defer cancel()
-	left := s.detached.close(ctx)
-	if left == 0 {
-		return nil
+// Open reports whether a breaker of the client is not closed.
+func (s *Store) Open() bool { return s.conn.Open() }
+
+// Peer returns host and port of the node that serves key, for telemetry: see
+// [conn.Client.Peer].
+func (s *Store) Peer(ctx context.Context, key string) (host string, port int) {
+	return s.conn.Peer(ctx, key)
+}
+
+// CheckDurability asks each primary whether it may hold the only copy of a write: see
+// [conn.Client.CheckDurability].
+func (s *Store) CheckDurability(ctx context.Context) error { return s.conn.CheckDurability(ctx) }
+
+// Close refuses operations from now on and waits for the goroutines that still hold a
+// command of a caller who left: see [conn.Client.Close].
+func (s *Store) Close() error { return s.conn.Close() }
+
+// Earliest is the earliest that it can be now for the node that has key, in ms; 0 if that
+// is not known. It sends nothing.
+func (s *Store) Earliest(ctx context.Context, key string) int64 {
+	return s.conn.NodeOf(ctx, key).Earliest()
+}
+
+// Now is about what time it is for the node that has key, in ms; 0 if that is not known.
+// It sends nothing. What is left of a record is for [Record.Left] to say.
+func (s *Store) Now(ctx context.Context, key string) int64 {
+	return s.conn.NodeOf(ctx, key).Latest()
+}
+
+//go:embed lua/head.lua
+var headLua string // before all scripts
+
+func newScript(name, text string) *conn.Script { return conn.NewScript(name, headLua+text) }
+
+// newKeyScript is a script on one key, which one command can run on many keys, too.
+func newKeyScript(name, text string) *conn.Script { return conn.NewKeyScript(name, headLua, text) }
+
+// reply is what became of the i-th of ops that were sent. Each is to be asked for once:
+// it counts messages that were not published.
+func (s *Store) reply(ops *conn.Ops, i int) (any, error) {
+	reply, err := ops.Reply(i)
+	if err != nil {
+		return nil, err
 	}
-	s.log.Warn("commands left behind by a client that does not honour deadlines", "commands", left)
-	return fmt.Errorf("close: %d commands are still held by the client", left)
+	return s.answerIn(reply), nil
+}
+
+// number is the i-th reply of a script that answers a number between lo and hi.
+func (s *Store) number(sc *conn.Script, ops *conn.Ops, i int, lo, hi int64) (int64, error) {
+	reply, err := s.reply(ops, i)
+	if err != nil {
+		return 0, err
+	}
+	n, ok := reply.(int64)
+	if !ok || n < lo || n > hi {
+		return 0, &conn.AnswerError{Script: sc.Name, Answer: reply}
+	}
+	return n, nil
+}
+
+// letter is the i-th reply of a script that answers one of letters.
+func (s *Store) letter(sc *conn.Script, ops *conn.Ops, i int, letters string) (byte, error) {
+	reply, err := s.reply(ops, i)
+	if err != nil {
+		return 0, err
+	}
+	if text, ok := reply.(string); ok && len(text) == 1 && strings.Contains(letters, text) {
+		return text[0], nil
+	}
+	return 0, &conn.AnswerError{Script: sc.Name, Answer: reply}
+}
+
+// millis is d in whole milliseconds, rounded down but at least least.
+func millis(d time.Duration, least int64) int64 { return max(d.Milliseconds(), least) }
+
+// version is v as the header spells it.
+func version(v uint64) string {
+	if v == 0 {
+		return "0000000000000000"
+	}
+	return string(envelope.AppendVersion(nil, v))
+}
+
+// token is t as the header spells it; nobody's if it is zero.
+func token(t envelope.Token) string {
+	if t == (envelope.Token{}) {
+		return envelope.NoToken.String()
+	}
+	return t.String()
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/larder-go/cache/internal/conn"
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/store"
@@ -49,18 +50,21 @@ func operations(t *testing.T, s *store.Store, each func(name string, run func() 
 	t.Helper()
 	ctx := t.Context()
 	e := store.Entry{TTL: time.Minute, CID: bob, Version: 2, Body: []byte("body")}
-	each("acquire", func() error { _, err := s.Acquire(ctx, "k", lead(alice, envelope.Token{})); return err })
-	each("renew", func() error { _, err := s.Renew(ctx, "k", alice, time.Minute, time.Hour); return err })
-	each("commit", func() error { _, _, err := s.Commit(ctx, "k", fill(alice)); return err })
-	each("slide", func() error { _, err := s.Slide(ctx, "k", alice, time.Minute, time.Minute, 0); return err })
-	each("release", func() error { _, err := s.Release(ctx, "k", alice, 0); return err })
-	each("set", func() error { _, err := s.Set(ctx, "k", e); return err })
-	each("setv", func() error { _, err := s.SetVersioned(ctx, "k", e); return err })
-	each("expire", func() error { _, err := s.Expire(ctx, "k", time.Minute, store.Notice{}); return err })
-	each("invalidate", func() error { _, err := s.Invalidate(ctx, "k", store.Notice{}); return err })
-	each("wbegin", func() error { _, _, err := s.BeginWrite(ctx, "k", alice, time.Minute, store.Notice{}); return err })
-	each("wend", func() error { _, err := s.EndWrite(ctx, "k", store.EndWrite{Token: alice}); return err })
-	each("mint", func() error { _, err := s.Replace(ctx, tagKey, store.Notice{}); return err })
+	each("acquire", func() error { _, err := acquire(ctx, s, "k", lead(alice, envelope.Token{})); return err })
+	each("renew", func() error { _, err := renew(ctx, s, "k", alice, time.Minute, time.Hour); return err })
+	each("commit", func() error { _, _, err := commit(ctx, s, "k", fill(alice)); return err })
+	each("slide", func() error {
+		_, err := slide(ctx, s, store.Slide{Key: "k", CID: alice, Soft: time.Minute, TTL: time.Minute})
+		return err
+	})
+	each("release", func() error { _, err := release(ctx, s, "k", alice, 0); return err })
+	each("set", func() error { _, err := set(ctx, s, "k", e); return err })
+	each("setv", func() error { _, err := setVersioned(ctx, s, "k", e); return err })
+	each("expire", func() error { _, err := expire(ctx, s, "k", time.Minute, store.Notice{}); return err })
+	each("invalidate", func() error { _, err := invalidate(ctx, s, "k", store.Notice{}); return err })
+	each("wbegin", func() error { _, _, err := beginWrite(ctx, s, "k", alice, time.Minute, store.Notice{}); return err })
+	each("wend", func() error { _, err := endWrite(ctx, s, "k", store.EndWrite{Token: alice}); return err })
+	each("mint", func() error { _, err := replace(ctx, s, tagKey, store.Notice{}); return err })
 }
 
 // tagged are operations that take tokens along, in a pipeline.
@@ -69,19 +73,15 @@ func tagged(t *testing.T, s *store.Store, each func(name string, run func() erro
 	ctx := t.Context()
 	each("capture", func() error { _, err := s.Capture(ctx, []store.TokenKey{tagKey}); return err })
 	each("tagged acquire", func() error {
-		a := lead(bob, envelope.Token{})
-		a.Capture = []store.TokenKey{tagKey}
-		_, err := s.Acquire(ctx, "other", a)
+		_, _, err := acquireTagged(ctx, s, "other", lead(bob, envelope.Token{}), tagKey)
 		return err
 	})
 	each("tagged commit", func() error {
-		c := fill(bob)
-		c.Reread = []string{tagKey.Key}
-		_, _, err := s.Commit(ctx, "other", c)
+		_, _, err := commit(ctx, s, "other", fill(bob), tagKey.Key)
 		return err
 	})
 	each("tagged wbegin", func() error {
-		_, _, err := s.BeginWrite(ctx, "k", alice, time.Minute, store.Notice{}, tagKey)
+		_, _, err := beginWrite(ctx, s, "k", alice, time.Minute, store.Notice{}, tagKey)
 		return err
 	})
 }
@@ -93,8 +93,8 @@ func TestEachOperationIsOneRoundTrip(t *testing.T) {
 		require.NoError(t, run(), name) // teaches the server the script
 	})
 	tagged(t, s, func(name string, run func() error) { require.NoError(t, run(), name) })
-	_, errs := s.InvalidateMany(ctx, keys(2), nil)
-	require.Nil(t, errs)
+	_, err := invalidateAll(ctx, s, keys(2)...)
+	require.NoError(t, err)
 	trips := func(name string, run func() error) {
 		p.Reset()
 		require.NoError(t, run(), name)
@@ -102,23 +102,23 @@ func TestEachOperationIsOneRoundTrip(t *testing.T) {
 	}
 	operations(t, s, trips)
 	tagged(t, s, trips)
-	trips("read", func() error { _, err := s.Read(ctx, "k"); return err })
-	trips("read many", func() error { _, err := s.ReadMany(ctx, keys(50)); return err })
-	trips("invalidate many", func() error {
-		_, errs := s.InvalidateMany(ctx, keys(50), nil)
-		assert.Nil(t, errs)
-		return nil
-	})
+	trips("read", func() error { _, err := read(ctx, s, "k"); return err })
+	trips("read many", func() error { _, err := readAll(ctx, s, keys(50)...); return err })
+	trips("read tokens", func() error { _, err := s.ReadTokens(ctx, keys(50)); return err })
+	trips("invalidate many", func() error { _, err := invalidateAll(ctx, s, keys(50)...); return err })
 }
 
 func TestBatchesOfNothingAreNotSent(t *testing.T) {
 	s, p, _ := through(t)
-	records, err := s.ReadMany(t.Context(), nil)
+	assert.Empty(t, s.Read(t.Context(), nil, nil))
+	tokens, err := s.ReadTokens(t.Context(), nil)
 	require.NoError(t, err)
-	assert.Empty(t, records)
-	answers, errs := s.InvalidateMany(t.Context(), nil, nil)
-	assert.Empty(t, answers)
-	assert.Empty(t, errs)
+	assert.Empty(t, tokens)
+	tokens, err = s.Capture(t.Context(), nil)
+	require.NoError(t, err)
+	assert.Empty(t, tokens)
+	s.Invalidate(t.Context(), nil)
+	s.EndWrite(t.Context(), nil)
 	assert.Zero(t, p.Exchanges())
 }
 
@@ -139,16 +139,16 @@ func TestForgottenScriptsAreSentInFullOnce(t *testing.T) {
 
 func TestForgottenScriptInABatchIsSentInFullOnceForAll(t *testing.T) {
 	s, p, beside := through(t)
-	store.TakeForRedis(s)
+	store.Learn(s, conn.IsRedis)
 	ctx := t.Context()
 	all := keys(130)
 	for _, k := range all {
 		require.NoError(t, beside.Set(ctx, k, "foreign", 0).Err())
 	}
-	answers, errs := s.InvalidateMany(ctx, all, nil)
-	require.Nil(t, errs)
+	answers, err := invalidateAll(ctx, s, all...)
+	require.NoError(t, err)
 	for i := range all {
-		assert.Equal(t, store.Removed, answers[i])
+		assert.Equal(t, store.ChangeMade, answers[i])
 	}
 	assert.EqualValues(t, 1, p.CommandsNamed("eval"))
 	assert.EqualValues(t, 3+2, p.CommandsNamed("evalsha"))

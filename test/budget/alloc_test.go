@@ -95,8 +95,7 @@ func TestAMissAllocatesNothingBeyondTheRead(t *testing.T) {
 	t.Cleanup(func() { assert.NoError(t, s.Close()) })
 
 	read := allocs(t, func() error {
-		_, err := s.Read(ctx, space.Entry("absent"))
-		return err
+		return s.Read(ctx, []string{space.Entry("absent")}, nil)[0].Err
 	})
 	miss := allocs(t, func() error {
 		if _, err := c.Get(ctx, "absent"); err != cache.ErrMiss { //nolint:errorlint // the identity is the promise
