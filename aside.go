@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/load"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // This file is the read path, from top to bottom in the order in which it
@@ -96,7 +97,7 @@ type call[T any] struct {
 // answer is what a call ends with, for the caller and for telemetry.
 type answer[T any] struct {
 	value   T
-	outcome outcome
+	outcome telemetry.Outcome
 	size    int           // encoded bytes of the value; -1: not known
 	ttl     time.Duration // until the soft expiry; of a miss, the class's Fresh
 	asked   bool          // Redis was
@@ -110,8 +111,8 @@ func (c *Cache[T]) getOrLoad(ctx context.Context, key string, load Loader[T], e 
 	if load == nil {
 		return v, argError("get", key, "loader is nil")
 	}
-	began := c.tel.metrics.begin(ctx)
-	ctx, span := c.tel.start(ctx, opGet)
+	began := c.tel.Begin(ctx)
+	ctx, span := c.tel.Start(ctx, telemetry.OpGet)
 	near, ok, early, err := c.serveNear(ctx, key, e.class)
 	if ok {
 		c.endNear(ctx, span, began, key, near, err)

@@ -15,6 +15,7 @@ import (
 	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // Cache is a cache of values of type T under one name in a Redis. Make it with
@@ -28,7 +29,7 @@ type Cache[T any] struct {
 	space    keyspace.Space
 	store    *store.Store
 	strategy Strategy[T]
-	tel      *telemetry
+	tel      *reporter
 	version  func(T) uint64
 	redisKey func(key string) string // where an entry lives is up to the strategy
 	buffered bool                    // the strategy keeps writes in Redis that are not flushed yet
@@ -111,7 +112,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 	config.budgets.Logger = config.logger
 	c := &Cache[T]{
 		name: name, config: config, space: space, strategy: s,
-		tel:      newTelemetry(name, &config),
+		tel:      newReporter(name, &config),
 		version:  versionOf[T](),
 		redisKey: space.Entry,
 		channel:  space.Channel(),
@@ -125,14 +126,16 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 	config.budgets.Breaker = c.breakerChanged
 	config.budgets.Unpublished = c.unpublished
 	c.store = store.New(client, config.budgets)
+	c.tel.Peer = c.store.Peer
+	c.tel.RedisKey = func(key string) string { return c.redisKey(key) }
 	if err := s.open(c); err != nil {
 		_ = c.Close() // nothing of it has been used
 		return nil, &OpError{Op: "new", Key: name, Err: err}
 	}
 	c.openNearby()
-	c.watch()
+	c.tel.Watch(c.reading)
 	for _, warning := range c.store.Warnings() {
-		c.tel.logger.Warn("the Redis client is not set up for a cache", "problem", warning, "mend", "cache.Tune")
+		c.tel.Logger.Warn("the Redis client is not set up for a cache", "problem", warning, "mend", "cache.Tune")
 	}
 	return c, nil
 }
@@ -150,7 +153,7 @@ func (c *Cache[T]) breakerChanged(open bool) {
 
 // unpublished hears that changes are made, but nobody is told.
 func (c *Cache[T]) unpublished(code string) {
-	c.tel.logger.Warn("changes of entries take effect, but Redis does not publish them: an L1 serves what was changed until its TTL",
+	c.tel.Logger.Warn("changes of entries take effect, but Redis does not publish them: an L1 serves what was changed until its TTL",
 		"reply", code, "mend", "allow the user the channels of the cache: ACL SETUSER user &"+c.channel)
 }
 
@@ -167,8 +170,8 @@ func isNil(v any) bool {
 // no fresh entry, and [ErrNotFound], bare, for a remembered absence. A Redis
 // that does not answer is an [*OpError]. It costs one round trip.
 func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
-	began := c.tel.metrics.begin(ctx)
-	ctx, span := c.tel.start(ctx, opGet)
+	began := c.tel.Begin(ctx)
+	ctx, span := c.tel.Start(ctx, telemetry.OpGet)
 	if got, ok, _, err := c.serveNear(ctx, key, c.config.entry.class); ok {
 		c.endNear(ctx, span, began, key, got, err)
 		return got.value, err
@@ -247,11 +250,14 @@ func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 
 // Stats returns a snapshot of the counters, and of what is under way. It asks nobody.
 func (c *Cache[T]) Stats() Stats {
-	s := c.tel.snapshot()
+	s := Stats(c.tel.Snapshot())
 	s.Pending = c.pending.Len()
 	s.Loading, s.Waiting = c.flights.InProgress()
 	s.Unpublished = c.store.Unpublished()
-	s.Overdue, s.Refilling = int64(c.flights.Overdue()), gauge(c.flights.Places.Refilling() > 0)
+	s.Overdue = int64(c.flights.Overdue())
+	if c.flights.Places.Refilling() > 0 {
+		s.Refilling = 1
+	}
 	c.strategy.count(&s)
 	return s
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // Every entry carries the token that its cache had when its value was loaded, and
@@ -178,9 +179,9 @@ func (c *Cache[T]) InvalidateAll(ctx context.Context) error {
 	if err := c.agree(lasting, "invalidate all", ""); err != nil {
 		return err
 	}
-	ctx, span := c.tel.start(ctx, opFlush)
+	ctx, span := c.tel.Start(ctx, telemetry.OpFlush)
 	err = c.invalidateAll(ctx)
-	c.endRemove(ctx, span, c.space.Clear(), err)
+	c.tel.EndRemove(ctx, span, c.space.Clear(), err)
 	return err
 }
 
@@ -207,7 +208,7 @@ func (c *Cache[T]) invalidateAll(ctx context.Context) error {
 		case err != nil && store.Ended(ctx) != nil:
 			return store.Ended(ctx)
 		case err != nil:
-			c.tel.redisFailed(opRemove, err)
+			c.tel.redisFailed(telemetry.OpRemove, err)
 			return c.queue("invalidate all", pending.Target{Kind: pending.All}, err)
 		case bytes.Compare(tokens[0][:], minted[:]) >= 0:
 			return nil
@@ -229,7 +230,7 @@ func (c *Cache[T]) replaceClear(ctx context.Context) (envelope.Token, error) {
 	minted, errs := c.replaceTokens(ctx, []store.TokenKey{c.clearKey()}, c.noticeClear())
 	err := errs[0]
 	if err != nil {
-		c.tel.redisFailed(opRemove, err)
+		c.tel.redisFailed(telemetry.OpRemove, err)
 		err = c.queue("invalidate all", pending.Target{Kind: pending.All}, err)
 	}
 	c.changedAll()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // Close ends the cache now: it refuses new calls, gives callers that wait for
@@ -18,7 +20,7 @@ func (c *Cache[T]) Close() error {
 	c.close.Do(func() {
 		c.closed.Store(true)
 		close(c.closing)
-		c.unwatch()
+		c.tel.Unwatch()
 		if c.near != nil {
 			c.near.leave()
 		}
@@ -50,12 +52,12 @@ func (c *Cache[T]) Flush(ctx context.Context) error {
 	if err := c.usable(ctx); err != nil {
 		return err
 	}
-	ctx, span := c.tel.start(ctx, opFlush)
+	ctx, span := c.tel.Start(ctx, telemetry.OpFlush)
 	dirty, err := c.strategy.flush(ctx)
 	if err != nil {
 		err = errors.Join(err, remaining(dirty, 0))
 	}
-	c.tel.end(span, err)
+	c.tel.End(span, err)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/larder-go/cache/internal/behind"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // DeadLetter is a value that the sink of a [WriteBehind] cache would not take.
@@ -88,7 +89,7 @@ func (s *writeBehind[T]) sampled(sample behind.Sample) { s.last.Store(&sample) }
 func (s *writeBehind[T]) flushed(b behind.Batch) {
 	if b.Err != nil {
 		s.refused.Add(1)
-		s.cache.tel.logger.Warn("the sink failed", "size", b.Size, "error", b.Err)
+		s.cache.tel.Logger.Warn("the sink failed", "size", b.Size, "error", b.Err)
 		return
 	}
 	s.written.Add(int64(b.Size))
@@ -96,12 +97,12 @@ func (s *writeBehind[T]) flushed(b behind.Batch) {
 
 func (s *writeBehind[T]) gaveUp(key string, version uint64, err error) {
 	t := s.cache.tel
-	t.logger.Error("a value was given up: it is a dead letter", "version", version, "error", err)
+	t.Logger.Error("a value was given up: it is a dead letter", "version", version, "error", err)
 	if f := t.hooks.DeadLetter; f != nil {
 		t.call("DeadLetter", func() { f(key, version, err) })
 	}
 }
 
 func (s *writeBehind[T]) failed(op string, err error) {
-	s.cache.tel.redisFailed(opFlush, err)
+	s.cache.tel.redisFailed(telemetry.OpFlush, err)
 }

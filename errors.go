@@ -1,11 +1,15 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
+	"strings"
 
 	"github.com/larder-go/cache/internal/load"
+	"github.com/larder-go/cache/internal/store"
 )
 
 // Sentinels that callers branch on. What a loader or a writer returns is
@@ -152,4 +156,49 @@ func (e absentError) Unwrap() error        { return e.error }
 // argError is an *OpError for an argument the call cannot work with.
 func argError(op, key, problem string) error {
 	return &OpError{Op: op, Key: key, Err: errors.New(problem)}
+}
+
+// isAnswer reports whether an error is an answer, and no failure: a miss, or an absence.
+func isAnswer(err error) bool { return errors.Is(err, ErrMiss) || isAbsent(err) }
+
+// tellable are the errors whose text is known.
+var tellable = []error{
+	context.Canceled, context.DeadlineExceeded, ErrClosed, ErrOverloaded, ErrBackoff,
+	ErrBackpressure, store.ErrBudget, errors.ErrUnsupported,
+}
+
+// failure describes an error in a span without quoting what may hold a key or a
+// value: a loader's error, and the rest of an error reply of Redis ("ERR unknown
+// command 'evalsha', with args beginning with …").
+func failure(err error) string {
+	for _, known := range tellable {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	var own *OpError
+	if !errors.As(err, &own) {
+		return "the loader or writer failed"
+	}
+	var reply interface {
+		error
+		RedisError() // go-redis's mark
+	}
+	if errors.As(own, &reply) {
+		return "redis answered " + code(reply.Error())
+	}
+	var network *net.OpError
+	if errors.As(own, &network) {
+		return network.Error()
+	}
+	return "the cache failed"
+}
+
+// code is the first word of an error reply, which by convention is its code.
+func code(reply string) string {
+	word, _, _ := strings.Cut(reply, " ")
+	if word == "" || strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != "" {
+		return "an error"
+	}
+	return word
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // fills is what a batch asks of Redis, and of the loader, about a cache's entries.
@@ -88,7 +89,7 @@ func (b *fills[T]) Load(ctx context.Context, keys []*load.Key, spare load.Spare)
 	for i, k := range keys {
 		names[i] = k.Name
 	}
-	ctx, span := c.tel.start(ctx, opLoad)
+	ctx, span := c.tel.Start(ctx, telemetry.OpLoad)
 	event := LoadEvent{Key: names[0], Refresh: b.refresh, Err: errGoexit}
 	if len(names) > 1 {
 		event.Key, event.Keys = "", names
@@ -153,7 +154,7 @@ func (b *fills[T]) Overtaken(k *load.Key) { b.cache.tel.refused(k.Name) }
 func (b *fills[T]) Commit(ctx context.Context, keys []*load.Key) {
 	c := b.cache
 	names, entries, commits := make([]string, len(keys)), make([]*stored, len(keys)), make([]store.Commit, len(keys))
-	ctx, span := c.tel.start(ctx, opPut)
+	ctx, span := c.tel.Start(ctx, telemetry.OpPut)
 	sent := time.Now()
 	for i, k := range keys {
 		names[i], entries[i] = k.Name, fillOf(k).stored
@@ -172,8 +173,8 @@ func (b *fills[T]) Commit(ctx context.Context, keys []*load.Key) {
 		c.clear.learn(got.clear, sent)
 	}
 	errs := errorsOf(commits, func(c *store.Commit) error { return c.Err })
-	c.endPutMany(ctx, span, names, entries, errs, nil)
-	c.tel.redisFailed(opPut, errs...)
+	c.tel.EndPuts(ctx, span, len(entries), func(i int) telemetry.Put { return entries[i].put(names[i]) }, errs, nil)
+	c.tel.redisFailed(telemetry.OpPut, errs...)
 	for i, k := range keys {
 		k.Verdict, k.Problem = verdictOf(&commits[i], entries[i]), commits[i].Err
 		b.conclude(k, &got, sent)

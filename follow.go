@@ -153,9 +153,9 @@ func newFollowing(log InvalidationLog, to []Invalidator) *following {
 // followed tells the log that Follow fails, or no longer does after so many failures.
 func (c *Cache[T]) followed(failure string, failures int) {
 	if failure != "" {
-		c.tel.logger.Warn("changes cannot be followed; it is tried again until they can", "failure", failure)
+		c.tel.Logger.Warn("changes cannot be followed; it is tried again until they can", "failure", failure)
 	} else {
-		c.tel.logger.Info("changes are followed again", "failures", failures)
+		c.tel.Logger.Info("changes are followed again", "failures", failures)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/larder-go/cache/internal/mono"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // Hooks are callbacks, each of which may be nil. They are called on the
@@ -66,30 +67,48 @@ type StaleEvent struct {
 	Err error
 }
 
-// outcome is what a look-up counts as. The zero value is none yet.
-type outcome uint8
+// Stats is a snapshot of a cache's counters since New, and of what it is doing. Hits, Stale, Absent and
+// Misses add up to the look-ups: the calls of Get and GetOrLoad, and of their
+// batch forms one for each key; a call that was refused for its arguments is
+// none. A look-up counts as what its own first read found, except that one which
+// ends with a stale value counts as Stale.
+type Stats struct {
+	HitsL1       int64         // fresh values from this process's memory; part of Hits
+	Hits         int64         // fresh values
+	Stale        int64         // values past their soft expiry, under StaleWhileRevalidate or StaleIfError
+	Absent       int64         // remembered absences
+	Misses       int64         // all other look-ups, also those that failed, or never began: ErrClosed, ctx had ended
+	Loads        int64         // loader calls
+	LoadErrors   int64         // loader calls that failed, panics included, ErrNotFound not
+	LoadsAbsent  int64         // loader calls that said ErrNotFound
+	Coalesced    int64         // times that a look-up joined a load of another caller in this process
+	LockWaits    int64         // flights that waited for a load in another process
+	RefusedFills int64         // loaded values that were not stored because they may be outdated
+	Refreshes    int64         // refreshes begun in the background; one that finds the key being loaded ends without a load
+	Bypassed     int64         // reads and writes that went past the cache: Redis failed, or the record must not be touched
+	Corrupt      int64         // records of ours that could not be used: damaged, another codec, an older schema
+	Foreign      int64         // records that are not ours
+	Pending      int64         // invalidations that are queued now
+	Dirty        int64         // write-behind keys of all processes that are not in the sink, as the workers of this process last sampled
+	DeadLetters  int64         // write-behind values that were given up, as last sampled; these two and Lag are 0 where no worker runs
+	Flushed      int64         // write-behind values that this process's workers brought to the sink
+	FlushErrors  int64         // calls of the sink that failed
+	RedisErrors  int64         // operations that Redis did not answer properly; each key of a batch is one
+	Lag          time.Duration // for how long the oldest dirty key has waited, as last sampled
+	Overdue      int64         // keys whose loader runs although its context has ended
+	Refilling    int64         // 1 while loads are limited because the cache was emptied, else 0
+	Unencodable  int64         // values that the codec refused, returned without being stored
+	Unpublished  int64         // changes of this process that Redis did not publish to the L1s: its user may not
+	Loading      int64         // keys that this process is loading now, for callers or to refresh them; waits for the load of another process included
+	Waiting      int64         // look-ups of this process that wait for such a load now; each key of a batch is one
+}
 
-const (
-	outcomeMiss outcome = iota
-	outcomeHit
-	outcomeHitL1
-	outcomeStale
-	outcomeAbsent
-)
-
-var outcomeNames = [...]string{"miss", "hit", "hit_l1", "stale", "absent"}
-
-// telemetry is everything a cache reports through: counters, spans, hooks, log.
-type telemetry struct {
-	hanging atomic.Int64 // loaders that run although their context has ended
-	stats   stats
-	groups  *keyGroups
-	metrics metrics
-	hooks   Hooks
-	logger  *slog.Logger
-
+// reporter is everything a cache reports through: counters and spans, hooks, log.
+type reporter struct {
+	telemetry.Recorder
+	hanging   atomic.Int64 // loaders that run although their context has ended
+	hooks     Hooks
 	forbidden forbidden
-	spans
 }
 
 // forbidden is what Redis refuses for good, by operation and by what: they are told once
@@ -108,56 +127,44 @@ func (r *forbidden) tell(logger *slog.Logger, op, what string) {
 		"op", op, "refused", what, "mend", "allow the commands and keys that README lists")
 }
 
-func newTelemetry(name string, c *config) *telemetry {
-	groups := newKeyGroups(name, c)
-	return &telemetry{
-		stats:   stats{redisErrors: newRedisErrors()},
-		groups:  groups,
-		metrics: newMetrics(name, c),
-		hooks:   c.hooks,
-		logger:  c.logger.With("cache", name),
-		spans:   newSpans(name, c, groups),
-	}
+func newReporter(name string, c *config) *reporter {
+	return &reporter{hooks: c.hooks, Recorder: telemetry.New(telemetry.Options{
+		Name: name, Tracers: c.tracers, Meters: c.meters, KeyAttribute: c.keyAttribute, KeyGroup: c.keyGroup,
+		Logger: c.logger.With("cache", name),
+		Answer: isAnswer, Failure: failure, Unasked: store.ErrOpen,
+	})}
 }
 
 // call runs a hook. Hooks are user code on the library's path.
-func (t *telemetry) call(hook string, f func()) {
+func (t *reporter) call(hook string, f func()) {
 	var panicked *PanicError
 	if errors.As(contain(func() error { f(); return nil }), &panicked) {
-		t.logger.Error("a hook panicked", "hook", hook, "panic", panicked.Value, "stack", string(panicked.Stack))
+		t.Logger.Error("a hook panicked", "hook", hook, "panic", panicked.Value, "stack", string(panicked.Stack))
 	}
 }
 
-// lookedUp counts the look-up of a call that began then: 0 if its time is not
-// measured.
-func (t *telemetry) lookedUp(ctx context.Context, began int64, key string, o outcome) {
-	g := t.groups.find(key)
-	g.look(o)
-	t.took(ctx, began, g, o)
-}
-
 // saw counts what is odd about a record that was read.
-func (t *telemetry) saw(r *record.Record) {
+func (t *reporter) saw(r *record.Record) {
 	switch r.State {
 	case record.Foreign:
-		t.stats.foreign.Add(1)
-		t.stats.bypassed.Add(1)
+		t.Foreign.Add(1)
+		t.Bypassed.Add(1)
 	case record.Bypassed:
-		t.stats.bypassed.Add(1)
+		t.Bypassed.Add(1)
 		if r.Header.Kind == envelope.Dirty {
-			t.stats.corrupt.Add(1)
-			t.logger.Error("a write that is not flushed yet cannot be read by this program; it stays, and values are loaded beside it")
+			t.Corrupt.Add(1)
+			t.Logger.Error("a write that is not flushed yet cannot be read by this program; it stays, and values are loaded beside it")
 		}
 	case record.Invalid:
 		if !r.Void {
-			t.stats.corrupt.Add(1)
+			t.Corrupt.Add(1)
 		}
 	}
 }
 
 // redisFailed reports errors that the caller may never see, those of one call and
 // nils among them: each is counted, and the first is told with their number.
-func (t *telemetry) redisFailed(op op, errs ...error) {
+func (t *reporter) redisFailed(op telemetry.Op, errs ...error) {
 	var first error
 	n := int64(0)
 	for _, err := range errs {
@@ -170,13 +177,13 @@ func (t *telemetry) redisFailed(op op, errs ...error) {
 	if n == 0 {
 		return
 	}
-	t.stats.redisErrors[op].Add(n)
+	t.RedisFailed(op, n)
 	if what, ok := store.Forbidden(first); ok {
-		t.forbidden.tell(t.logger, string(op), what)
+		t.forbidden.tell(t.Logger, string(op), what)
 	} else if n == 1 {
-		t.logger.Warn("redis failed", "op", string(op), "error", first)
+		t.Logger.Warn("redis failed", "op", string(op), "error", first)
 	} else {
-		t.logger.Warn("redis failed", "op", string(op), "error", first, "count", n)
+		t.Logger.Warn("redis failed", "op", string(op), "error", first, "count", n)
 	}
 	if f := t.hooks.RedisError; f != nil {
 		t.call("RedisError", func() { f(string(op), first) })
@@ -184,11 +191,11 @@ func (t *telemetry) redisFailed(op op, errs ...error) {
 }
 
 // breakerChanged reports that Redis is not asked any more, or is again.
-func (t *telemetry) breakerChanged(open bool) {
+func (t *reporter) breakerChanged(open bool) {
 	if open {
-		t.logger.Warn("redis does not answer: the breaker is open")
+		t.Logger.Warn("redis does not answer: the breaker is open")
 	} else {
-		t.logger.Info("redis answers: the breaker is closed")
+		t.Logger.Info("redis answers: the breaker is closed")
 	}
 	if f := t.hooks.Breaker; f != nil {
 		t.call("Breaker", func() { f(open) })
@@ -196,58 +203,174 @@ func (t *telemetry) breakerChanged(open bool) {
 }
 
 // refills reports that loads wait because the cache was emptied, or do so no more.
-func (t *telemetry) refills(began bool) {
+func (t *reporter) refills(began bool) {
 	if began {
-		t.logger.Warn("the cache was emptied and refills: for a few seconds loads wait for a place")
+		t.Logger.Warn("the cache was emptied and refills: for a few seconds loads wait for a place")
 	} else {
-		t.logger.Info("the refill is over: loads under a lease do not wait any more")
+		t.Logger.Info("the refill is over: loads under a lease do not wait any more")
 	}
 }
 
 // loaderHangs reports a loader that runs although its context has ended, or that it has
 // returned. Of several at once the first and the last are told.
-func (t *telemetry) loaderHangs(hangs bool) {
+func (t *reporter) loaderHangs(hangs bool) {
 	switch {
 	case hangs && t.hanging.Add(1) == 1:
-		t.logger.Warn("a loader runs on although its context has ended; until it returns its key is not loaded again by this process")
+		t.Logger.Warn("a loader runs on although its context has ended; until it returns its key is not loaded again by this process")
 	case !hangs && t.hanging.Add(-1) == 0:
-		t.logger.Info("no loader hangs any more")
+		t.Logger.Info("no loader hangs any more")
 	}
 }
 
 // servedStale reports a stale value; err is why, nil while it is refreshed.
-func (t *telemetry) servedStale(ctx context.Context, key string, age time.Duration, err error) {
-	t.aged(ctx, age, key)
+func (t *reporter) servedStale(ctx context.Context, key string, age time.Duration, err error) {
+	t.Aged(ctx, age, key)
 	if f := t.hooks.Stale; f != nil {
 		t.call("Stale", func() { f(StaleEvent{Key: key, Age: age, Err: err}) })
 	}
 }
 
 // refused reports a loaded value that was not stored.
-func (t *telemetry) refused(key string) {
-	t.stats.refusedFills.Add(1)
+func (t *reporter) refused(key string) {
+	t.RefusedFills.Add(1)
 	if f := t.hooks.Refused; f != nil {
 		t.call("Refused", func() { f(key) })
 	}
 }
 
 // unencodable reports a value that the codec refused.
-func (t *telemetry) unencodable(err error) {
-	t.stats.unencodable.Add(1)
-	t.logger.Error("a value cannot be encoded; it is returned and not stored", "error", err)
+func (t *reporter) unencodable(err error) {
+	t.Unencodable.Add(1)
+	t.Logger.Error("a value cannot be encoded; it is returned and not stored", "error", err)
 }
 
 // loaded reports one loader call and ends its span.
-func (t *telemetry) loaded(ctx context.Context, span trace.Span, e LoadEvent) {
+func (t *reporter) loaded(ctx context.Context, span trace.Span, e LoadEvent) {
 	key := e.Key
 	if len(e.Keys) > 0 {
 		key = e.Keys[0]
 	}
-	g, r := t.groups.find(key), resultOf(e.Err)
-	g.loads[r].Add(1)
-	t.loadTook(ctx, e.Took, g, r)
-	t.end(span, e.Err)
+	label := telemetry.LoadOK
+	switch {
+	case isAbsent(e.Err):
+		label = telemetry.LoadAbsent
+	case e.Err != nil:
+		label = telemetry.LoadError
+	}
+	t.Loaded(ctx, span, key, e.Took, label, e.Err)
 	if f := t.hooks.Load; f != nil {
 		t.call("Load", func() { f(e) })
 	}
+}
+
+// reading is what the cache tells of itself when metrics are collected.
+func (c *Cache[T]) reading() telemetry.Reading {
+	now := telemetry.Reading{Stats: telemetry.Stats(c.Stats()), Open: c.store.Open()}
+	if behind, ok := c.strategy.(*writeBehind[T]); ok {
+		now.Behind, now.Sampled = true, behind.last.Load() != nil
+	}
+	if c.near != nil {
+		s := c.near.space.Stats()
+		now.Near = &telemetry.NearStats{Entries: int64(s.Entries), Bytes: s.Bytes, Evictions: s.Evictions}
+	}
+	return now
+}
+
+// endNear is endGet for a look-up that the L1 has answered.
+func (c *Cache[T]) endNear(ctx context.Context, span trace.Span, began int64, key string, got answer[T], err error) {
+	c.tel.LookedUp(ctx, began, key, got.outcome)
+	if span != nil {
+		c.tel.EndLookup(ctx, span, telemetry.Lookup{Key: key, Outcome: got.outcome, Size: got.size, TTL: got.ttl, Err: err})
+	}
+}
+
+// endGet counts a look-up and ends its span.
+func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, began int64, key string, got *answer[T], err error) {
+	c.tel.LookedUp(ctx, began, key, got.outcome)
+	if span != nil {
+		c.tel.EndLookup(ctx, span, c.looked(key, got, err))
+	}
+}
+
+// endGetMany counts the look-ups of a batch, measures it as one call, and ends its span.
+func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, began int64, all []*call[T]) {
+	c.tel.LookedUpMany(ctx, began, all[0].key, c.countMany(all))
+	c.endSpanOfMany(ctx, span, all)
+}
+
+// countMany counts look-ups, and reports whether all are hits.
+func (c *Cache[T]) countMany(all []*call[T]) bool {
+	hit := true
+	for _, l := range all {
+		c.tel.Look(l.key, l.got.outcome)
+		hit = hit && l.got.outcome != telemetry.Miss
+	}
+	return hit
+}
+
+// endSpanOfMany ends the span of a batch.
+func (c *Cache[T]) endSpanOfMany(ctx context.Context, span trace.Span, all []*call[T]) {
+	if span == nil {
+		return
+	}
+	lookups := make([]telemetry.Lookup, len(all))
+	for i, l := range all {
+		lookups[i] = c.looked(l.key, &l.got, l.err)
+	}
+	c.tel.EndLookups(ctx, span, lookups)
+}
+
+// looked is a look-up as spans tell of it.
+func (c *Cache[T]) looked(key string, got *answer[T], err error) telemetry.Lookup {
+	return telemetry.Lookup{
+		Key: key, Outcome: got.outcome, Size: c.sizeOf(key, got, err), TTL: got.ttl,
+		Asked: got.asked, Refused: got.refused, Err: err,
+	}
+}
+
+// sizeOf is the encoded size of what a look-up returns for a span, -1 if that
+// is no value. A value that was loaded and not stored has not been encoded yet.
+func (c *Cache[T]) sizeOf(key string, got *answer[T], err error) (size int) {
+	switch {
+	case err != nil:
+		return -1
+	case got.size >= 0 || !got.loaded:
+		return got.size
+	}
+	size = -1
+	_ = contain(func() error { // a codec that panics on the value: no size
+		data, err := c.appendValue(nil, key, got.value)
+		if err == nil {
+			size = len(data)
+		}
+		return err
+	})
+	return size
+}
+
+// spanOf is what a write by strategy is to those who look at spans: what the caller
+// asked for, whatever record it leaves.
+func spanOf(called string) telemetry.Op {
+	if called == "set" {
+		return telemetry.OpPut
+	}
+	return telemetry.OpRemove
+}
+
+// endWrite ends the span of a write by strategy: sent is the entry that was to be
+// stored, nil if there was none.
+func (t *reporter) endWrite(ctx context.Context, span trace.Span, op, key, redisKey string, sent *stored, err error) {
+	if spanOf(op) == telemetry.OpPut {
+		t.EndPut(ctx, span, redisKey, sent.put(key), err)
+		return
+	}
+	t.EndRemove(ctx, span, redisKey, err, key)
+}
+
+// put is s as spans tell of it.
+func (s *stored) put(key string) telemetry.Put {
+	if s == nil {
+		return telemetry.Put{Key: key, Size: -1}
+	}
+	return telemetry.Put{Key: key, Size: s.size, TTL: s.soft}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // This file is what a batch asks of Redis about leases: who may load, and what others
@@ -85,7 +86,7 @@ func (b *fills[T]) answered(ctx context.Context, keys []*load.Key, asks []store.
 			k.Answer = load.Untouchable
 		}
 	}
-	b.cache.tel.redisFailed(opLoad, errorsOf(asks, func(a *store.Acquire) error { return a.Err })...)
+	b.cache.tel.redisFailed(telemetry.OpLoad, errorsOf(asks, func(a *store.Acquire) error { return a.Err })...)
 	if len(changed) == 0 {
 		return
 	}
@@ -111,7 +112,7 @@ func (b *fills[T]) judge(ctx context.Context, keys []*load.Key, records []store.
 	}
 	for i, err := range c.verifyAll(ctx, seen, got.tags, got.tokens) {
 		if err != nil {
-			c.tel.redisFailed(opLoad, err)
+			c.tel.redisFailed(telemetry.OpLoad, err)
 			seen[i].State = record.Bypassed
 		}
 	}
@@ -159,9 +160,9 @@ func (b *fills[T]) serves(k *load.Key) bool {
 // Waiting begins the span of a wait for other processes.
 func (b *fills[T]) Waiting(ctx context.Context, keys []*load.Key) (context.Context, func()) {
 	tel := b.cache.tel
-	tel.stats.lockWaits.Add(int64(len(keys)))
-	ctx, span := tel.start(ctx, opLockWait)
-	return ctx, func() { tel.end(span, nil) }
+	tel.LockWaits.Add(int64(len(keys)))
+	ctx, span := tel.Start(ctx, telemetry.OpLockWait)
+	return ctx, func() { tel.End(span, nil) }
 }
 
 // Poll reads the records, and the tokens of the tags that the call names.
@@ -181,7 +182,7 @@ func (b *fills[T]) Poll(ctx context.Context, keys []*load.Key) {
 		}
 		read, heard = append(read, k), append(heard, records[i])
 	}
-	c.tel.redisFailed(opLockWait, errs...)
+	c.tel.redisFailed(telemetry.OpLockWait, errs...)
 	if len(read) > 0 {
 		b.judge(ctx, read, heard, &captured{tags: tags, tokens: tokens, known: true})
 	}
@@ -198,7 +199,7 @@ func (b *fills[T]) Renew(ctx context.Context, keys []*load.Key) bool {
 func (b *fills[T]) Release(ctx context.Context, keys []*load.Key, backoff time.Duration) {
 	leases := leasesOf(keys)
 	b.cache.store.Release(ctx, leases, backoff)
-	b.cache.tel.redisFailed(opLoad, errorsOf(leases, func(l *store.Lease) error { return l.Err })...)
+	b.cache.tel.redisFailed(telemetry.OpLoad, errorsOf(leases, func(l *store.Lease) error { return l.Err })...)
 	for _, l := range leases {
 		if l.Err != nil {
 			b.cache.releaseLater(ctx, l)

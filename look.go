@@ -11,6 +11,7 @@ import (
 	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // This file is one look-up: a record is read, and judged.
@@ -42,13 +43,13 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) {
 		err = c.verify(ctx, &call.seen.Record, call.entry.tags, tokens)
 	}
 	if err != nil && store.Ended(ctx) == nil {
-		c.tel.redisFailed(opGet, err)
+		c.tel.redisFailed(telemetry.OpGet, err)
 	}
 	if due := c.consider(ctx, call, err); due != nil {
 		c.refresh(ctx, call.loader, due)
 	}
 	c.keepRead(call, then)
-	if call.got.outcome == outcomeHit && !call.seen.shared {
+	if call.got.outcome == telemetry.Hit && !call.seen.shared {
 		rec.Release()
 	}
 }
@@ -70,7 +71,7 @@ func (c *Cache[T]) see(ctx context.Context, seen *sight, e entry) (store.Record,
 
 // miss is the answer of a look-up that has found nothing yet.
 func (c *call[T]) miss() answer[T] {
-	return answer[T]{outcome: outcomeMiss, size: -1, ttl: c.entry.class.Fresh}
+	return answer[T]{outcome: telemetry.Miss, size: -1, ttl: c.entry.class.Fresh}
 }
 
 // skips reports whether Redis is not asked about key, because an invalidation of it
@@ -81,7 +82,7 @@ func (c *Cache[T]) skips(key string, seen *sight) bool {
 	if c.buffered || !seen.owed {
 		return false
 	}
-	c.tel.stats.bypassed.Add(1)
+	c.tel.Bypassed.Add(1)
 	seen.unread = true
 	return true
 }
@@ -99,7 +100,7 @@ func (c *Cache[T]) consider(ctx context.Context, call *call[T], problem error) (
 		return nil
 	}
 	if c.owes(seen) {
-		c.tel.stats.bypassed.Add(1)
+		c.tel.Bypassed.Add(1)
 		*seen = sight{redisKey: seen.redisKey, unread: true}
 		return nil
 	}
@@ -113,8 +114,8 @@ func (c *Cache[T]) consider(ctx context.Context, call *call[T], problem error) (
 	if seen.State.Serves() {
 		due = c.refreshIfDue(ctx, call, seen)
 	}
-	if call.missed && call.got.outcome != outcomeStale {
-		call.got.outcome = outcomeMiss // what the first read found is what counts
+	if call.missed && call.got.outcome != telemetry.Stale {
+		call.got.outcome = telemetry.Miss // what the first read found is what counts
 	}
 	return due
 }
@@ -124,7 +125,7 @@ func (c *Cache[T]) unread(ctx context.Context, call *call[T], problem error) {
 	if call.err = store.Ended(ctx); call.err != nil {
 		return
 	}
-	c.tel.stats.bypassed.Add(1)
+	c.tel.Bypassed.Add(1)
 	call.got.refused = errors.Is(problem, store.ErrOpen)
 	call.seen = sight{redisKey: call.seen.redisKey, unread: true, failure: problem}
 	if call.warms {
@@ -197,7 +198,7 @@ func (c *Cache[T]) open(key string, rec *record.Record, got *answer[T]) error {
 		got.ttl = max(rec.Left, 0)
 	}
 	if rec.Absent {
-		got.outcome = outcomeAbsent
+		got.outcome = telemetry.Absent
 		return ErrNotFound
 	}
 	var v T // decoding into got would move it to the heap at each miss, too
@@ -205,9 +206,9 @@ func (c *Cache[T]) open(key string, rec *record.Record, got *answer[T]) error {
 		rec.Undecodable()
 		return nil
 	}
-	got.value, got.size, got.outcome = v, len(rec.Body.Payload), outcomeHit
+	got.value, got.size, got.outcome = v, len(rec.Body.Payload), telemetry.Hit
 	if rec.State == record.Stale {
-		got.outcome = outcomeStale
+		got.outcome = telemetry.Stale
 	}
 	return nil
 }

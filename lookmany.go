@@ -10,6 +10,7 @@ import (
 	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // This file is look.go for several keys at once.
@@ -41,7 +42,7 @@ func (c *Cache[T]) lookup(ctx context.Context, calls []*call[T]) {
 		c.keepRead(call, then[i])
 	}
 	if store.Ended(ctx) == nil {
-		c.tel.redisFailed(opGet, errs...)
+		c.tel.redisFailed(telemetry.OpGet, errs...)
 	}
 	if len(due) > 0 {
 		c.refresh(ctx, asked[0].loader, due...)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/larder-go/cache/internal/record"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // This file reads several keys at once: one look-up for all, then one batch of loads
@@ -123,8 +124,8 @@ func (c *Cache[T]) getMany(ctx context.Context, keys []string, load loader[T], k
 	if len(keys) == 0 {
 		return nil
 	}
-	began := c.tel.metrics.begin(ctx)
-	ctx, span := c.tel.start(ctx, opGet)
+	began := c.tel.Begin(ctx)
+	ctx, span := c.tel.Start(ctx, telemetry.OpGet)
 	all := c.calls(keys, load, kept)
 	far := all
 	if c.near != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // This file is the L1 on the read path of one cache.
@@ -106,7 +107,7 @@ func (n *nearby[T]) tick() {
 	go func() {
 		defer c.background.end()
 		if err := c.store.Publish(context.Background(), store.Notice{Channel: c.channel, Message: n.probe}); err != nil {
-			c.tel.redisFailed(opGet, err)
+			c.tel.redisFailed(telemetry.OpGet, err)
 		}
 	}()
 }
@@ -117,7 +118,7 @@ var errNotHeard = errors.New("it does not hear what this cache publishes: is it 
 // tell notes why the L1 is not used, nil if it is. The log has a line when that begins
 // and one when it ends.
 func (n *nearby[T]) tell(why error) {
-	log, channel := n.cache.tel.logger, n.cache.channel
+	log, channel := n.cache.tel.Logger, n.cache.channel
 	switch known := n.deaf.Load(); {
 	case why == nil && known != nil:
 		n.deaf.Store(nil)
@@ -227,9 +228,9 @@ func (c *Cache[T]) serveNear(ctx context.Context, key string, class *TTL) (got a
 	if !ok {
 		return got, false, hit.early, nil
 	}
-	got = answer[T]{outcome: outcomeHitL1, size: int(hit.Size), ttl: hit.left}
+	got = answer[T]{outcome: telemetry.HitL1, size: int(hit.Size), ttl: hit.left}
 	if hit.Absent {
-		got.outcome, got.size = outcomeAbsent, -1
+		got.outcome, got.size = telemetry.Absent, -1
 		return got, true, false, ErrNotFound
 	}
 	got.value, ok = c.near.clone(hit.value)

@@ -10,6 +10,7 @@ import (
 	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // refreshIfDue returns a key that is to be refreshed in the background, because it is
@@ -23,7 +24,7 @@ func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight)
 		return nil
 	}
 	if seen.State == record.Stale {
-		return c.toRefresh(call, seen, causeStale)
+		return c.toRefresh(call, seen, telemetry.CauseStale)
 	}
 	if class := call.entry.class; seen.Timed && class.Sliding && !seen.Absent {
 		c.slideIfDue(ctx, call, seen, seen.Age())
@@ -34,14 +35,14 @@ func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight)
 	}
 	delta := expiry.Cost(seen.Body.Delta, seen.Body.EWMA)
 	if call.early && left <= soft/2 || expiry.Early(left, soft, delta, c.config.beta, rand.ExpFloat64()) {
-		return c.toRefresh(call, seen, causeEarly)
+		return c.toRefresh(call, seen, telemetry.CauseEarly)
 	}
 	return nil
 }
 
 // toRefresh takes what a refresh needs: a slot, and a flight that nobody else has. A
 // refresh that has none now is not made: the next reader asks again, after a while.
-func (c *Cache[T]) toRefresh(call *call[T], seen *sight, why cause) *load.Key {
+func (c *Cache[T]) toRefresh(call *call[T], seen *sight, why telemetry.Cause) *load.Key {
 	if !c.flights.Refresh.Begin(call.key) {
 		return nil
 	}
@@ -56,7 +57,7 @@ func (c *Cache[T]) toRefresh(call *call[T], seen *sight, why cause) *load.Key {
 		return nil
 	}
 	seen.shared = true
-	c.tel.stats.refreshes[why].Add(1)
+	c.tel.Refreshes[why].Add(1)
 	return c.keyOf(&seat, call.entry, seen)
 }
 
@@ -75,11 +76,11 @@ func (c *Cache[T]) refresh(ctx context.Context, loader loader[T], keys ...*load.
 				c.background.end()
 			}
 		}()
-		ctx, span := c.tel.startRoot(load.Outside(context.WithoutCancel(ctx)), opRefresh)
+		ctx, span := c.tel.StartRoot(load.Outside(context.WithoutCancel(ctx)), telemetry.OpRefresh)
 		if span != nil {
-			c.tel.describeKey(span, names...) // its spans may tell no other: a load that fails
+			c.tel.DescribeKey(span, names...) // its spans may tell no other: a load that fails
 		}
-		defer c.tel.end(span, nil)
+		defer c.tel.End(span, nil)
 		c.flights.Run(ctx, &fills[T]{cache: c, loader: loader, refresh: true}, true, keys)
 	}()
 }
@@ -113,7 +114,7 @@ func (c *Cache[T]) slideIfDue(ctx context.Context, call *call[T], seen *sight, a
 		defer c.slides.End()
 		slides := [1]store.Slide{{Key: redisKey, CID: cid, Soft: soft, TTL: life, Latest: latest}}
 		if c.store.Slide(ctx, slides[:]); slides[0].Err != nil {
-			c.tel.redisFailed(opSlide, slides[0].Err)
+			c.tel.redisFailed(telemetry.OpSlide, slides[0].Err)
 		}
 	}()
 }

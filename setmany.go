@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // SetMany is [Cache.Set] for several keys, in no particular order. The errors are
@@ -54,10 +55,10 @@ func (c *Cache[T]) setEntries(ctx context.Context, values map[string]T, kept ent
 	if !kept.store || len(values) == 0 {
 		return nil
 	}
-	ctx, span := c.tel.start(ctx, opPut)
+	ctx, span := c.tel.Start(ctx, telemetry.OpPut)
 	stamp, problem := c.capture(ctx, kept)
 	if problem != nil {
-		c.tel.redisFailed(opPut, problem)
+		c.tel.redisFailed(telemetry.OpPut, problem)
 	}
 	keys := slices.Sorted(maps.Keys(values))
 	all, entries := make([]setting[T], len(keys)), make([]*stored, len(keys))
@@ -74,7 +75,7 @@ func (c *Cache[T]) setEntries(ctx context.Context, values map[string]T, kept ent
 		}
 	}
 	err := joinErrors(errs, len(all))
-	c.endPutMany(ctx, span, keys, entries, problems, err)
+	c.tel.EndPuts(ctx, span, len(entries), func(i int) telemetry.Put { return entries[i].put(keys[i]) }, problems, err)
 	return err
 }
 
@@ -95,7 +96,7 @@ func (c *Cache[T]) setBatch(ctx context.Context, batch []setting[T]) {
 		sent, entries = append(sent, s), append(entries, c.entryToStore(s.key, redisKey, s.entry))
 	}
 	c.store.Set(ctx, entries)
-	c.tel.redisFailed(opPut, errorsOf(entries, func(e *store.Entry) error { return e.Err })...)
+	c.tel.redisFailed(telemetry.OpPut, errorsOf(entries, func(e *store.Entry) error { return e.Err })...)
 	for i, s := range sent {
 		if s.err = entries[i].Err; s.err == nil {
 			c.notStored(entries[i].Answer)

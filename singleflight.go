@@ -7,6 +7,7 @@ import (
 
 	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/record"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // This file is what a call does about a key that its look-up has not found: it leads
@@ -156,7 +157,7 @@ func (c *Cache[T]) board(ctx context.Context, calls []*call[T]) (boarded []*call
 			led = append(led, c.keyOf(&call.seat, call.entry, &call.seen))
 		case call.seat.Role == load.Share && !call.joined:
 			call.joined = true
-			c.tel.stats.coalesced.Add(1)
+			c.tel.Coalesced.Add(1)
 		}
 		boarded = append(boarded, call)
 	}
@@ -207,7 +208,7 @@ func (c *Cache[T]) orStale(ctx context.Context, call *call[T], err error) error 
 	if c.open(call.key, &seen.Record, &call.got) != nil || seen.State != record.StaleIfError {
 		return err
 	}
-	call.got.outcome = outcomeStale
+	call.got.outcome = telemetry.Stale
 	c.tel.servedStale(ctx, call.key, seen.Age(), err)
 	return nil
 }
@@ -218,7 +219,7 @@ func (c *Cache[T]) orNear(ctx context.Context, call *call[T], err error) error {
 	if !ok {
 		return err
 	}
-	call.got.value, call.got.size, call.got.outcome = v, size, outcomeStale
+	call.got.value, call.got.size, call.got.outcome = v, size, telemetry.Stale
 	c.tel.servedStale(ctx, call.key, age, err)
 	return nil
 }

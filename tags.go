@@ -12,6 +12,7 @@ import (
 	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // An entry carries, for each of its tags, the token that the tag had before the
@@ -283,9 +284,9 @@ func (c *Cache[T]) InvalidateTags(ctx context.Context, tags ...string) error {
 			refs = append(refs, tagRef{id: id, key: c.space.TagKey(id)})
 		}
 	}
-	ctx, span := c.tel.start(ctx, opRemove)
+	ctx, span := c.tel.Start(ctx, telemetry.OpRemove)
 	err = c.invalidateTags(ctx, refs)
-	c.endRemove(ctx, span, refs[0].key, err)
+	c.tel.EndRemove(ctx, span, refs[0].key, err)
 	return err
 }
 

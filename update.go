@@ -8,6 +8,7 @@ import (
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // A write intent lives in the key's record for intentTime. The write's own
@@ -52,9 +53,9 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(ctx contex
 	if err := c.agree(ctx, "update", key); err != nil {
 		return err
 	}
-	ctx, span := c.tel.start(ctx, opRemove)
+	ctx, span := c.tel.Start(ctx, telemetry.OpRemove)
 	err = errWriteLeft // until it returns
-	defer func() { c.endRemove(ctx, span, c.redisKey(key), err, key) }()
+	defer func() { c.tel.EndRemove(ctx, span, c.redisKey(key), err, key) }()
 	err = c.update(ctx, key, write)
 	return err
 }
@@ -100,7 +101,7 @@ func (c *Cache[T]) guard(ctx context.Context, op, key string, kept *entry) (*gua
 		}
 		return nil, over
 	case err != nil:
-		c.tel.redisFailed(opPut, err)
+		c.tel.redisFailed(telemetry.OpPut, err)
 		g.unsent = store.NotSent(err)
 		if c.strategy.failClosed() {
 			if !g.unsent {
@@ -114,7 +115,7 @@ func (c *Cache[T]) guard(ctx context.Context, op, key string, kept *entry) (*gua
 	case open == store.IntentForeign:
 		// Somebody else's record hides the key, or a newer program's. Closing the intent
 		// that is not there leaves the former alone, and removes any other.
-		c.tel.stats.foreign.Add(1)
+		c.tel.Foreign.Add(1)
 	}
 	return g, nil
 }
@@ -188,7 +189,7 @@ func (g *guard[T]) close(ctx context.Context, entry *stored) error {
 	}
 	err := ends[0].Err
 	if err != nil {
-		c.tel.redisFailed(opPut, err)
+		c.tel.redisFailed(telemetry.OpPut, err)
 		err = c.queue(g.op, pending.Target{Name: g.key}, err, g.owed()...)
 	}
 	c.changed(g.key)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/record"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // WarmOptions are how [Cache.Warm] goes about it. The zero value is gentle.
@@ -187,7 +188,7 @@ func (w *warming[T]) take(ctx context.Context, chunk []string, atLeast int) erro
 // look finds out what of a chunk is missing.
 func (w *warming[T]) look(ctx context.Context, chunk []string) (seen warmed) {
 	c := w.cache
-	ctx, span := c.tel.start(ctx, opGet)
+	ctx, span := c.tel.Start(ctx, telemetry.OpGet)
 	all := c.calls(chunk, nil, c.config.entry)
 	c.lookup(ctx, all)
 	done := make([]*call[T], 0, len(all))
@@ -228,7 +229,7 @@ func (w *warming[T]) dispatch(ctx context.Context, batch []*call[T]) error {
 	w.next = time.Now().Add(time.Duration(len(batch)) * time.Second / time.Duration(w.PerSecond))
 	w.loading.run(func() {
 		defer func() { <-w.places }()
-		ctx, span := c.tel.start(ctx, opGet)
+		ctx, span := c.tel.Start(ctx, telemetry.OpGet)
 		began := c.flights.Now()
 		for _, l := range batch {
 			l.began = began

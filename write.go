@@ -7,6 +7,7 @@ import (
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // This file is the writes to the entries, which the strategies are made of.
@@ -69,14 +70,14 @@ func (c *Cache[T]) setEntry(ctx context.Context, key string, v T, kept entry) er
 		return nil
 	}
 	redisKey := c.redisKey(key)
-	ctx, span := c.tel.start(ctx, opPut)
+	ctx, span := c.tel.Start(ctx, telemetry.OpPut)
 	entry := stored{class: kept.class}
 	err := c.setStamped(ctx, key, redisKey, v, kept, &entry)
 	c.changed(key)
 	if entry.body == nil {
 		redisKey = "" // it cannot be encoded, and was not sent
 	}
-	c.endPut(ctx, span, key, redisKey, &entry, err)
+	c.tel.EndPut(ctx, span, redisKey, entry.put(key), err)
 	return err
 }
 
@@ -88,12 +89,12 @@ func (c *Cache[T]) setStamped(ctx context.Context, key, redisKey string, v T, ke
 		return &OpError{Op: "set", Key: key, Err: err}
 	}
 	if err != nil {
-		c.tel.redisFailed(opPut, err)
+		c.tel.redisFailed(telemetry.OpPut, err)
 		return &OpError{Op: "set", Key: key, Err: err}
 	}
 	entries := [1]store.Entry{c.entryToStore(key, redisKey, entry)}
 	if c.store.Set(ctx, entries[:]); entries[0].Err != nil {
-		c.tel.redisFailed(opPut, entries[0].Err)
+		c.tel.redisFailed(telemetry.OpPut, entries[0].Err)
 		return &OpError{Op: "set", Key: key, Err: entries[0].Err}
 	}
 	c.notStored(entries[0].Answer)
@@ -112,10 +113,10 @@ func (c *Cache[T]) entryToStore(key, redisKey string, entry *stored) store.Entry
 func (c *Cache[T]) notStored(answer store.SetAnswer) {
 	switch answer {
 	case store.SetForeign:
-		c.tel.stats.foreign.Add(1)
-		c.tel.stats.bypassed.Add(1)
+		c.tel.Foreign.Add(1)
+		c.tel.Bypassed.Add(1)
 	case store.SetDirty:
-		c.tel.stats.bypassed.Add(1)
+		c.tel.Bypassed.Add(1)
 	}
 }
 
@@ -168,11 +169,11 @@ func (c *Cache[T]) remove(ctx context.Context, op string, keys []string, send fu
 	if len(keys) == 0 {
 		return nil
 	}
-	ctx, span := c.tel.start(ctx, opRemove)
+	ctx, span := c.tel.Start(ctx, telemetry.OpRemove)
 	failed := send(ctx, keys)
 	err := c.queueFailed(op, keyTargets(keys), failed)
 	c.changed(keys...)
-	c.endRemoveMany(ctx, span, keys, failed, err)
+	c.tel.EndRemoves(ctx, span, keys, failed, err)
 	return err
 }
 
@@ -210,7 +211,7 @@ func (c *Cache[T]) queueFailed(op string, targets []pending.Target, failed []err
 			all = append(all, c.queue(op, targets[i], err))
 		}
 	}
-	c.tel.redisFailed(opRemove, failed...)
+	c.tel.redisFailed(telemetry.OpRemove, failed...)
 	return joinErrors(all, len(targets))
 }
 
@@ -242,7 +243,7 @@ func (c *Cache[T]) newQueue() *pending.Queue {
 		Unasked: store.ErrOpen,
 		Closing: c.closing,
 		Closed:  ErrClosed,
-		Logger:  c.tel.logger,
+		Logger:  c.tel.Logger,
 	})
 }
 

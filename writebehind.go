@@ -11,6 +11,7 @@ import (
 	"github.com/larder-go/cache/internal/behind"
 	"github.com/larder-go/cache/internal/keyspace"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // Mutation is what the sink of a [WriteBehind] cache is to make true of one key.
@@ -231,14 +232,14 @@ func (s *writeBehind[T]) remove(ctx context.Context, c *Cache[T], op string, key
 // put captures the tokens that the value will depend on once it is flushed.
 func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, kept entry, entry stored) error {
 	c := s.cache
-	ctx, span := c.tel.start(ctx, spanOf(op))
+	ctx, span := c.tel.Start(ctx, spanOf(op))
 	redisKey := c.redisKey(key)
 	entry.size = -1
 	err := s.send(ctx, op, key, redisKey, v, kept, &entry)
 	if entry.body == nil {
 		redisKey = "" // nothing was sent
 	}
-	c.endWrite(ctx, span, op, key, redisKey, &entry, err)
+	c.tel.endWrite(ctx, span, op, key, redisKey, &entry, err)
 	return err
 }
 
@@ -273,10 +274,10 @@ func (s *writeBehind[T]) translate(ctx context.Context, op, key string, err erro
 	case over != nil && errors.Is(err, over):
 		return err
 	case errors.Is(err, store.ErrForeign):
-		s.cache.tel.stats.foreign.Add(1)
+		s.cache.tel.Foreign.Add(1)
 	case errors.Is(err, store.ErrNewer), errors.Is(err, store.ErrLost): // Redis has answered
 	default:
-		s.cache.tel.redisFailed(opPut, err)
+		s.cache.tel.redisFailed(telemetry.OpPut, err)
 	}
 	return &OpError{Op: op, Key: key, Err: err}
 }
@@ -286,9 +287,9 @@ var errSinkLeft = errors.New("the sink did not return")
 
 // sink gives a batch to the writer, in a span.
 func (s *writeBehind[T]) sink(ctx context.Context, batch []behind.Mutation) (err error) {
-	ctx, span := s.cache.tel.start(ctx, opFlush)
+	ctx, span := s.cache.tel.Start(ctx, telemetry.OpFlush)
 	err = errSinkLeft // until it returns
-	defer func() { s.cache.tel.end(span, err) }()
+	defer func() { s.cache.tel.End(span, err) }()
 	err = s.give(ctx, batch)
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/larder-go/cache/internal/pending"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // Writer writes to the system of record on behalf of [Cache.Set] and
@@ -129,10 +130,10 @@ func (s *writeThrough[T]) remove(ctx context.Context, c *Cache[T], op string, ke
 // writeGuarded makes a write under an intent and then stores what write
 // returned. After errDeleted the absence is stored, if the class remembers it.
 func (c *Cache[T]) writeGuarded(ctx context.Context, op, key string, kept entry, write func(context.Context) (T, error)) (err error) {
-	ctx, span := c.tel.start(ctx, spanOf(op))
+	ctx, span := c.tel.Start(ctx, spanOf(op))
 	var sent *stored
 	err = errWriteLeft // until it returns
-	defer func() { c.endWrite(ctx, span, op, key, c.redisKey(key), sent, err) }()
+	defer func() { c.tel.endWrite(ctx, span, op, key, c.redisKey(key), sent, err) }()
 	sent, err = c.guarded(ctx, op, key, kept, write)
 	return err
 }
@@ -176,10 +177,10 @@ func (c *Cache[T]) entryOf(kept entry, stamp stamp, key, redisKey string, v T, a
 // writeVersioned makes a write without an intent and lets its version decide
 // what the cache holds.
 func (c *Cache[T]) writeVersioned(ctx context.Context, key string, kept entry, write func(context.Context) (T, error)) (err error) {
-	ctx, span := c.tel.start(ctx, opPut)
+	ctx, span := c.tel.Start(ctx, telemetry.OpPut)
 	var sent *stored
 	err = errWriteLeft // until it returns
-	defer func() { c.endWrite(ctx, span, "set", key, c.redisKey(key), sent, err) }()
+	defer func() { c.tel.endWrite(ctx, span, "set", key, c.redisKey(key), sent, err) }()
 	sent, err = c.versioned(ctx, key, kept, write)
 	return err
 }
@@ -188,7 +189,7 @@ func (c *Cache[T]) writeVersioned(ctx context.Context, key string, kept entry, w
 func (c *Cache[T]) versioned(ctx context.Context, key string, kept entry, write func(context.Context) (T, error)) (*stored, error) {
 	stamp, captured := c.capture(ctx, kept) // before the write is committed (model variant 54a)
 	if captured != nil {
-		c.tel.redisFailed(opPut, captured)
+		c.tel.redisFailed(telemetry.OpPut, captured)
 	}
 	limited, cancel := context.WithTimeout(ctx, writeTime)
 	defer cancel()
@@ -212,7 +213,7 @@ func (c *Cache[T]) versioned(ctx context.Context, key string, kept entry, write 
 func (c *Cache[T]) putVersioned(ctx context.Context, key string, entry *stored) error {
 	_, err := c.store.SetVersioned(ctx, c.entryToStore(key, c.redisKey(key), entry))
 	if err != nil {
-		c.tel.redisFailed(opPut, err)
+		c.tel.redisFailed(telemetry.OpPut, err)
 		err = c.queue("set", pending.Target{Name: key}, err)
 	}
 	c.changed(key)

@@ -17,7 +17,7 @@ var imports = map[string][]string{
 	// commands get to Redis not at all: it asks internal/store.
 	".": {
 		"internal/behind", "internal/bus", "internal/envelope", "internal/expiry", "internal/keyspace",
-		"internal/load", "internal/meter", "internal/mono", "internal/near", "internal/pending", "internal/record", "internal/store",
+		"internal/load", "internal/mono", "internal/near", "internal/pending", "internal/record", "internal/store", "internal/telemetry",
 		goRedis, "go.opentelemetry.io/otel", "golang.org/x/sync", "github.com/klauspost/compress", "github.com/segmentio/encoding",
 	},
 	"cachetest": {goRedis, "github.com/alicebob/miniredis/v2"},
@@ -33,6 +33,9 @@ var imports = map[string][]string{
 
 	"internal/near":    {"internal/mono", "github.com/maypok86/otter/v2"},
 	"internal/breaker": {"internal/mono"},
+
+	// What a cache reports of itself. It knows no Redis, and no types either.
+	"internal/telemetry": {"internal/meter", "internal/mono", "go.opentelemetry.io/otel"},
 
 	// What is pure.
 	"internal/record":   {"internal/envelope", "internal/expiry"},

@@ -1,4 +1,4 @@
-package cache
+package telemetry
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 )
 
 // This file makes the instruments of internal/meter's list. What is counted is
-// counted by stats.go, whether or not somebody measures, and read when metrics are
+// counted by counts.go and group.go, whether or not somebody measures, and read when metrics are
 // collected (observe.go): a hit pays for no counter of OpenTelemetry's. Durations
 // and sizes are recorded as they come, and not even the clock is read for them
 // unless somebody collects them.
@@ -36,7 +36,7 @@ func newLabels(all ...attribute.KeyValue) labels {
 type groupLabels struct {
 	alone    labels
 	outcomes [len(outcomeNames)]labels
-	results  [len(resultNames)]labels
+	results  [len(loadNames)]labels
 }
 
 func newGroupLabels(name, group string) (l groupLabels) {
@@ -49,14 +49,14 @@ func newGroupLabels(name, group string) (l groupLabels) {
 	for o, value := range outcomeNames {
 		l.outcomes[o] = newLabels(append(all, attribute.String(meter.Outcome, value))...)
 	}
-	for r, value := range resultNames {
+	for r, value := range loadNames {
 		l.results[r] = newLabels(append(all, attribute.String(meter.Result, value))...)
 	}
 	return l
 }
 
-// metrics are a cache's instruments.
-type metrics struct {
+// instruments are a cache's instruments.
+type instruments struct {
 	meter    metric.Meter
 	integers [meter.Count]metric.Int64Observable
 	lag      metric.Float64Observable
@@ -67,32 +67,32 @@ type metrics struct {
 
 	name   labels // those of the cache alone
 	causes [len(causeNames)]labels
-	ops    map[op]labels
+	ops    map[Op]labels
 
-	registration metric.Registration // of observe.go's callback; nil: none
+	registration metric.Registration // of what observe.go reads; nil: none
 }
 
-func newMetrics(name string, c *config) metrics {
-	provider := c.meters
+func newInstruments(o *Options) instruments {
+	provider := o.Meters
 	if provider == nil {
 		provider = otel.GetMeterProvider() // a placeholder until it is set, which it may be later
 	}
-	of := attribute.String(meter.Name, name)
-	m := metrics{meter: provider.Meter(scope), name: newLabels(of), ops: map[op]labels{}}
+	of := attribute.String(meter.Name, o.Name)
+	m := instruments{meter: provider.Meter(scope), name: newLabels(of), ops: map[Op]labels{}}
 	for id := range meter.Count {
-		m.make(id, c.logger)
+		m.make(id, o.Logger)
 	}
 	for i, cause := range causeNames {
 		m.causes[i] = newLabels(of, attribute.String(meter.Cause, cause))
 	}
-	for _, o := range failing {
-		m.ops[o] = newLabels(of, attribute.String(meter.Op, o.name()))
+	for _, op := range failing {
+		m.ops[op] = newLabels(of, attribute.String(meter.Op, op.name()))
 	}
 	return m
 }
 
 // make makes one instrument. One that the provider refuses measures nothing.
-func (m *metrics) make(id meter.ID, logger *slog.Logger) {
+func (m *instruments) make(id meter.ID, logger *slog.Logger) {
 	i := meter.Of(id)
 	unit, description := metric.WithUnit(i.Unit), metric.WithDescription(i.Description)
 	var err error
@@ -127,15 +127,15 @@ func (m *metrics) make(id meter.ID, logger *slog.Logger) {
 }
 
 // histogram is where the histogram of an ID is kept.
-func (m *metrics) histogram(id meter.ID) *metric.Float64Histogram {
+func (m *instruments) histogram(id meter.ID) *metric.Float64Histogram {
 	return map[meter.ID]*metric.Float64Histogram{
 		meter.GetDuration: &m.getTime, meter.LoadDuration: &m.loadTime, meter.StaleAge: &m.staleAge,
 	}[id]
 }
 
-// begin is when an operation begins, on internal/mono's clock; 0 if nobody wants to
+// Begin is when an operation begins, on internal/mono's clock; 0 if nobody wants to
 // know how long it takes.
-func (m *metrics) begin(ctx context.Context) int64 {
+func (m *instruments) Begin(ctx context.Context) int64 {
 	if !m.getTime.Enabled(ctx) {
 		return 0
 	}
@@ -143,31 +143,29 @@ func (m *metrics) begin(ctx context.Context) int64 {
 }
 
 // took records how long a call took that looked up keys of g.
-func (t *telemetry) took(ctx context.Context, began int64, g *keyGroup, o outcome) {
+func (m *instruments) took(ctx context.Context, began int64, g *Group, o Outcome) {
 	if began != 0 {
-		t.metrics.getTime.Record(ctx, seconds(time.Duration(mono.Now()-began)), g.labels.outcomes[o].record...)
+		m.getTime.Record(ctx, time.Duration(mono.Now()-began).Seconds(), g.labels.outcomes[o].record...)
 	}
 }
 
 // loadTook records how long a loader took.
-func (t *telemetry) loadTook(ctx context.Context, took time.Duration, g *keyGroup, r result) {
-	if t.metrics.loadTime.Enabled(ctx) {
-		t.metrics.loadTime.Record(ctx, seconds(took), g.labels.results[r].record...)
+func (m *instruments) loadTook(ctx context.Context, took time.Duration, g *Group, l LoadLabel) {
+	if m.loadTime.Enabled(ctx) {
+		m.loadTime.Record(ctx, took.Seconds(), g.labels.results[l].record...)
 	}
 }
 
-// aged records the age of a stale value that was served.
-func (t *telemetry) aged(ctx context.Context, age time.Duration, key string) {
-	if t.metrics.staleAge.Enabled(ctx) {
-		t.metrics.staleAge.Record(ctx, seconds(age), t.groups.find(key).labels.alone.record...)
+// Aged records the age of a stale value that was served.
+func (r *Recorder) Aged(ctx context.Context, age time.Duration, key string) {
+	if r.staleAge.Enabled(ctx) {
+		r.staleAge.Record(ctx, age.Seconds(), r.groups.find(key).labels.alone.record...)
 	}
 }
 
 // sized records the size of a value on its way into Redis; -1 is none.
-func (t *telemetry) sized(ctx context.Context, size int, key string) {
-	if size >= 0 && t.metrics.itemSize.Enabled(ctx) {
-		t.metrics.itemSize.Record(ctx, int64(size), t.groups.find(key).labels.alone.record...)
+func (r *Recorder) sized(ctx context.Context, size int, key string) {
+	if size >= 0 && r.itemSize.Enabled(ctx) {
+		r.itemSize.Record(ctx, int64(size), r.groups.find(key).labels.alone.record...)
 	}
 }
-
-func seconds(d time.Duration) float64 { return d.Seconds() }

@@ -1,4 +1,4 @@
-package cache
+package telemetry
 
 import (
 	"context"
@@ -10,67 +10,72 @@ import (
 
 // This file is what is read when metrics are collected.
 
-// watch has the cache observed from now on. It is called once, when New has
-// succeeded.
-func (c *Cache[T]) watch() {
-	m := &c.tel.metrics
-	all := make([]metric.Observable, 0, len(m.integers)+1)
-	for _, i := range m.integers {
+// Reading is what a cache tells of itself at one moment, beside what its recorder counts.
+type Reading struct {
+	Stats   Stats
+	Open    bool       // the breaker is
+	Behind  bool       // the cache writes behind
+	Sampled bool       // and its workers have sampled what is dirty
+	Near    *NearStats // nil: no L1
+}
+
+// NearStats are the figures of a cache's part of its L1.
+type NearStats struct{ Entries, Bytes, Evictions int64 }
+
+// Watch has the cache observed from now on, which is read by each collection; those may
+// be several at once. It is called once.
+func (r *Recorder) Watch(read func() Reading) {
+	all := make([]metric.Observable, 0, len(r.integers)+1)
+	for _, i := range r.integers {
 		if i != nil {
 			all = append(all, i)
 		}
 	}
-	if m.lag != nil {
-		all = append(all, m.lag)
+	if r.lag != nil {
+		all = append(all, r.lag)
 	}
-	registration, err := m.meter.RegisterCallback(c.observe, all...)
+	registration, err := r.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		r.observe(observation{o, &r.instruments}, read())
+		return nil
+	}, all...)
 	if err != nil {
-		c.tel.logger.Warn("the meter provider refuses the counters", "error", err)
+		r.Logger.Warn("the meter provider refuses the counters", "error", err)
 		return
 	}
-	m.registration = registration
+	r.registration = registration
 }
 
-// unwatch ends what watch began. A collection that is under way is waited for.
-func (c *Cache[T]) unwatch() {
-	m := &c.tel.metrics
-	if m.registration == nil {
+// Unwatch ends what Watch began. A collection that is under way is waited for.
+func (r *Recorder) Unwatch() {
+	if r.registration == nil {
 		return
 	}
-	if err := m.registration.Unregister(); err != nil {
-		c.tel.logger.Warn("the meter provider keeps the counters of a cache that is closed", "error", err)
+	if err := r.registration.Unregister(); err != nil {
+		r.Logger.Warn("the meter provider keeps the counters of a cache that is closed", "error", err)
 	}
 }
 
-// observe is called by each collection, which may be several at once.
-func (c *Cache[T]) observe(_ context.Context, o metric.Observer) error {
-	s := c.Stats()
-	to := observation{o, &c.tel.metrics}
-	to.groups(c.tel.groups)
-	to.stats(&s)
-	to.split(&c.tel.stats)
-	to.add(meter.BreakerOpen, gauge(c.store.Open()), to.name)
-	if behind, ok := c.strategy.(*writeBehind[T]); ok {
-		to.behind(&s, behind.last.Load() != nil)
+func (r *Recorder) observe(to observation, now Reading) {
+	to.groups(r.groups)
+	to.stats(&now.Stats)
+	to.split(&r.Counts)
+	open := int64(0)
+	if now.Open {
+		open = 1
 	}
-	if c.near != nil {
-		to.near(c.near.localTier)
+	to.add(meter.BreakerOpen, open, to.name)
+	if now.Behind {
+		to.behind(&now.Stats, now.Sampled)
 	}
-	return nil
-}
-
-// gauge is a state as a number.
-func gauge(on bool) int64 {
-	if on {
-		return 1
+	if now.Near != nil {
+		to.near(now.Near)
 	}
-	return 0
 }
 
 // observation is one reading of a cache's counters.
 type observation struct {
 	metric.Observer
-	*metrics
+	*instruments
 }
 
 // add reports one figure.
@@ -82,13 +87,13 @@ func (o observation) add(id meter.ID, n int64, l labels) {
 
 // groups are the counters that are kept by group. The groups that each cache with
 // groups has are left out as long as they are empty.
-func (o observation) groups(all *keyGroups) {
+func (o observation) groups(all *groups) {
 	for _, g := range all.all() {
 		if (g == all.none || g == all.other) && all.of != nil && !g.used() {
 			continue
 		}
 		for i := range g.outcomes {
-			o.add(meter.Requests, g.outcomes[i].load(), g.labels.outcomes[i])
+			o.add(meter.Requests, g.outcomes[i].Load(), g.labels.outcomes[i])
 		}
 		for i := range g.loads {
 			o.add(meter.Loads, g.loads[i].Load(), g.labels.results[i])
@@ -114,11 +119,11 @@ func (o observation) stats(s *Stats) {
 }
 
 // split are those that Stats has the sums of.
-func (o observation) split(s *stats) {
-	for i := range s.refreshes {
-		o.add(meter.Refreshes, s.refreshes[i].Load(), o.causes[i])
+func (o observation) split(c *Counts) {
+	for i := range c.Refreshes {
+		o.add(meter.Refreshes, c.Refreshes[i].Load(), o.causes[i])
 	}
-	for failed, n := range s.redisErrors {
+	for failed, n := range c.redisErrors {
 		o.add(meter.RedisErrors, n.Load(), o.ops[failed])
 	}
 }
@@ -134,14 +139,13 @@ func (o observation) behind(s *Stats, sampled bool) {
 	o.add(meter.Dirty, s.Dirty, o.name)
 	o.add(meter.DeadLetters, s.DeadLetters, o.name)
 	if o.lag != nil {
-		o.ObserveFloat64(o.lag, seconds(s.Lag), o.name.observe...)
+		o.ObserveFloat64(o.lag, s.Lag.Seconds(), o.name.observe...)
 	}
 }
 
 // near are those of the cache's part of its L1.
-func (o observation) near(t *localTier) {
-	s := t.space.Stats()
-	o.add(meter.L1Entries, int64(s.Entries), o.name)
+func (o observation) near(s *NearStats) {
+	o.add(meter.L1Entries, s.Entries, o.name)
 	o.add(meter.L1Size, s.Bytes, o.name)
 	o.add(meter.L1Evictions, s.Evictions, o.name)
 }

@@ -1,4 +1,4 @@
-package cache
+package telemetry
 
 import (
 	"log/slog"
@@ -16,43 +16,18 @@ const (
 	otherGroup = "other"
 )
 
-// result is how a call of a loader ended.
-type result uint8
-
-const (
-	resultOK result = iota
-	resultError
-	resultAbsent
-)
-
-var resultNames = [...]string{"ok", "error", "absent"}
-
-// resultOf is the result of a call that returned err.
-func resultOf(err error) result {
-	switch {
-	case err == nil:
-		return resultOK
-	case isAbsent(err):
-		return resultAbsent
-	}
-	return resultError
-}
-
-// keyGroup counts what concerns the keys of one group.
-type keyGroup struct {
+// Group counts what concerns the keys of one group.
+type Group struct {
 	name     string // "": of keys without one
-	outcomes [len(outcomeNames)]sharded
-	loads    [len(resultNames)]atomic.Int64
+	outcomes [len(outcomeNames)]Counter
+	loads    [len(loadNames)]atomic.Int64
 	labels   groupLabels
 }
 
-// look counts one look-up.
-func (g *keyGroup) look(o outcome) { g.outcomes[o].add() }
-
 // used reports whether anything was counted.
-func (g *keyGroup) used() bool {
+func (g *Group) used() bool {
 	for i := range g.outcomes {
-		if g.outcomes[i].load() != 0 {
+		if g.outcomes[i].Load() != 0 {
 			return true
 		}
 	}
@@ -64,32 +39,32 @@ func (g *keyGroup) used() bool {
 	return false
 }
 
-// keyGroups are the groups of a cache's keys, bounded: what a function of users
+// groups are those of a cache's keys, bounded: what a function of users
 // makes of their keys may be anything.
-type keyGroups struct {
+type groups struct {
 	of    func(key string) string // WithKeyGroup's; nil: keys have no groups
-	none  *keyGroup
-	other *keyGroup
-	make  func(group string) *keyGroup
+	none  *Group
+	other *Group
+	make  func(group string) *Group
 
-	named atomic.Pointer[map[string]*keyGroup] // replaced, never changed
-	mu    sync.Mutex                           // held to replace it
+	named atomic.Pointer[map[string]*Group] // replaced, never changed
+	mu    sync.Mutex                        // held to replace it
 }
 
-func newKeyGroups(name string, c *config) *keyGroups {
-	made := func(group string) *keyGroup {
-		return &keyGroup{name: group, labels: newGroupLabels(name, group)}
+func newGroups(o *Options) *groups {
+	made := func(group string) *Group {
+		return &Group{name: group, labels: newGroupLabels(o.Name, group)}
 	}
-	g := &keyGroups{of: unpanicking(c.keyGroup, c.logger), none: made(""), make: made}
+	g := &groups{of: unpanicking(o.KeyGroup, o.Logger), none: made(""), make: made}
 	if g.of != nil {
 		g.other = made(otherGroup)
-		g.named.Store(&map[string]*keyGroup{"": g.none, otherGroup: g.other})
+		g.named.Store(&map[string]*Group{"": g.none, otherGroup: g.other})
 	}
 	return g
 }
 
 // find returns the group of a key. It allocates only for a group that is new.
-func (g *keyGroups) find(key string) *keyGroup {
+func (g *groups) find(key string) *Group {
 	if g.of == nil {
 		return g.none
 	}
@@ -105,7 +80,7 @@ func (g *keyGroups) find(key string) *keyGroup {
 }
 
 // add makes a group, if there is room for one more.
-func (g *keyGroups) add(name string) *keyGroup {
+func (g *groups) add(name string) *Group {
 	name = strings.Clone(name) // it may be part of a long key
 	made := g.make(name)
 	g.mu.Lock()
@@ -124,25 +99,25 @@ func (g *keyGroups) add(name string) *keyGroup {
 }
 
 // all are the groups that there are.
-func (g *keyGroups) all() []*keyGroup {
+func (g *groups) all() []*Group {
 	if g.of == nil {
-		return []*keyGroup{g.none}
+		return []*Group{g.none}
 	}
 	return slices.Collect(maps.Values(*g.named.Load()))
 }
 
 // total is how often an outcome was counted in all groups.
-func (g *keyGroups) total(o outcome) (sum int64) {
+func (g *groups) total(o Outcome) (sum int64) {
 	for _, group := range g.all() {
-		sum += group.outcomes[o].load()
+		sum += group.outcomes[o].Load()
 	}
 	return sum
 }
 
 // loaded is how many calls of loaders ended so.
-func (g *keyGroups) loaded(r result) (sum int64) {
+func (g *groups) loaded(l LoadLabel) (sum int64) {
 	for _, group := range g.all() {
-		sum += group.loads[r].Load()
+		sum += group.loads[l].Load()
 	}
 	return sum
 }

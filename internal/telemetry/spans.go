@@ -1,42 +1,16 @@
-package cache
+package telemetry
 
 import (
 	"cmp"
 	"context"
-	"errors"
-	"net"
 	"reflect"
-	"strings"
 	"sync/atomic"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
-
-	"github.com/larder-go/cache/internal/store"
 )
-
-// op is an operation: a span's name, and its sentry.op, which is what puts a
-// span on Sentry's Caches page.
-type op string
-
-const (
-	opGet      op = "cache.get"
-	opPut      op = "cache.put"
-	opRemove   op = "cache.remove"
-	opFlush    op = "cache.flush"
-	opLoad     op = "cache.load"
-	opLockWait op = "cache.lock.wait"
-	opRefresh  op = "cache.refresh"
-	opSlide    op = "cache.slide" // an operation of errors; it has no span
-)
-
-// failing are the operations that Redis may not answer.
-var failing = []op{opGet, opPut, opRemove, opFlush, opLoad, opLockWait, opSlide}
-
-// name is the operation as an attribute.
-func (o op) name() string { return strings.TrimPrefix(string(o), "cache.") }
 
 const scope = "github.com/larder-go/cache"
 
@@ -44,8 +18,10 @@ const scope = "github.com/larder-go/cache"
 type spans struct {
 	given        trace.TracerProvider // WithTracerProvider's; nil: the parent's or the global one
 	keyAttribute func(string) string
-	groups       *keyGroups
-	options      map[op][]trace.SpanStartOption // attributes that never vary, built once
+	groups       *groups
+	answer       func(error) bool
+	failure      func(error) string
+	options      map[Op][]trace.SpanStartOption // attributes that never vary, built once
 	last         *atomic.Pointer[providerTracer]
 }
 
@@ -55,31 +31,33 @@ type providerTracer struct {
 	tracer   trace.Tracer // nil: its spans go nowhere
 }
 
-func newSpans(name string, c *config, groups *keyGroups) spans {
+func newSpans(of *Options, groups *groups) spans {
 	s := spans{
-		given:        c.tracers,
-		keyAttribute: unpanicking(c.keyAttribute, c.logger),
+		given:        of.Tracers,
+		keyAttribute: unpanicking(of.KeyAttribute, of.Logger),
 		groups:       groups,
-		options:      map[op][]trace.SpanStartOption{},
+		answer:       of.Answer,
+		failure:      of.Failure,
+		options:      map[Op][]trace.SpanStartOption{},
 		last:         new(atomic.Pointer[providerTracer]),
 	}
 	if s.given != nil && home(s.given) == globalHome {
 		s.given = nil // otel.GetTracerProvider() before it was set: ask again at each call
 	}
-	for _, o := range []op{opGet, opPut, opRemove, opFlush, opLoad, opLockWait, opRefresh} {
+	for _, o := range []Op{OpGet, OpPut, OpRemove, OpFlush, OpLoad, OpLockWait, OpRefresh} {
 		s.options[o] = []trace.SpanStartOption{trace.WithAttributes(
 			attribute.String("sentry.op", string(o)),
 			attribute.String("cache.operation", o.name()),
-			attribute.String("cache.name", name),
+			attribute.String("cache.name", of.Name),
 		)}
 	}
 	return s
 }
 
-// start starts a span under ctx's. The span is nil, and nothing is allocated,
+// Start starts a span under ctx's. The span is nil, and nothing is allocated,
 // if it would go nowhere: under a local parent that does not record, or without
 // a parent and without a provider.
-func (s *spans) start(ctx context.Context, o op) (context.Context, trace.Span) {
+func (s *spans) Start(ctx context.Context, o Op) (context.Context, trace.Span) {
 	tracer := s.tracer(ctx)
 	if tracer == nil {
 		return ctx, nil
@@ -91,10 +69,10 @@ func (s *spans) start(ctx context.Context, o op) (context.Context, trace.Span) {
 	return ctx, span
 }
 
-// startRoot starts a span that is no child of ctx's but linked to it: for work
+// StartRoot starts a span that is no child of ctx's but linked to it: for work
 // that the caller caused and does not wait for. Where there is none, what is
 // started under the context that it returns has none either.
-func (s *spans) startRoot(ctx context.Context, o op) (context.Context, trace.Span) {
+func (s *spans) StartRoot(ctx context.Context, o Op) (context.Context, trace.Span) {
 	tracer := s.tracer(ctx)
 	if tracer == nil {
 		return ctx, nil
@@ -177,15 +155,15 @@ func home(provider trace.TracerProvider) string {
 	return t.PkgPath()
 }
 
-// end ends a span. Its status is an error only for what the caller gets as a
+// End ends a span. Its status is an error only for what the caller gets as a
 // failure (of a load: the caller of the loader): a miss and an absence are
 // answers.
-func (s *spans) end(span trace.Span, err error) {
+func (s *spans) End(span trace.Span, err error) {
 	if span == nil {
 		return
 	}
-	if err != nil && !errors.Is(err, ErrMiss) && !isAbsent(err) {
-		span.SetStatus(codes.Error, failure(err))
+	if err != nil && !s.answer(err) {
+		span.SetStatus(codes.Error, s.failure(err))
 		s.describeError(span, err)
 	}
 	span.End()
@@ -194,46 +172,4 @@ func (s *spans) end(span trace.Span, err error) {
 // describeError names the kind of an error: its text may quote data.
 func (s *spans) describeError(span trace.Span, err error) {
 	span.SetAttributes(attribute.String("error.type", reflect.TypeOf(err).String()))
-}
-
-// tellable are the errors whose text is known.
-var tellable = []error{
-	context.Canceled, context.DeadlineExceeded, ErrClosed, ErrOverloaded, ErrBackoff,
-	ErrBackpressure, store.ErrBudget, errors.ErrUnsupported,
-}
-
-// failure describes an error in a span without quoting what may hold a key or a
-// value: a loader's error, and the rest of an error reply of Redis ("ERR unknown
-// command 'evalsha', with args beginning with …").
-func failure(err error) string {
-	for _, known := range tellable {
-		if errors.Is(err, known) {
-			return known.Error()
-		}
-	}
-	var own *OpError
-	if !errors.As(err, &own) {
-		return "the loader or writer failed"
-	}
-	var reply interface {
-		error
-		RedisError() // go-redis's mark
-	}
-	if errors.As(own, &reply) {
-		return "redis answered " + code(reply.Error())
-	}
-	var network *net.OpError
-	if errors.As(own, &network) {
-		return network.Error()
-	}
-	return "the cache failed"
-}
-
-// code is the first word of an error reply, which by convention is its code.
-func code(reply string) string {
-	word, _, _ := strings.Cut(reply, " ")
-	if word == "" || strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") != "" {
-		return "an error"
-	}
-	return word
 }
