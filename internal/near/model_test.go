@@ -18,6 +18,8 @@ type model struct {
 	fills  []*modelFill
 	drops  int // of keys, in all spaces
 	values int
+	names  []string
+	rivals map[string]string // the name that has the same hash
 }
 
 type modelSpace struct {
@@ -40,9 +42,23 @@ type modelFill struct {
 }
 
 func TestTheMemoryIsAMapThatRefusesLateFills(t *testing.T) {
+	holdsForModel(t, nil, nil)
+}
+
+// Who has the hash of another name takes its place, and is never taken for it.
+func TestNamesOfOneHashAreNotTakenForEachOther(t *testing.T) {
+	hash := func(name string) uint64 { return uint64(len(name) / 2) }
+	holdsForModel(t, hash, map[string]string{"": "a", "a": ""})
+	holdsForModel(t, func(string) uint64 { return 0 }, map[string]string{"": "b", "b": ""}, "", "b")
+}
+
+func holdsForModel(t *testing.T, hash func(string) uint64, rivals map[string]string, names ...string) {
+	if names == nil {
+		names = []string{"", "a", "b1", "ключ"}
+	}
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{clock: newHands()}
-		m.memory = near.New(near.Options{MaxBytes: 1 << 30, Now: m.clock.now})
+		m := &model{clock: newHands(), rivals: rivals, names: names}
+		m.memory = near.New(near.Options{MaxBytes: 1 << 30, Now: m.clock.now, Hash: hash})
 		defer m.memory.Close()
 		for range 2 {
 			m.spaces = append(m.spaces, &modelSpace{real: m.memory.Space(), suspect: true, held: map[string]modelEntry{}})
@@ -60,11 +76,9 @@ func TestTheMemoryIsAMapThatRefusesLateFills(t *testing.T) {
 	})
 }
 
-var modelNames = []string{"", "a", "b", "ключ"}
-
 func (m *model) space(t *rapid.T) *modelSpace { return rapid.SampledFrom(m.spaces).Draw(t, "space") }
 
-func (m *model) name(t *rapid.T) string { return rapid.SampledFrom(modelNames).Draw(t, "key") }
+func (m *model) name(t *rapid.T) string { return rapid.SampledFrom(m.names).Draw(t, "key") }
 
 func (m *model) begin(t *rapid.T) {
 	f := &modelFill{space: m.space(t), name: m.name(t), drops: m.drops}
@@ -87,6 +101,7 @@ func (m *model) put(t *rapid.T) {
 	case !stored && may && f.drops == m.drops:
 		t.Fatalf("refused %q, though nothing was dropped", f.name)
 	case stored:
+		m.oust(f.space, f.name)
 		f.space.held[f.name] = e
 	}
 }
@@ -100,11 +115,19 @@ func (m *model) kill(s *modelSpace, which func(*modelFill) bool) {
 	}
 }
 
+// oust removes the name that has the hash of name.
+func (m *model) oust(s *modelSpace, name string) {
+	if rival, ok := m.rivals[name]; ok {
+		delete(s.held, rival)
+	}
+}
+
 func (m *model) drop(t *rapid.T) {
 	s, name := m.space(t), m.name(t)
 	s.real.Drop(name)
 	m.drops++
 	delete(s.held, name)
+	m.oust(s, name)
 	m.kill(s, func(f *modelFill) bool { return f.name == name })
 }
 
@@ -137,7 +160,7 @@ func (m *model) wait(t *rapid.T) {
 // check compares every key of every space.
 func (m *model) check(t *rapid.T) {
 	for _, s := range m.spaces {
-		for _, name := range modelNames {
+		for _, name := range m.names {
 			var fresh, suspect any
 			if e, ok := s.held[name]; ok && e.deadline > m.clock.now() {
 				if s.suspect {

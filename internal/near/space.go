@@ -33,7 +33,7 @@ type Epoch struct{ stripe, state uint64 } // of a stripe, and of the space
 // gets with it.
 func (s *Space) Epoch(name string) Epoch {
 	state := s.state.Load()
-	return Epoch{s.m.stripe(name).epoch.Load(), state}
+	return Epoch{s.m.stripe(s.m.hashOf(name)).epoch.Load(), state}
 }
 
 // Get returns the fresh entry of a key, nil if there is none: nothing dropped,
@@ -41,7 +41,7 @@ func (s *Space) Epoch(name string) Epoch {
 // it was looked up, for the caller to compare others of its times with. It
 // allocates nothing and takes no lock.
 func (s *Space) Get(name string) (e *Entry, now int64) {
-	return s.m.look(key{s.state.Load(), name}) // under an odd state nothing is stored
+	return s.m.look(s.state.Load(), name) // under an odd state nothing is stored
 }
 
 // GetSuspect returns what Get returned before the space became suspect: nil if
@@ -50,19 +50,19 @@ func (s *Space) Get(name string) (e *Entry, now int64) {
 func (s *Space) GetSuspect(name string) (e *Entry, now int64) {
 	state := s.state.Load()
 	if state&suspect == 0 {
-		return nil, s.m.now()
+		return nil, s.m.clock.now()
 	}
-	return s.m.look(key{state - suspect, name})
+	return s.m.look(state-suspect, name)
 }
 
-// look returns what is stored and not past its deadline. GetEntry has read the
-// clock, which costs as much as the look-up.
-func (m *Memory) look(k key) (*Entry, int64) {
-	found, ok := m.cache.GetEntry(k)
-	if !ok {
-		return nil, m.now()
+// look returns what is stored and not past its deadline.
+func (m *Memory) look(state uint64, name string) (*Entry, int64) {
+	now := m.clock.now()
+	e, ok := m.cache.GetIfPresent(m.key(state, m.hashOf(name)))
+	if !ok || e.Deadline <= now || e.state != state || e.name != name {
+		return nil, now
 	}
-	return found.Value, found.SnapshotAtNano
+	return e, now
 }
 
 // Put stores e, which is the memory's from then on, and reports whether it did. It
@@ -71,10 +71,11 @@ func (m *Memory) look(k key) (*Entry, int64) {
 // or after Close. An e that lies in front of its value in one allocation costs a hit
 // one wait for the machine's memory less.
 func (s *Space) Put(name string, e *Entry, began Epoch) bool {
-	if began.state&suspect != 0 || e.Deadline <= s.m.now() || uint64(e.weight(name)) > s.m.budget {
+	if began.state&suspect != 0 || e.Deadline <= s.m.clock.now() || uint64(e.weight(name)) > s.m.budget {
 		return false
 	}
-	t := s.m.stripe(name)
+	hash := s.m.hashOf(name)
+	t := s.m.stripe(hash)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	// A DropAll that comes right after this check does no harm: nobody looks under
@@ -82,17 +83,17 @@ func (s *Space) Put(name string, e *Entry, began Epoch) bool {
 	if t.epoch.Load() != began.stripe || s.state.Load() != began.state || t.closed {
 		return false
 	}
-	e.space = s
+	e.space, e.state, e.name = s, began.state, name
 	s.entries.Add(1) // before it can go
 	s.bytes.Add(int64(e.weight(name)))
-	s.m.cache.Set(key{began.state, name}, e)
+	s.m.cache.Set(s.m.key(began.state, hash), e)
 	return true
 }
 
 // gone takes an entry off, whyever it went.
-func (s *Space) gone(e *Entry, name string, evicted bool) {
+func (s *Space) gone(e *Entry, evicted bool) {
 	s.entries.Add(-1)
-	s.bytes.Add(-int64(e.weight(name)))
+	s.bytes.Add(-int64(e.weight(e.name)))
 	if evicted {
 		s.evictions.Add(1)
 	}
@@ -105,11 +106,12 @@ func (s *Space) Stats() Stats {
 
 // Drop removes a key, and refuses the fills of it that are under way.
 func (s *Space) Drop(name string) {
-	t := s.m.stripe(name)
+	hash := s.m.hashOf(name)
+	t := s.m.stripe(hash)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.epoch.Add(1) // before the state is read: a fill in a state that comes later has seen it
-	s.m.cache.Invalidate(key{s.state.Load() &^ suspect, name})
+	s.m.cache.Invalidate(s.m.key(s.state.Load()&^suspect, hash))
 }
 
 // DropAll removes all keys of the space, and refuses the fills that are under

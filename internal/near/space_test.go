@@ -118,3 +118,27 @@ func TestNothingIsReturnedFromItsDeadlineOn(t *testing.T) {
 	assert.Nil(t, e)
 	assert.Equal(t, clock.now(), now)
 }
+
+// The number of a name in one space may be that of another name in another space.
+func TestSpacesWhoseKeysMeetDoNotShareEntries(t *testing.T) {
+	hashes := map[string]uint64{"x": 1}
+	m := near.New(near.Options{MaxBytes: 1 << 20, Hash: func(name string) uint64 { return hashes[name] }})
+	t.Cleanup(m.Close)
+	a, b := serving(m), serving(m)
+	hashes["y"] = a.Key("x") ^ b.Key("") // "" has 0
+	require.Equal(t, a.Key("x"), b.Key("y"))
+	require.True(t, put(a, "x", 1))
+	assert.Nil(t, get(b, "y"))
+	hashes["x"] = hashes["y"] // also under the same name
+	require.Equal(t, b.Key("x"), b.Key("y"))
+	assert.Nil(t, get(b, "x"))
+	require.True(t, put(b, "y", 2))
+	hashes["x"] = 1
+	assert.Nil(t, get(a, "x"), "its place is taken")
+	assert.Equal(t, 2, get(b, "y"))
+	b.Suspect()
+	assert.Equal(t, 2, suspected(b, "y"))
+	a.Drop("x")
+	assert.Nil(t, suspected(b, "y"), "its place is emptied")
+	assert.Equal(t, near.Stats{}, b.Stats())
+}
