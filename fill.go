@@ -187,7 +187,7 @@ func (c *Cache[T]) commitOf(k *load.Key, now time.Time) store.Commit {
 	f.stored.lives = life > 0
 	return store.Commit{
 		Key: f.redisKey, Token: f.token, TTL: life, Soft: soft, Version: f.stored.version,
-		Body: f.stored.body, Absent: f.stored.absent, Notice: c.notice(k.Name),
+		Record: f.stored.record, Absent: f.stored.absent, Notice: c.notice(k.Name),
 	}
 }
 

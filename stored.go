@@ -21,9 +21,9 @@ type stored struct {
 	began       time.Time // when the load began; zero: now, it was not loaded
 
 	soft, grace time.Duration
-	body        []byte
-	size        int  // encoded bytes of the value; -1: none
-	lives       bool // something was left of its life when it was sent
+	record      []byte // room for the header, and the body
+	size        int    // encoded bytes of the value; -1: none
+	lives       bool   // something was left of its life when it was sent
 }
 
 // life is the PX of the entry: Fresh runs from the start of the load, so a load
@@ -43,7 +43,7 @@ func (s *stored) times(now time.Time) (soft, life time.Duration) {
 	return life - s.grace, life
 }
 
-// encode makes the entry's body: times from its class, the value by the codec.
+// encode makes the entry's record but for its header: times from its class, the value by the codec.
 func (c *Cache[T]) encode(s *stored, key, redisKey string, v T) error {
 	if s.loadedAt == 0 && !s.behind {
 		s.loadedAt = c.store.Earliest(context.Background(), redisKey)
@@ -63,7 +63,7 @@ func (c *Cache[T]) encode(s *stored, key, redisKey string, v T) error {
 		}
 	}
 	body.Soft, body.Grace = s.soft, s.grace
-	data, crcAt, err := envelope.AppendBody(make([]byte, 0, 128), &body)
+	data, crcAt, err := envelope.AppendBody(make([]byte, envelope.HeaderSize, envelope.HeaderSize+128), &body)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (c *Cache[T]) encode(s *stored, key, redisKey string, v T) error {
 		}
 		s.size = len(data) - head
 	}
-	envelope.Seal(data, crcAt, redisKey, s.version)
-	s.body = data
+	envelope.Seal(data[envelope.HeaderSize:], crcAt, redisKey, s.version)
+	s.record = data
 	return nil
 }

@@ -180,7 +180,7 @@ func (g *guard[T]) close(ctx context.Context, entry *stored) error {
 	if g.entry = entry; entry != nil {
 		end := &ends[0]
 		end.Soft, end.TTL = entry.times(entry.began)
-		end.Version, end.Body = entry.version, entry.body
+		end.Version, end.Record = entry.version, entry.record
 	}
 	if c.config.replicas.N > 0 {
 		c.store.EndWriteConfirmed(ctx, ends[:], c.config.replicas)

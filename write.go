@@ -74,7 +74,7 @@ func (c *Cache[T]) setEntry(ctx context.Context, key string, v T, kept entry) er
 	entry := stored{class: kept.class}
 	err := c.setStamped(ctx, key, redisKey, v, kept, &entry)
 	c.changed(key)
-	if entry.body == nil {
+	if entry.record == nil {
 		redisKey = "" // it cannot be encoded, and was not sent
 	}
 	c.tel.EndPut(ctx, span, redisKey, entry.put(key), err)
@@ -105,7 +105,7 @@ func (c *Cache[T]) setStamped(ctx context.Context, key, redisKey string, v T, ke
 func (c *Cache[T]) entryToStore(key, redisKey string, entry *stored) store.Entry {
 	soft, life := entry.times(entry.began)
 	return store.Entry{
-		Key: redisKey, Version: entry.version, TTL: life, Soft: soft, CID: envelope.NewToken(), Body: entry.body, Notice: c.notice(key),
+		Key: redisKey, Version: entry.version, TTL: life, Soft: soft, CID: envelope.NewToken(), Record: entry.record, Notice: c.notice(key),
 	}
 }
 

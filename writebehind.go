@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/larder-go/cache/internal/behind"
+	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/keyspace"
 	"github.com/larder-go/cache/internal/store"
 	"github.com/larder-go/cache/internal/telemetry"
@@ -236,7 +237,7 @@ func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, kept entr
 	redisKey := c.redisKey(key)
 	entry.size = -1
 	err := s.send(ctx, op, key, redisKey, v, kept, &entry)
-	if entry.body == nil {
+	if entry.record == nil {
 		redisKey = "" // nothing was sent
 	}
 	c.tel.endWrite(ctx, span, op, key, redisKey, &entry, err)
@@ -252,7 +253,7 @@ func (s *writeBehind[T]) send(ctx context.Context, op, key, redisKey string, v T
 		c.tel.unencodable(err)
 		return &OpError{Op: op, Key: key, Err: err}
 	}
-	_, err = s.engine.Put(ctx, key, entry.body)
+	_, err = s.engine.Put(ctx, key, entry.record[envelope.HeaderSize:])
 	c.changed(key)
 	return s.translate(ctx, op, key, err)
 }

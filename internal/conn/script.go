@@ -28,10 +28,10 @@ func NewScript(name, src string) *Script {
 }
 
 // NewKeyScript is a script on one key behind a prelude, which one command can run on many
-// keys, too: there that very text is a function.
+// keys, too. Its text has the function one(k,a), whose arguments are ARGV[a+1] and so on.
 func NewKeyScript(name, prelude, text string) *Script {
-	s := NewScript(name, prelude+text)
-	s.many = NewScript(name, prelude+"local function one(KEYS,ARGV)\n"+text+"end\n"+eachLua)
+	s := NewScript(name, prelude+text+"return one(KEYS[1],0)\n")
+	s.many = NewScript(name, prelude+text+eachLua)
 	return s
 }
 

@@ -48,7 +48,7 @@ func TestAcknowledgedEntryCanBeRefreshed(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, store.GrantedOver, grant.Answer)
 		verdict, _, err := commit(t.Context(), b.store, part.Record("k"), store.Commit{
-			Token: alice, TTL: time.Minute, Version: 17, Body: []byte("two"),
+			Token: alice, TTL: time.Minute, Version: 17, Record: room("two"),
 		})
 		require.NoError(t, err)
 		assert.Equal(t, store.Committed, verdict)

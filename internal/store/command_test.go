@@ -73,7 +73,7 @@ func TestManyKeysOfOneNodeAreOneScriptForEach64(t *testing.T) {
 				commits := make([]store.Commit, len(all))
 				for k := range commits {
 					commits[k] = fill(tokens[k])
-					commits[k].Body = []byte(strings.Repeat(string(rune('a'+k%26)), test.body))
+					commits[k].Record = room(strings.Repeat(string(rune('a'+k%26)), test.body))
 				}
 				p.Reset()
 				verdicts, _, errs := commitMany(t.Context(), s, all, commits)
@@ -88,7 +88,7 @@ func TestManyKeysOfOneNodeAreOneScriptForEach64(t *testing.T) {
 				records, err := readAll(t.Context(), s, all...)
 				require.NoError(t, err)
 				for k := range all {
-					assert.True(t, strings.HasSuffix(string(records[k].Data), string(commits[k].Body)), all[k])
+					assert.True(t, strings.HasSuffix(string(records[k].Data), bodyIn(commits[k].Record)), all[k])
 					assert.Contains(t, string(records[k].Data[:64]), tokens[k].String())
 				}
 			}
@@ -110,7 +110,7 @@ func TestKeyThatIsInABatchTwice(t *testing.T) {
 		assert.Equal(t, store.Granted, grants[1].Answer)
 		assert.Equal(t, store.Busy, grants[2].Answer)
 		one, two := fill(alice), fill(carol)
-		one.Body, two.Body = []byte("one"), []byte("two")
+		one.Record, two.Record = room("one"), room("two")
 		verdicts, _, errs := commitMany(t.Context(), s, []string{"k", "k"}, []store.Commit{one, two})
 		require.Equal(t, make([]error, 2), errs)
 		assert.Equal(t, []store.Verdict{store.Committed, store.Refused}, verdicts)

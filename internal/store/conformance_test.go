@@ -66,7 +66,7 @@ func (m *machine) soft(t *rapid.T) time.Duration {
 func (m *machine) entry(t *rapid.T) store.Entry {
 	return store.Entry{
 		Version: versions.Draw(t, "version"), TTL: m.spans.Draw(t, "ttl"), Soft: m.soft(t), CID: parties.Draw(t, "cid"),
-		Body: []byte(bodies.Draw(t, "body")), Notice: notices.Draw(t, "notice"),
+		Record: room(bodies.Draw(t, "body")), Notice: notices.Draw(t, "notice"),
 	}
 }
 
@@ -99,7 +99,7 @@ func (m *machine) acquire(t *rapid.T) {
 func (m *machine) commit(t *rapid.T) {
 	c := store.Commit{
 		Token: m.holder(t), TTL: rapid.OneOf(m.spans, rapid.Just(time.Duration(0))).Draw(t, "ttl"),
-		Soft: m.soft(t), Version: versions.Draw(t, "version"), Body: []byte(bodies.Draw(t, "body")),
+		Soft: m.soft(t), Version: versions.Draw(t, "version"), Record: room(bodies.Draw(t, "body")),
 		Absent: rapid.Bool().Draw(t, "absent"), Notice: notices.Draw(t, "notice"),
 	}
 	m.twice(t, func() {
@@ -199,7 +199,10 @@ func (m *machine) beginWrite(t *rapid.T) {
 func (m *machine) endWrite(t *rapid.T) {
 	e := store.EndWrite{
 		Token: m.holder(t), TTL: rapid.OneOf(m.spans, rapid.Just(time.Duration(0))).Draw(t, "ttl"),
-		Soft: m.soft(t), Version: versions.Draw(t, "version"), Body: []byte(bodies.Draw(t, "body")), Notice: notices.Draw(t, "notice"),
+		Soft: m.soft(t), Version: versions.Draw(t, "version"), Record: room(bodies.Draw(t, "body")), Notice: notices.Draw(t, "notice"),
+	}
+	if rapid.Bool().Draw(t, "nothing to store") {
+		e.Record = nil
 	}
 	m.twice(t, func() {
 		got, err := endWrite(m.ctx, m.store, conformKey, e)

@@ -87,6 +87,19 @@ func openWith(t testing.TB, c redis.UniversalClient, o store.Options) *store.Sto
 // damaged is a value that no reader can name: its CID is zero.
 var damaged = record(envelope.Header{Kind: envelope.Value, CID: alice}, "")[:45] + string(make([]byte, 16)) + "0000000000000000000body"
 
+// room is a body behind room for its header.
+func room(body string) []byte {
+	return append(make([]byte, envelope.HeaderSize), body...)
+}
+
+// bodyIn is what is behind that room, "" if there is neither.
+func bodyIn(record []byte) string {
+	if record == nil {
+		return ""
+	}
+	return string(record[envelope.HeaderSize:])
+}
+
 // record is a whole record of ours.
 func record(h envelope.Header, body string) string {
 	return string(envelope.AppendHeader(nil, h)) + body

@@ -16,7 +16,7 @@ var (
 
 	// inspectScript has acquire's own text as a function, with a redis that does
 	// not write: what acquire would answer is never a second opinion.
-	inspectScript = newScript("inspect", "local function acquire(redis,ARGV)\n"+acquireLua+"end\n"+inspectLua)
+	inspectScript = newScript("inspect", "local function acquire(redis,ARGV)\n"+acquireLua+"return one(KEYS[1],0)\nend\n"+inspectLua)
 )
 
 // Inspect are the arguments of [Store.Inspect].
@@ -93,31 +93,28 @@ func (s *Store) Inspect(ctx context.Context, key string, i Inspect) (Inspection,
 // inspectionOf reads the script's answer.
 func inspectionOf(reply any) (i Inspection, ok bool) {
 	list, _ := reply.([]any)
-	if len(list) != 10 {
+	if len(list) != 7 {
 		return i, false
 	}
-	now, ok0 := list[0].(int64)
-	pttl, ok1 := list[1].(int64)
-	text, ok2 := list[2].(string)
-	foreign, ok3 := list[3].(string)
-	acquire, ok4 := foreseenIn(list[4:6])
-	invalid, ok5 := foreseenIn(list[6:8])
-	dirty, ok6 := list[8].(string)
-	doomed, ok7 := list[9].(string)
-	i = Inspection{
-		Now: now, Record: recordOf(text, pttl),
-		Acquire: acquire, Invalid: invalid, Dirty: versionIn(dirty), Doomed: versionIn(doomed),
+	pttl, ok := list[0].(int64)
+	var text [6]string
+	for k := range text {
+		var is bool
+		text[k], is = list[1+k].(string)
+		ok = ok && is
 	}
-	i.Record.Foreign = foreign == "1"
-	return i, ok0 && ok1 && ok2 && ok3 && ok4 && ok5 && ok6 && ok7
+	i.Record = recordOf(text[0], pttl)
+	i.Record.Foreign = text[1] == "1"
+	var ok0, ok1 bool
+	i.Acquire, i.Now, ok0 = foreseenIn(text[2])
+	i.Invalid, _, ok1 = foreseenIn(text[3])
+	i.Dirty, i.Doomed = versionIn(text[4]), versionIn(text[5])
+	return i, ok && ok0 && ok1
 }
 
-func foreseenIn(pair []any) (f Foreseen, ok bool) {
-	letter, _ := pair[0].(string)
-	ms, ok := pair[1].(int64)
-	f.Answer = answers[letter]
-	f.Left = time.Duration(ms) * time.Millisecond
-	return f, ok && f.Answer != 0
+func foreseenIn(text string) (Foreseen, int64, bool) {
+	g, ok := parseAnswer(text)
+	return Foreseen{Answer: g.Answer, Left: g.Left}, g.Now, ok
 }
 
 func versionIn(text string) uint64 {

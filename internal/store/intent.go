@@ -86,8 +86,9 @@ type EndWrite struct {
 	Soft time.Duration
 	// Version of the value, 0 for none.
 	Version uint64
-	// Body is the new value; nil or empty stores nothing. Not kept.
-	Body []byte
+	// Record is room for the header, which is written to it, and the new body; nil stores
+	// nothing. Not kept.
+	Record []byte
 	// Notice is published unless the record is foreign.
 	Notice Notice
 
@@ -132,11 +133,11 @@ func endOps(ends []EndWrite) *conn.Ops {
 	ops := conn.NewOps(wendScript.Name, len(ends))
 	for i := range ends {
 		e := &ends[i]
-		body := e.Body
-		if e.TTL < time.Millisecond {
-			body = nil
+		var record []byte
+		if e.Record != nil && e.TTL >= time.Millisecond {
+			record = headed(e.Record, e.Token, e.Version)
 		}
-		ops.Add(wendScript.On(e.Key, token(e.Token), millis(e.TTL, 1), e.Soft.Milliseconds(), version(e.Version), body,
+		ops.Add(wendScript.On(e.Key, token(e.Token), millis(e.TTL, 1), e.Soft.Milliseconds(), record,
 			e.Notice.Channel, e.Notice.Message))
 	}
 	return ops

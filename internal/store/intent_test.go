@@ -31,7 +31,7 @@ func TestAnIntentEndsAtItsOwnDeadlineHoweverOftenOthersWrite(t *testing.T) {
 		writer := envelope.NewToken()
 		open := begin(writer)
 		answer, err := endWrite(t.Context(), s, "k", store.EndWrite{
-			Token: writer, TTL: time.Minute, Soft: time.Minute, Body: []byte("body"),
+			Token: writer, TTL: time.Minute, Soft: time.Minute, Record: room("body"),
 		})
 		require.NoError(t, err)
 		if at < 30*time.Second {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	_ "embed"
+	"strconv"
 	"time"
 
 	"github.com/larder-go/cache/internal/conn"
@@ -46,11 +47,6 @@ const (
 	// Foreign: the record is not the cache's, or a newer program's, and stays as it is.
 	Foreign Answer = 'X'
 )
-
-// answers maps the scripts' spelling.
-var answers = map[string]Answer{
-	"G": Granted, "GS": GrantedOver, "B": Busy, "H": Held, "W": Writing, "E": BackingOff, "X": Foreign,
-}
 
 // Acquire asks for the lease of one key.
 type Acquire struct {
@@ -132,37 +128,49 @@ func grantOf(reply any, n *conn.Node, sent time.Time) (Grant, error) {
 	return Grant{}, &conn.AnswerError{Script: acquireScript.Name, Answer: reply}
 }
 
-// parseGrant reads {answer, now}, {answer, now, ms} or {"H", now, pttl, record}.
+// parseGrant reads an answer, or {answer, pttl, record} of a record that has changed.
 func parseGrant(reply any) (g Grant, ok bool) {
+	if text, is := reply.(string); is {
+		g, ok = parseAnswer(text)
+		return g, ok && g.Answer != Held
+	}
 	list, _ := reply.([]any)
-	if len(list) < 2 {
+	if len(list) != 3 {
 		return g, false
 	}
-	letter, _ := list[0].(string)
-	if g.Answer, ok = answers[letter]; !ok {
-		return g, false
-	}
-	if g.Now, ok = list[1].(int64); !ok {
-		return g, false
-	}
-	switch g.Answer {
-	case Granted, GrantedOver, Foreign:
-		return g, len(list) == 2
-	}
-	if len(list) < 3 {
-		return g, false
-	}
-	ms, ok := list[2].(int64)
-	if g.Answer != Held {
-		g.Left = time.Duration(ms) * time.Millisecond
-		return g, ok && len(list) == 3
-	}
-	if !ok || len(list) != 4 {
-		return g, false
-	}
-	record, ok := list[3].(string)
+	text, ok0 := list[0].(string)
+	ms, ok1 := list[1].(int64)
+	record, ok2 := list[2].(string)
+	g, ok = parseAnswer(text)
 	g.Record = recordOf(record, ms)
-	return g, ok
+	return g, ok && ok0 && ok1 && ok2 && g.Answer == Held
+}
+
+// timeDigits is how many digits of an answer are the time.
+const timeDigits = 13
+
+// parseAnswer reads a letter, the time, and how long the asker shall wait.
+func parseAnswer(text string) (g Grant, ok bool) {
+	if len(text) < 1+timeDigits {
+		return g, false
+	}
+	g.Answer = Answer(text[0])
+	g.Now, ok = milliseconds(text[1 : 1+timeDigits])
+	left := text[1+timeDigits:]
+	switch g.Answer {
+	case Granted, GrantedOver, Foreign, Held:
+		return g, ok && left == ""
+	case Busy, Writing, BackingOff:
+		ms, known := milliseconds(left)
+		g.Left = time.Duration(ms) * time.Millisecond
+		return g, ok && known
+	}
+	return g, false
+}
+
+func milliseconds(text string) (int64, bool) {
+	ms, err := strconv.ParseInt(text, 10, 64)
+	return ms, err == nil
 }
 
 // Verdict is what became of a [Commit].
@@ -189,8 +197,8 @@ type Commit struct {
 	Soft time.Duration
 	// Version of the value, 0 for none.
 	Version uint64
-	// Body is sent as it is and not kept.
-	Body []byte
+	// Record is room for the header, which is written to it, and the body. Not kept.
+	Record []byte
 	// Absent says that the body is no value; the record's version does not
 	// bind it.
 	Absent bool
@@ -224,11 +232,14 @@ func (s *Store) Commit(ctx context.Context, commits []Commit, reread []string) (
 }
 
 func (c *Commit) op() conn.Op {
-	absent := "0"
-	if c.Absent {
-		absent = "1"
+	floor, record := "", []byte(nil)
+	if !c.Absent {
+		floor = version(c.Version)
 	}
-	return commitScript.On(c.Key, token(c.Token), millis(c.TTL, 0), c.Soft.Milliseconds(), version(c.Version), c.Body, absent,
+	if c.TTL >= time.Millisecond {
+		record = headed(c.Record, c.Token, c.Version)
+	}
+	return commitScript.On(c.Key, token(c.Token), millis(c.TTL, 0), c.Soft.Milliseconds(), record, floor,
 		c.Notice.Channel, c.Notice.Message)
 }
 

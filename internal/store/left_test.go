@@ -28,7 +28,7 @@ func TestAnEntryIsNotFreshForLongerBecauseItsCommitWasSlow(t *testing.T) {
 			require.Eventually(t, func() bool {
 				return beside.Time(t.Context()).Val().Sub(began) >= late
 			}, patience, 5*time.Millisecond)
-			_, _, err = commit(t.Context(), s, "k", store.Commit{Token: alice, TTL: soft + grace, Soft: soft, Body: []byte("body")})
+			_, _, err = commit(t.Context(), s, "k", store.Commit{Token: alice, TTL: soft + grace, Soft: soft, Record: room("body")})
 			require.NoError(t, err)
 			r := open(t, srv.Client(t))
 			if imitation {

@@ -23,8 +23,8 @@ func batchOperations(t *testing.T, s *store.Store, n int, each func(name string,
 	for i := range n {
 		tokens[i] = envelope.NewToken()
 		acquires[i], commits[i] = lead(tokens[i], envelope.Token{}), fill(tokens[i])
-		commits[i].Body = []byte(fmt.Sprint("body", i))
-		entries[i] = store.Entry{TTL: time.Minute, CID: envelope.NewToken(), Body: []byte("body")}
+		commits[i].Record = room(fmt.Sprint("body", i))
+		entries[i] = store.Entry{TTL: time.Minute, CID: envelope.NewToken(), Record: room("body")}
 	}
 	each("acquire", func() []error {
 		grants, captured, errs := acquireMany(ctx, s, all, acquires, tagKey)
@@ -91,7 +91,7 @@ func TestOperationsOfManyKeepWhatBelongsToEachKey(t *testing.T) {
 	for i, token := range tokens {
 		acquires = append(acquires, lead(token, envelope.Token{}))
 		commits = append(commits, fill(token))
-		commits[i].Body = []byte(all[i])
+		commits[i].Record = room(all[i])
 	}
 	grants, _, errs := acquireMany(ctx, s, all, acquires)
 	for i, want := range []store.Answer{store.Foreign, store.Busy, store.Granted, store.Granted} {

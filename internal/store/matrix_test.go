@@ -119,7 +119,7 @@ func acquireColumn(name string, t, seen envelope.Token, invalid bool) column {
 func commitColumn(name string, ttl time.Duration, absent bool) column {
 	return each(name, func(key string, n store.Notice) store.Commit {
 		return store.Commit{
-			Key: key, Token: alice, TTL: ttl, Soft: time.Second, Version: 5, Body: []byte("new"), Absent: absent, Notice: n,
+			Key: key, Token: alice, TTL: ttl, Soft: time.Second, Version: 5, Record: room("new"), Absent: absent, Notice: n,
 		}
 	}, func(ctx context.Context, s *store.Store, commits []store.Commit) { s.Commit(ctx, commits, nil) },
 		func(c store.Commit) (any, error) { return c.Verdict, c.Err })
@@ -133,7 +133,7 @@ func leaseColumn(name string, ask func(context.Context, *store.Store, []store.Le
 func entryColumn(name string, version uint64, ask func(context.Context, *store.Store, []store.Entry)) column {
 	return each(name, func(key string, n store.Notice) store.Entry {
 		return store.Entry{
-			Key: key, Version: version, TTL: time.Minute, Soft: time.Second, CID: alice, Body: []byte("new"), Notice: n,
+			Key: key, Version: version, TTL: time.Minute, Soft: time.Second, CID: alice, Record: room("new"), Notice: n,
 		}
 	}, ask, func(e store.Entry) (any, error) { return string(e.Answer), e.Err })
 }
@@ -177,7 +177,7 @@ func columns() []column {
 		},
 			func(w store.Intent) (any, error) { return w.Open, w.Err }),
 		each("wend", func(key string, n store.Notice) store.EndWrite {
-			return store.EndWrite{Key: key, Token: alice, TTL: time.Minute, Soft: time.Second, Body: []byte("new"), Notice: n}
+			return store.EndWrite{Key: key, Token: alice, TTL: time.Minute, Soft: time.Second, Record: room("new"), Notice: n}
 		}, func(ctx context.Context, s *store.Store, all []store.EndWrite) { s.EndWrite(ctx, all) },
 			func(e store.EndWrite) (any, error) { return string(e.Answer), e.Err }),
 	}

@@ -164,7 +164,7 @@ func (m *model) commit(c store.Commit) store.Verdict {
 		m.rec.h.Until, m.rec.h.Token = 0, envelope.NoToken
 		return store.Older
 	default:
-		m.put(m.value(c.Soft, c.Token, c.Version), string(c.Body), c.TTL)
+		m.put(m.value(c.Soft, c.Token, c.Version), bodyIn(c.Record), c.TTL)
 	}
 	if over {
 		m.publish(c.Notice)

@@ -11,7 +11,7 @@ import (
 )
 
 func (m *model) store(e store.Entry) {
-	m.put(m.value(e.Soft, e.CID, e.Version), string(e.Body), e.TTL)
+	m.put(m.value(e.Soft, e.CID, e.Version), bodyIn(e.Record), e.TTL)
 	m.publish(e.Notice)
 }
 
@@ -152,8 +152,8 @@ func (m *model) wend(e store.EndWrite) store.EndAnswer {
 			return store.EndOpen
 		}
 		return store.EndLost
-	case mine && !r.h.Conflict && len(e.Body) > 0 && e.TTL >= time.Millisecond:
-		m.put(m.value(e.Soft, e.Token, e.Version), string(e.Body), e.TTL)
+	case mine && !r.h.Conflict && e.Record != nil && e.TTL >= time.Millisecond:
+		m.put(m.value(e.Soft, e.Token, e.Version), bodyIn(e.Record), e.TTL)
 		return store.EndStored
 	}
 	m.rec = nil

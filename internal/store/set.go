@@ -16,7 +16,7 @@ var (
 	setvLua string
 
 	setScript  = newKeyScript("set", setLua).SentOnce()
-	setvScript = newScript("setv", setvLua)
+	setvScript = newKeyScript("setv", setvLua)
 )
 
 // Entry is a value to be stored without a lease.
@@ -30,8 +30,8 @@ type Entry struct {
 	Soft time.Duration
 	// CID is a new token that names the record.
 	CID envelope.Token
-	// Body is sent as it is and not kept.
-	Body []byte
+	// Record is room for the header, which is written to it, and the body. Not kept.
+	Record []byte
 	// Notice is published unless the record was left as it is.
 	Notice Notice
 
@@ -61,7 +61,9 @@ const (
 func (s *Store) Set(ctx context.Context, entries []Entry) {
 	ops := conn.NewOps(setScript.Name, len(entries))
 	for i := range entries {
-		ops.Add(entries[i].op(setScript))
+		e := &entries[i]
+		ops.Add(setScript.On(e.Key, version(e.Version), millis(e.TTL, 1), e.Soft.Milliseconds(), e.headed(),
+			e.Notice.Channel, e.Notice.Message))
 	}
 	s.conn.Do(ctx, ops)
 	for i := range entries {
@@ -70,10 +72,7 @@ func (s *Store) Set(ctx context.Context, entries []Entry) {
 	}
 }
 
-func (e *Entry) op(sc *conn.Script) conn.Op {
-	return sc.On(e.Key, version(e.Version), millis(e.TTL, 1), e.Soft.Milliseconds(), token(e.CID), e.Body,
-		e.Notice.Channel, e.Notice.Message)
-}
+func (e *Entry) headed() []byte { return headed(e.Record, e.CID, e.Version) }
 
 // VersionedAnswer is what became of a [Store.SetVersioned].
 type VersionedAnswer byte
@@ -99,7 +98,8 @@ const (
 // must come from the database. Safe to repeat.
 func (s *Store) SetVersioned(ctx context.Context, e Entry) (VersionedAnswer, error) {
 	ops := conn.NewOps(setvScript.Name, 1)
-	ops.Add(e.op(setvScript))
+	ops.Add(setvScript.On(e.Key, version(e.Version), millis(e.TTL, 1), e.Soft.Milliseconds(), e.headed(), token(e.CID),
+		e.Notice.Channel, e.Notice.Message))
 	s.conn.Do(ctx, ops)
 	letter, err := s.letter(setvScript, ops, 0, "SOMDWX")
 	return VersionedAnswer(letter), err

@@ -128,6 +128,13 @@ func (s *Store) letter(sc *conn.Script, ops *conn.Ops, i int, letters string) (b
 	return 0, &conn.AnswerError{Script: sc.Name, Answer: reply}
 }
 
+// headed is rec with the header of a value in its first bytes: one argument, which the
+// script need not copy to put a header before it. The script stamps until when it is fresh.
+func headed(rec []byte, cid envelope.Token, version uint64) []byte {
+	envelope.AppendHeader(rec[:0], envelope.Header{Kind: envelope.Value, CID: cid, Version: version})
+	return rec
+}
+
 // millis is d in whole milliseconds, rounded down but at least least.
 func millis(d time.Duration, least int64) int64 { return max(d.Milliseconds(), least) }
 

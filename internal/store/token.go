@@ -14,7 +14,7 @@ var (
 	//go:embed lua/mint.lua
 	mintLua string
 
-	mintScript = newScript("mint", mintLua)
+	mintScript = newKeyScript("mint", mintLua)
 )
 
 // alphabet of the random end of a minted token.

@@ -41,7 +41,7 @@ func lead(t, seen envelope.Token) store.Acquire {
 
 // fill is a commit by t.
 func fill(t envelope.Token) store.Commit {
-	return store.Commit{Token: t, TTL: time.Minute, Body: []byte("body")}
+	return store.Commit{Token: t, TTL: time.Minute, Record: room("body")}
 }
 
 // operations are all that the store can do with a key, in an order in which each
@@ -49,7 +49,7 @@ func fill(t envelope.Token) store.Commit {
 func operations(t *testing.T, s *store.Store, each func(name string, run func() error)) {
 	t.Helper()
 	ctx := t.Context()
-	e := store.Entry{TTL: time.Minute, CID: bob, Version: 2, Body: []byte("body")}
+	e := store.Entry{TTL: time.Minute, CID: bob, Version: 2, Record: room("body")}
 	each("acquire", func() error { _, err := acquire(ctx, s, "k", lead(alice, envelope.Token{})); return err })
 	each("renew", func() error { _, err := renew(ctx, s, "k", alice, time.Minute, time.Hour); return err })
 	each("commit", func() error { _, _, err := commit(ctx, s, "k", fill(alice)); return err })

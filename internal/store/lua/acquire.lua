@@ -1,28 +1,24 @@
--- acquire  KEYS[1] record
--- ARGV: token, leaseMs, retainMs, seenCid ('' = saw a miss), invalid ('1' = record seenCid is invalid)
--- {'G',now} granted, no value | {'GS',now} granted over a value | {'B',now,ms} somebody loads
--- {'H',now,pttl,record} changed since it was read | {'W',now,ms} write in progress
--- {'E',now,ms} backing off after a failed load | {'X',now} foreign record, or a newer program's
-local h=head(KEYS)
-local kind=h.kind
-local function grant()
-  redis.call('SET',KEYS[1],record('L',ts(now+ARGV[2]),Z13,ARGV[1],D16,Z16),'PX',ARGV[3])
-  return {'G',now}
-end
-if kind=='X' or kind=='N' then return {'X',now} end
-if kind=='D' then return {'H',now,-1,redis.call('GET',KEYS[1])} end
-if kind=='' or kind=='T' then return grant() end
-local left=h.till-now
-local busy=left>0 and h.tok~=ARGV[1]
-if kind=='V' then
-  if h.cid~=ARGV[4] then
-    return {'H',now,redis.call('PTTL',KEYS[1]),redis.call('GET',KEYS[1])}
+-- acquire (sent once)  ARGV: token, leaseMs, retainMs, seenCid ('' = saw a miss), invalid ('1' = record seenCid is invalid)
+-- a letter, the time now in 13 digits, and with B, W and E the ms until it is worth asking again:
+-- G granted, no value | R granted over a value | B somebody loads | W write in progress
+-- E backing off after a failed load | X foreign record, or a newer program's
+-- H changed since it was read: {'H' and now, pttl, record}
+local stamp=ts(now)
+local function one(k,a)
+  local tok,seen=ARGV[a+1],ARGV[a+4]
+  local kind,till,_,holder,cid=head(k)
+  if kind=='X' or kind=='N' then return 'X'..stamp end
+  if kind=='D' then return {'H'..stamp,-1,redis.call('GET',k)} end
+  if kind=='V' and cid~=seen then return {'H'..stamp,redis.call('PTTL',k),redis.call('GET',k)} end
+  if kind~='' and kind~='T' and till>now and holder~=tok then
+    if kind=='V' and holder==D16 then kind='E' end -- after a failed refresh
+    return ((kind=='W' or kind=='E') and kind or 'B')..stamp..string.format('%.0f',till-now)
   end
-  if busy then return {h.tok==D16 and 'E' or 'B',now,left} end -- E: after a failed refresh
-  if ARGV[5]=='1' then return grant() end
-  redis.call('SETRANGE',KEYS[1],3,ts(now+ARGV[2]))
-  redis.call('SETRANGE',KEYS[1],29,ARGV[1])
-  return {'GS',now}
+  if kind=='V' and ARGV[a+5]~='1' then
+    redis.call('SETRANGE',k,'3',ts(now+ARGV[a+2]))
+    redis.call('SETRANGE',k,'29',tok)
+    return 'R'..stamp
+  end
+  redis.call('SET',k,record('L',ts(now+ARGV[a+2]),Z13,tok,D16,Z16),'PX',ARGV[a+3])
+  return 'G'..stamp
 end
-if busy then return {(kind=='W' or kind=='E') and kind or 'B',now,left} end
-return grant()

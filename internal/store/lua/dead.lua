@@ -7,8 +7,9 @@ redis.call('XDEL',KEYS[3],ARGV[2])
 local cur=redis.call('HGET',KEYS[2],ARGV[3])
 if not cur then return 3 end
 if cur~=ARGV[4] then redis.call('XADD',KEYS[3],'*','k',ARGV[3]) return 2 end
-local h,rec=head(KEYS),'' -- '': it is lost
-if h.kind=='D' and h.ver==string.format('%016x',tonumber(ARGV[4])) then rec=redis.call('GET',KEYS[1]) end
+local kind,_,_,_,_,version=head(KEYS[1])
+local rec='' -- it is lost
+if kind=='D' and version==string.format('%016x',tonumber(ARGV[4])) then rec=redis.call('GET',KEYS[1]) end
 redis.call('XADD',KEYS[4],'*','k',ARGV[3],'ver',ARGV[4],'rec',rec,'why',ARGV[5])
 redis.call('HDEL',KEYS[2],ARGV[3])
 redis.call('HSET',KEYS[5],ARGV[3],ARGV[4])

@@ -1,8 +1,9 @@
--- renew  KEYS[1] record
--- ARGV: token, leaseMs, retainMs
+-- renew  ARGV: token, leaseMs, retainMs
 -- 1 renewed | 0 not ours
-local h=head(KEYS)
-if (h.kind~='L' and h.kind~='V') or h.tok~=ARGV[1] then return 0 end
-redis.call('SETRANGE',KEYS[1],3,ts(now+ARGV[2]))
-if h.kind=='L' then redis.call('PEXPIRE',KEYS[1],ARGV[3]) end
-return 1
+local function one(k,a)
+  local kind,_,_,tok=head(k)
+  if (kind~='L' and kind~='V') or tok~=ARGV[a+1] then return 0 end
+  redis.call('SETRANGE',k,'3',ts(now+ARGV[a+2]))
+  if kind=='L' then redis.call('PEXPIRE',k,ARGV[a+3]) end
+  return 1
+end

@@ -7,11 +7,11 @@ if #e==0 then return 0 end
 local f={}
 for i=1,#e[1][2],2 do f[e[1][2][i]]=e[1][2][i+1] end
 if f.k~=ARGV[2] then return 0 end
-local h=head(KEYS)
-if h.kind=='X' or h.kind=='N' then return -3 end
+local kind=head(KEYS[1])
+if kind=='X' or kind=='N' then return -3 end
 if redis.call('HGET',KEYS[5],f.k)~=f.ver or redis.call('HEXISTS',KEYS[2],f.k)==1
-  or h.kind=='W' then return -1 end
-if parse(f.rec).kind~='D' then return -2 end
+  or kind=='W' then return -1 end
+if parse(f.rec)~='D' then return -2 end
 redis.call('XADD',KEYS[3],'*','k',f.k) -- first: without memory this one is refused
 redis.call('HSET',KEYS[2],f.k,f.ver)
 redis.call('SET',KEYS[1],f.rec)

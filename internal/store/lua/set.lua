@@ -1,13 +1,15 @@
--- set (sent once)  KEYS[1] record ; ARGV: ver, px, softMs, cid, body, channel, message
+-- set (sent once)  ARGV: version, px, softMs, record, channel, message
 -- 'S' set | 'O' older than the record | 'W' intent present: marked conflicting, not stored
 -- 'D' dirty write-behind record | 'X' foreign record, or a newer program's
-local h=head(KEYS)
-if h.kind=='X' or h.kind=='N' then touch(KEYS,h) return 'X' end
-if h.kind=='D' then touch(KEYS,h) return 'D' end
-if h.kind=='W' and h.till>now then
-  redis.call('SETRANGE',KEYS[1],61,'1')
-  return publish('W',ARGV[6],ARGV[7])
+local function one(k,a)
+  local kind,till,_,_,_,ver=head(k)
+  if kind=='X' or kind=='N' then touch(k,kind) return 'X' end
+  if kind=='D' then touch(k,kind) return 'D' end
+  if kind=='W' and till>now then
+    redis.call('SETRANGE',k,'61','1')
+    return publish('W',ARGV[a+5],ARGV[a+6])
+  end
+  if kind=='V' and ARGV[a+1]~=Z16 and ver>ARGV[a+1] then touch(k,kind) return 'O' end
+  store(k,ARGV[a+4],ARGV[a+2],ARGV[a+3])
+  return publish('S',ARGV[a+5],ARGV[a+6])
 end
-if h.kind=='V' and ARGV[1]~=Z16 and h.ver>ARGV[1] then touch(KEYS,h) return 'O' end
-redis.call('SET',KEYS[1],record('V',Z13,fresh(ARGV[3]),D16,ARGV[4],ARGV[1])..ARGV[5],'PX',ARGV[2])
-return publish('S',ARGV[6],ARGV[7])
