@@ -103,6 +103,7 @@ func (w *wait) poll() {
 func (w *wait) pause() (contended []*Key) {
 	b := w.batch
 	waited := time.Since(w.began)
+	over := waited >= b.group.Wait // a last poll was at its end
 	next := min(max(waited/8, 2*time.Millisecond), 100*time.Millisecond)
 	next = time.Duration(float64(next) * (0.75 + rand.Float64()/2))
 	for _, k := range w.keys {
@@ -115,7 +116,7 @@ func (w *wait) pause() (contended []*Key) {
 	case <-w.wake:
 	case <-b.ctx.Done():
 	}
-	over := time.Since(w.began) >= b.group.Wait || b.ctx.Err() != nil
+	over = over || b.ctx.Err() != nil
 	return w.take(func(k *Key) bool { return over || k.abandoned.Load() || !b.group.waits(k, w.wake) })
 }
 
