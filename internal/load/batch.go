@@ -149,8 +149,8 @@ func (b *Batch) unfinished() []*Key {
 }
 
 // wanted reports whether the batch need not give way: it is no refresh, or a caller has
-// joined one of its flights.
-func (b *Batch) wanted() bool { return !b.refresh || b.group.wanted(b.keys) }
+// joined one of its flights that have not ended.
+func (b *Batch) wanted() bool { return !b.refresh || b.group.wanted(b.unfinished()) }
 
 // finish ends k's flight.
 func (b *Batch) finish(k *Key, o Outcome) { b.finishWith(k, k.result(o)) }

@@ -33,12 +33,9 @@ func (b *Batch) loadLeased() {
 // Redis, the load counts as one under a lease: that all entries are a newer program's
 // is no outage, and nobody is refused for it.
 func (b *Batch) loadUnleased() {
+	b.dropUnwanted()
 	keys := b.unfinished()
 	if len(keys) == 0 {
-		return
-	}
-	if !b.wanted() || b.ctx.Err() != nil {
-		b.finishUnloaded(keys, false, nil)
 		return
 	}
 	bound := leased
@@ -57,6 +54,16 @@ func (b *Batch) loadUnleased() {
 	b.call(keys, bound)
 	for _, k := range keys {
 		b.finish(k, k.loaded())
+	}
+}
+
+// dropUnwanted ends the flights that nobody waits for: without a lease a load is for those
+// who wait alone, and a batch may still have others.
+func (b *Batch) dropUnwanted() {
+	for _, k := range b.unfinished() {
+		if k.abandoned.Load() || b.refresh && !b.group.wanted([]*Key{k}) {
+			b.finish(k, Abandoned)
+		}
 	}
 }
 
