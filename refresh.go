@@ -50,7 +50,7 @@ func (c *Cache[T]) toRefresh(call *call[T], seen *sight, why telemetry.Cause) *l
 		c.flights.Refresh.End()
 		return nil
 	}
-	seat, ok := c.flights.Begin(call.key)
+	seat, ok := c.flights.Begin(call.key, call.many)
 	if !ok {
 		c.background.end()
 		c.flights.Refresh.End()

@@ -60,7 +60,7 @@ func TestCloseAtEachStep(t *testing.T) {
 				assert.LessOrEqual(t, time.Since(began), test.takes)
 				_, err := r.Join("x", load.Caller{})
 				assert.ErrorIs(t, err, load.ErrClosed)
-				_, ok := r.Begin("x")
+				_, ok := r.Begin("x", false)
 				assert.False(t, ok)
 			})
 		})

@@ -294,7 +294,7 @@ func (r *room) refresh(backend load.Backend, keys ...string) (done chan struct{}
 	r.t.Helper()
 	var led []*load.Key
 	for _, key := range keys {
-		seat, ok := r.Begin(key)
+		seat, ok := r.Begin(key, len(keys) > 1)
 		if assert.True(r.t, ok) {
 			led = append(led, seat.Key(nil))
 		}
@@ -318,4 +318,11 @@ func each(t *testing.T, test func(t *testing.T, keys []string)) {
 			synctest.Test(t, func(t *testing.T) { test(t, names(n)) })
 		})
 	}
+}
+
+// pollsOf is how often key was polled.
+func (s *backend) pollsOf(key string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.polled[key]
 }

@@ -71,16 +71,16 @@ func (g *Group) Foresee(key string) Role {
 	return Lead
 }
 
-// Begin makes a background flight of key. It reports false if the key has a flight or
-// the group is closed.
-func (g *Group) Begin(key string) (Seat, bool) {
+// Begin makes a background flight of key, for a caller that is about several keys if it
+// says so. It reports false if the key has a flight or the group is closed.
+func (g *Group) Begin(key string, batch bool) (Seat, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed || g.current[key] != nil {
 		return Seat{}, false
 	}
 	f := g.newFlightLocked(key)
-	f.background = true
+	f.background, f.batch = true, batch
 	return Seat{flight: f, key: key}, true
 }
 
