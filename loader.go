@@ -33,22 +33,28 @@ type Loader[T any] func(ctx context.Context, key string) (T, error)
 type BatchLoader[T any] func(ctx context.Context, keys []string) (map[string]T, error)
 
 // loader is a Loader or a BatchLoader. fetch tells found what became of each of keys,
-// by its index; it may do so on several goroutines at once. What found is not told of
-// was ended by Goexit.
+// by its index, on its own goroutine: that calls user code, too. What found is not told
+// of was ended by Goexit.
 type loader[T any] interface {
 	fetch(ctx context.Context, keys []string, spare load.Spare, found func(i int, v T, err error))
 }
 
 // fetch calls the loader for each key, several at once where there are places for that.
 func (l Loader[T]) fetch(ctx context.Context, keys []string, spare load.Spare, found func(i int, v T, err error)) {
-	call := func(i int) {
-		v, err := *new(T), error(nil)
-		err = contain(func() (err error) { v, err = l(ctx, keys[i]); return err })
-		found(i, v, err)
-	}
 	if len(keys) == 1 {
-		call(0)
+		v, err := l(ctx, keys[0])
+		found(0, v, err)
 		return
+	}
+	all := make([]struct {
+		v        T
+		err      error
+		returned bool
+	}, len(keys))
+	call := func(i int) {
+		one := &all[i]
+		one.err = contain(func() (err error) { one.v, err = l(ctx, keys[i]); return err })
+		one.returned = true
 	}
 	var workers workers
 	workers.start(len(keys), call, func() {})
@@ -60,6 +66,11 @@ func (l Loader[T]) fetch(ctx context.Context, keys []string, spare load.Spare, f
 		workers.start(len(keys), call, leave)
 	}
 	workers.running.Wait()
+	for i := range all {
+		if all[i].returned {
+			found(i, all[i].v, all[i].err)
+		}
+	}
 }
 
 // workers do the parts of one piece of work, each at one part at a time.
