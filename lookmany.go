@@ -35,6 +35,11 @@ func (c *Cache[T]) lookup(ctx context.Context, calls []*call[T]) {
 	}
 	errs := c.seeAll(ctx, asked, keys)
 	var due []*load.Key
+	defer func() { // also if a codec panics: those that are due have flights by now
+		if len(due) > 0 {
+			c.refresh(ctx, asked[0].loader, due...)
+		}
+	}()
 	for i, call := range asked {
 		if k := c.consider(ctx, call, errs[i]); k != nil {
 			due = append(due, k)
@@ -43,9 +48,6 @@ func (c *Cache[T]) lookup(ctx context.Context, calls []*call[T]) {
 	}
 	if store.Ended(ctx) == nil {
 		c.tel.redisFailed(telemetry.OpGet, errs...)
-	}
-	if len(due) > 0 {
-		c.refresh(ctx, asked[0].loader, due...)
 	}
 }
 
