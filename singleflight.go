@@ -115,20 +115,24 @@ func (c *Cache[T]) unanswered(ctx context.Context, key string) error {
 // join waits for the flights of calls, those that it leads and those of others. It
 // returns the calls that have to look again.
 func (c *Cache[T]) join(ctx context.Context, calls []*call[T]) (again []*call[T]) {
-	rest := time.Duration(0) // the longest back-off that is waited for
+	var ready time.Time // when the longest back-off that is waited for is over
 	for _, call := range c.board(ctx, calls) {
 		if call.err = c.flights.Await(ctx, call.seat); call.err != nil {
 			continue
 		}
-		looks, wait := c.take(ctx, call)
-		if looks {
-			again, rest = append(again, call), max(rest, wait)
+		looks, end := c.take(ctx, call)
+		if !looks {
+			continue
+		}
+		again = append(again, call)
+		if end.After(ready) {
+			ready = end
 		}
 	}
-	if rest == 0 {
+	if ready.IsZero() {
 		return again
 	}
-	if err := c.sleep(ctx, rest); err != nil {
+	if err := c.sleep(ctx, time.Until(ready)); err != nil {
 		for _, call := range again {
 			call.err = err
 		}
@@ -140,8 +144,14 @@ func (c *Cache[T]) join(ctx context.Context, calls []*call[T]) (again []*call[T]
 // board finds a flight for each of calls, and runs those that the calls lead: together.
 func (c *Cache[T]) board(ctx context.Context, calls []*call[T]) (boarded []*call[T]) {
 	var led []*load.Key
+	var loader loader[T]
 	boarded = calls[:0]
 	nested := load.Nested(ctx)
+	defer func() { // also if a codec panics: what is led must be run
+		if len(led) > 0 {
+			go c.flights.Run(context.WithoutCancel(ctx), &fills[T]{cache: c, loader: loader}, false, led)
+		}
+	}()
 	for _, call := range calls {
 		if err := c.flights.CheckCycle(ctx, call.key); err != nil {
 			call.err = c.orStale(ctx, call, &OpError{Op: "get", Key: call.key, Err: err})
@@ -154,25 +164,22 @@ func (c *Cache[T]) board(ctx context.Context, calls []*call[T]) (boarded []*call
 		case call.err != nil:
 			continue
 		case call.seat.Role == load.Lead:
-			led = append(led, c.keyOf(&call.seat, call.entry, &call.seen))
+			led, loader = append(led, c.keyOf(&call.seat, call.entry, &call.seen)), call.loader
 		case call.seat.Role == load.Share && !call.joined:
 			call.joined = true
 			c.tel.Coalesced.Add(1)
 		}
 		boarded = append(boarded, call)
 	}
-	if len(led) > 0 {
-		go c.flights.Run(context.WithoutCancel(ctx), &fills[T]{cache: c, loader: boarded[0].loader}, false, led)
-	}
 	return boarded
 }
 
-// take is what a caller makes of a flight that has ended: the table at the top. wait is
-// a back-off that it has to wait out first.
-func (c *Cache[T]) take(ctx context.Context, call *call[T]) (again bool, wait time.Duration) {
+// take is what a caller makes of a flight that has ended: the table at the top. ready is
+// the end of a back-off that it has to wait out first.
+func (c *Cache[T]) take(ctx context.Context, call *call[T]) (again bool, ready time.Time) {
 	if call.seat.Role == load.WaitLoad || call.seat.Role == load.WaitCommit {
 		call.waited = call.waited || call.seat.Role == load.WaitLoad
-		return true, 0
+		return true, ready
 	}
 	result, entitled := call.seat.Result()
 	switch next(result.Outcome, entitled, call.round) {
@@ -181,18 +188,18 @@ func (c *Cache[T]) take(ctx context.Context, call *call[T]) (again bool, wait ti
 		call.got.kept = result.Outcome == load.Stored || result.Outcome == load.Found
 		call.got.loaded = true
 		call.err = c.orStale(ctx, call, result.Err)
-		return false, 0
+		return false, ready
 	case stepWaitOutBackoff:
 		return c.waitOutBackoff(ctx, call, result.Backoff)
 	case stepStaleOrSolo:
 		if c.orStale(ctx, call, errLockWait) == nil {
-			return false, 0
+			return false, ready
 		}
 		call.round, call.waited = rounds-1, true
-		return true, 0
+		return true, ready
 	}
 	call.waited = call.waited || result.Loaded()
-	return true, 0
+	return true, ready
 }
 
 // orStale is err, or nil and the stale value that the caller's own look-up saw,
@@ -224,22 +231,21 @@ func (c *Cache[T]) orNear(ctx context.Context, call *call[T], err error) error {
 	return nil
 }
 
-// waitOutBackoff says for how long the call waits for the end of the fleet's back-off,
-// if it may wait so long, and has no stale value to serve meanwhile.
-func (c *Cache[T]) waitOutBackoff(ctx context.Context, call *call[T], left time.Duration) (again bool, wait time.Duration) {
+// waitOutBackoff says until when the call waits for the end of the fleet's back-off, if
+// it may wait so long, and has no stale value to serve meanwhile.
+func (c *Cache[T]) waitOutBackoff(ctx context.Context, call *call[T], end time.Time) (again bool, ready time.Time) {
 	if call.err = c.orStale(ctx, call, ErrBackoff); call.err == nil {
-		return false, 0
+		return false, ready
 	}
-	end := time.Now().Add(left)
 	if call.until.IsZero() {
 		call.until = time.Now().Add(c.config.lockWait())
 	}
 	deadline, bounded := ctx.Deadline()
 	if call.round == rounds || end.After(call.until) || bounded && end.After(deadline) {
-		return false, 0
+		return false, ready
 	}
 	call.err = nil
-	return true, left
+	return true, end
 }
 
 // lockWait is how long a caller waits for other processes.

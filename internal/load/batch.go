@@ -166,7 +166,7 @@ func (k *Key) result(o Outcome) Result {
 	r := Result{Outcome: o, Problem: k.Problem, loadSeq: k.loadSeq}
 	switch o {
 	case Backoff:
-		r.Backoff = max(k.Left, time.Millisecond)
+		r.Backoff = time.Now().Add(max(k.Left, time.Millisecond))
 	case Contended, Abandoned:
 	case Failed:
 		r.Size, r.Err = -1, k.Err

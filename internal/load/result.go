@@ -19,11 +19,11 @@ const (
 // Result is what a flight found.
 type Result struct {
 	Outcome Outcome
-	Value   any           // the loader's, or that which was read; nil with an error
-	Size    int           // its encoded bytes; -1 where nothing was encoded
-	Err     error         // the loader's, an absence included
-	Problem error         // Redis's, why what was loaded is not in it
-	Backoff time.Duration // with Outcome Backoff: until it ends
+	Value   any       // the loader's, or that which was read; nil with an error
+	Size    int       // its encoded bytes; -1 where nothing was encoded
+	Err     error     // the loader's, an absence included
+	Problem error     // Redis's, why what was loaded is not in it
+	Backoff time.Time // with Outcome Backoff: when it ends
 
 	proof   int    // number of the command that proves it current; 0: none
 	loadSeq uint64 // when the loader was called; 0: it was not
