@@ -167,7 +167,7 @@ func (s *backend) Renew(ctx context.Context, _ []*load.Key) bool {
 	return true
 }
 
-func (s *backend) Load(ctx context.Context, keys []*load.Key) {
+func (s *backend) Load(ctx context.Context, keys []*load.Key, _ load.Spare) {
 	s.step(ctx, "load", keys...)
 	for _, k := range keys {
 		k.Value, k.Err = "loaded "+k.Name, nil
