@@ -15,6 +15,7 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/testkit"
 )
 
@@ -103,4 +104,68 @@ func TestThePanicOfWithNotFoundIsTheLoadsError(t *testing.T) {
 	_, err = c.ReadThrough(load).GetMany(t.Context(), []string{"2", "3", "4", "5"})
 	require.ErrorAs(t, err, &panicked)
 	assert.Equal(t, "what is that?", panicked.Value)
+}
+
+// pipelines counts what is sent, and holds the commits back.
+type pipelines struct {
+	sent  atomic.Int64
+	holds chan struct{} // closed: commits go on
+	held  chan struct{} // has one for each commit that is held
+}
+
+func (p *pipelines) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (p *pipelines) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		p.sent.Add(1)
+		p.hold(cmd)
+		return next(ctx, cmd)
+	}
+}
+
+func (p *pipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		p.sent.Add(1)
+		p.hold(cmds...)
+		return next(ctx, cmds)
+	}
+}
+
+// hold holds what has the body of a commit.
+func (p *pipelines) hold(cmds ...redis.Cmder) {
+	for _, cmd := range cmds {
+		for _, arg := range cmd.Args() {
+			if body, ok := arg.([]byte); ok && len(body) > 0 {
+				p.held <- struct{}{}
+				<-p.holds
+				return
+			}
+		}
+	}
+}
+
+// Callers who find a commit on its way wait for it, and then look again: their reads share
+// batches, as their first ones did.
+func TestCallersWhoLookAgainShareTheirReads(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Single(t).Client(t)
+	p := &pipelines{holds: make(chan struct{}), held: make(chan struct{}, 1)}
+	c := testkit.NewCache[int](t, rdb)
+	require.NoError(t, c.Set(t.Context(), "other", 1)) // what is asked at first only
+	rdb.AddHook(p)
+	first := testkit.Start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", testkit.Value(1)) })
+	testkit.Soon(t, p.held, "the commit")
+	const callers = 500
+	var calls []<-chan testkit.Result[int]
+	for range callers {
+		calls = append(calls, testkit.Start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", testkit.MustNotLoad[int](t)) }))
+	}
+	testkit.Eventually(t, testkit.Waiting(c, callers+1), "all callers to wait")
+	before := p.sent.Load()
+	close(p.holds)
+	testkit.Soon(t, first, "the one who loads")
+	for _, call := range calls {
+		require.NoError(t, testkit.Soon(t, call, "a caller").Err)
+	}
+	assert.Less(t, p.sent.Load()-before, int64(callers/2))
 }
