@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,7 +208,7 @@ type room struct {
 	*load.Group
 	t      *testing.T
 	places *load.Places
-	hung   int
+	hung   atomic.Int64 // loaders that hang now
 }
 
 func newRoom(t *testing.T, change ...func(*load.Settings)) *room {
@@ -215,7 +216,13 @@ func newRoom(t *testing.T, change ...func(*load.Settings)) *room {
 	s := load.Settings{
 		Timeout: timeout, Wait: patience, Places: r.places, Refresh: load.NewSlots(64),
 		Problem: func(key string, err error) error { return fmt.Errorf("%s: %w", key, err) },
-		Hangs:   func(bool) { r.hung++ },
+		Hangs: func(began bool) {
+			if began {
+				r.hung.Add(1)
+			} else {
+				r.hung.Add(-1)
+			}
+		},
 	}
 	for _, f := range change {
 		f(&s)
@@ -227,6 +234,7 @@ func newRoom(t *testing.T, change ...func(*load.Settings)) *room {
 		r.places.Close()
 		loading, _ := r.InProgress()
 		assert.Zero(t, loading, "flights after Close")
+		assert.Zero(t, r.hung.Load(), "loaders that hang after Close")
 	})
 	return r
 }

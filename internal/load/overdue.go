@@ -23,7 +23,10 @@ var errOverdue = fmt.Errorf("an earlier call of the loader still runs, although 
 // it, for a load timeout at most: a lease or a place that waited with them would be kept
 // from others. In a batch they have a moment to return, and then go on each for itself.
 func (b *Batch) awaitOverdue() {
-	until := time.Now().Add(overdue)
+	until := time.Now()
+	if b.wanted() {
+		until = until.Add(overdue)
+	}
 	keys := b.unfinished()
 	for _, k := range keys {
 		switch {
