@@ -110,13 +110,13 @@ func (b *fills[T]) judge(ctx context.Context, keys []*load.Key, records []store.
 		f.seen = c.judge(ctx, f.entry.class, f.redisKey, &records[i])
 		seen[i] = &f.seen
 	}
-	for i, err := range c.verifyAll(ctx, seen, got.tags, got.tokens) {
-		if err != nil {
-			c.tel.redisFailed(telemetry.OpLoad, err)
-			seen[i].State = record.Bypassed
+	errs := c.verifyAll(ctx, seen, got.tags, got.tokens)
+	c.tel.redisFailed(telemetry.OpLoad, errs...)
+	for i, k := range keys {
+		if k.Problem = errs[i]; k.Problem != nil {
+			k.Answer, k.Fallback = load.Unanswered, false // what it depends on is not known
+			continue
 		}
-	}
-	for _, k := range keys {
 		k.Answer = b.answerOf(k)
 		note(k)
 	}

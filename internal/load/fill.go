@@ -24,7 +24,7 @@ func (b *Batch) loadLeased() {
 	}
 	defer leave()
 	keys = b.mayCall(keys, true)
-	b.call(keys, leased)
+	b.call(keys, leased, true)
 	b.store(keys)
 }
 
@@ -51,7 +51,7 @@ func (b *Batch) loadUnleased() {
 	}
 	defer leave()
 	keys = b.mayCall(keys, false)
-	b.call(keys, bound)
+	b.call(keys, bound, false)
 	for _, k := range keys {
 		b.finish(k, k.loaded())
 	}
@@ -129,7 +129,7 @@ func (b *Batch) mayCallOne(k *Key, leased bool, until time.Time) error {
 
 // call calls the loader for keys, for as long as the load timeout at most, and renews
 // their leases meanwhile.
-func (b *Batch) call(keys []*Key, bound bound) {
+func (b *Batch) call(keys []*Key, bound bound, renews bool) {
 	if len(keys) == 0 {
 		return
 	}
@@ -141,7 +141,7 @@ func (b *Batch) call(keys []*Key, bound bound) {
 	}
 	ctx, cancel := context.WithTimeout(here, b.group.Timeout)
 	defer cancel()
-	if bound == leased && keys[0].Held {
+	if renews {
 		defer b.keepRenewing(ctx, keys)()
 	}
 	defer b.group.watch(ctx, here, keys)()
