@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/larder-go/cache/internal/diagnose"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -56,7 +57,9 @@ func Diagnose(ctx context.Context, client redis.UniversalClient) ([]Finding, err
 		all = append(all, Finding{Name: "client", Detail: p.Text, Mend: p.Mend})
 	}
 	for i := range nodes {
-		all = append(all, examine(&nodes[i], len(nodes) > 1)...)
+		for _, f := range diagnose.Examine(&nodes[i], len(nodes) > 1) {
+			all = append(all, Finding(f))
+		}
 	}
 	return all, nil
 }

@@ -8,8 +8,5 @@ var (
 	AppendHashParts = appendHashParts
 )
 
-// Examine lists the findings about one server.
-var Examine = examine
-
 // DropClear ends c's lease of the clear token.
 func DropClear[T any](c *Cache[T]) { c.clear.drop() }

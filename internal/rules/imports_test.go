@@ -16,7 +16,7 @@ var imports = map[string][]string{
 	// What users import. The root knows go-redis for its clients' types alone, and how
 	// commands get to Redis not at all: it asks internal/store.
 	".": {
-		"internal/behind", "internal/bus", "internal/envelope", "internal/expiry", "internal/keyspace",
+		"internal/behind", "internal/bus", "internal/diagnose", "internal/envelope", "internal/expiry", "internal/keyspace",
 		"internal/load", "internal/mono", "internal/near", "internal/pending", "internal/record", "internal/store", "internal/telemetry",
 		goRedis, "go.opentelemetry.io/otel", "golang.org/x/sync", "github.com/klauspost/compress", "github.com/segmentio/encoding",
 	},
@@ -34,6 +34,8 @@ var imports = map[string][]string{
 	"internal/near":    {"internal/mono", "github.com/maypok86/otter/v2"},
 	"internal/breaker": {"internal/mono"},
 
+	// What is found in what servers say.
+	"internal/diagnose": {"internal/store"},
 	// What a cache reports of itself. It knows no Redis, and no types either.
 	"internal/telemetry": {"internal/meter", "internal/mono", "go.opentelemetry.io/otel"},
 

@@ -133,6 +133,7 @@ func TestDiagnoseFindsReplicas(t *testing.T) {
 	assert.Empty(t, diagnosed(t, client))
 
 	wrong := replica.Client(t)
+	testkit.Eventually(t, func() bool { return len(diagnosed(t, wrong)) == 1 }, "the link to be up")
 	found = diagnosed(t, wrong)
 	require.Equal(t, []string{"replica"}, testkit.FindingNames(found))
 	assert.Equal(t, "connect to the primary, "+primary.Addr(), found[0].Mend)

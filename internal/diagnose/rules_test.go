@@ -1,4 +1,4 @@
-package cache_test
+package diagnose_test
 
 import (
 	"errors"
@@ -9,9 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/larder-go/cache"
+	"github.com/larder-go/cache/internal/diagnose"
 	"github.com/larder-go/cache/internal/store"
-	"github.com/larder-go/cache/internal/testkit"
 )
 
 // wellInfo is INFO of a server that nothing is wrong with, cut to what is looked at.
@@ -33,39 +32,39 @@ func TestFindingsFromWhatAServerSays(t *testing.T) {
 	const cli = "redis-cli -h 10.0.0.1 -p 6379 "
 	tests := []struct {
 		name, info string
-		want       []cache.Finding
+		want       []diagnose.Finding
 	}{
 		{"nothing", "", nil},
-		{"an old server", "redis_version:6.0.16\r\n", []cache.Finding{{
+		{"an old server", "redis_version:6.0.16\r\n", []diagnose.Finding{{
 			"version", "the server is Redis 6.0.16; 6.2 is the oldest that has what is used", "install Redis 6.2 or newer",
 		}}},
 		{"the oldest that will do", "redis_version:6.2.0\r\n", nil},
 		{"a version of two digits", "redis_version:10.1\r\n", nil},
 		{"a version that is none", "redis_version:unstable\r\n", nil},
-		{"no limit of memory", "maxmemory:0\r\n", []cache.Finding{{
+		{"no limit of memory", "maxmemory:0\r\n", []diagnose.Finding{{
 			"maxmemory", "there is no limit: Redis holds 200.0 MiB, and grows until the machine ends it", cli + "CONFIG SET maxmemory 3072mb",
 		}}},
-		{"evictions", "evicted_keys:12\r\n", []cache.Finding{{
+		{"evictions", "evicted_keys:12\r\n", []diagnose.Finding{{
 			"evictions", "12 keys were evicted in 2h0m0s, with maxmemory 1.0 GiB and policy allkeys-lfu: entries end before their TTL, and a lease that is evicted allows a second load",
 			cli + "CONFIG SET maxmemory 2147483648",
 		}}},
-		{"fragmentation", "mem_fragmentation_ratio:1.72\r\nused_memory_rss:360710144\r\n", []cache.Finding{{
+		{"fragmentation", "mem_fragmentation_ratio:1.72\r\nused_memory_rss:360710144\r\n", []diagnose.Finding{{
 			"fragmentation", "200.0 MiB are used and 344.0 MiB resident, 1.72 times as much", cli + "CONFIG SET activedefrag yes",
 		}}},
 		{"fragmentation of little", "mem_fragmentation_ratio:9.5\r\nused_memory:1000000\r\n", nil},
-		{"loading", "loading:1\r\nloading_eta_seconds:17\r\n", []cache.Finding{{
+		{"loading", "loading:1\r\nloading_eta_seconds:17\r\n", []diagnose.Finding{{
 			"loading", "the server is loading its dataset, 17 s left by its own estimate, and answers no reads", cli + "INFO persistence",
 		}}},
-		{"a snapshot that failed", "rdb_last_bgsave_status:err\r\n", []cache.Finding{{
+		{"a snapshot that failed", "rdb_last_bgsave_status:err\r\n", []diagnose.Finding{{
 			"snapshot", "the last snapshot failed; unless stop-writes-on-bgsave-error is off, the server refuses all writes, invalidations too",
 			cli + "CONFIG SET stop-writes-on-bgsave-error no",
 		}}},
-		{"refused connections", "rejected_connections:3\r\n", []cache.Finding{{
+		{"refused connections", "rejected_connections:3\r\n", []diagnose.Finding{{
 			"connections", "3 connections were refused in 2h0m0s, and maxclients is 10000", cli + "CONFIG SET maxclients 20000",
 		}}},
 		{"few reads, all misses", "keyspace_hits:0\r\nkeyspace_misses:9999\r\n", nil},
 		{"many keys without a TTL, under allkeys", "db1:keys=1000000,expires=0,avg_ttl=0\r\n", nil},
-		{"many keys without a TTL", "maxmemory_policy:volatile-lru\r\ndb1:keys=900,expires=0,avg_ttl=0\r\n", []cache.Finding{{
+		{"many keys without a TTL", "maxmemory_policy:volatile-lru\r\ndb1:keys=900,expires=0,avg_ttl=0\r\n", []diagnose.Finding{{
 			"eviction policy", "the policy is volatile-lru, and 910 of 1000 keys have no TTL and are never evicted: at 1.0 GiB writes may fail",
 			cli + "CONFIG SET maxmemory-policy allkeys-lru",
 		}}},
@@ -73,39 +72,46 @@ func TestFindingsFromWhatAServerSays(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			assert.Equal(t, test.want, cache.Examine(well(test.info), false))
+			assert.Equal(t, test.want, diagnose.Examine(well(test.info), false))
 		})
 	}
 }
 
 func TestFindingsNameTheServerWhereThereAreSeveral(t *testing.T) {
 	n := well("maxmemory:0\r\n")
-	found := cache.Examine(n, true)
+	found := diagnose.Examine(n, true)
 	require.Len(t, found, 1)
 	assert.Contains(t, found[0].Detail, "10.0.0.1:6379: there is no limit")
 	n.Addr = ""
-	assert.Equal(t, "redis-cli CONFIG SET maxmemory 3072mb", cache.Examine(n, false)[0].Mend)
+	assert.Equal(t, "redis-cli CONFIG SET maxmemory 3072mb", diagnose.Examine(n, false)[0].Mend)
+}
+
+func names(found []diagnose.Finding) (all []string) {
+	for _, f := range found {
+		all = append(all, f.Name)
+	}
+	return all
 }
 
 // A replica is judged by what will matter when it is promoted.
 func TestFindingsAboutAReplica(t *testing.T) {
 	n := well("role:slave\r\nmaxmemory:0\r\nevicted_keys:5\r\nmaster_link_status:down\r\n")
 	n.Replica = true
-	assert.Equal(t, []string{"replica"}, testkit.FindingNames(cache.Examine(n, true)))
-	assert.Equal(t, []cache.Finding{{"replica", "10.0.0.1:6379: does not answer: gone", "redis-cli -h 10.0.0.1 -p 6379 PING"}},
-		cache.Examine(&store.Node{Addr: n.Addr, Replica: true, Silent: errors.New("gone")}, true))
+	assert.Equal(t, []string{"replica"}, names(diagnose.Examine(n, true)))
+	assert.Equal(t, []diagnose.Finding{{"replica", "10.0.0.1:6379: does not answer: gone", "redis-cli -h 10.0.0.1 -p 6379 PING"}},
+		diagnose.Examine(&store.Node{Addr: n.Addr, Replica: true, Silent: errors.New("gone")}, true))
 }
 
 // What is not told is said, and nothing is made up about it.
 func TestNothingIsConcludedFromSilence(t *testing.T) {
 	refused := errors.New("NOPERM")
-	found := cache.Examine(&store.Node{InfoRefused: refused, SettingsRefused: refused}, false)
-	assert.Equal(t, []string{"cannot be read", "cannot be read"}, testkit.FindingNames(found))
+	found := diagnose.Examine(&store.Node{InfoRefused: refused, SettingsRefused: refused}, false)
+	assert.Equal(t, []string{"cannot be read", "cannot be read"}, names(found))
 	for name := range store.ParseInfo(wellInfo) {
 		n := well("")
 		n.Info = maps.Clone(n.Info)
 		delete(n.Info, name)
-		for _, f := range cache.Examine(n, false) {
+		for _, f := range diagnose.Examine(n, false) {
 			assert.Equal(t, "cannot be read", f.Name, "without %s: %s", name, f.Detail)
 		}
 	}

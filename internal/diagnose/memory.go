@@ -1,4 +1,4 @@
-package cache
+package diagnose
 
 import (
 	"fmt"
@@ -10,50 +10,50 @@ import (
 // This file is what there is to say of memory, disks, replicas and connections.
 
 // memory is about its limit, and what happens there.
-func (d *doctor) memory() {
-	limit, used := d.number("maxmemory"), d.number("used_memory")
-	policy := d.Info["maxmemory_policy"]
+func (a *answers) memory() {
+	limit, used := a.number("maxmemory"), a.number("used_memory")
+	policy := a.Info["maxmemory_policy"]
 	switch {
 	case limit == 0:
-		d.find("maxmemory", d.cli("CONFIG SET maxmemory "+d.sensible()),
+		a.find("maxmemory", a.cli("CONFIG SET maxmemory "+a.sensible()),
 			"there is no limit: Redis holds %s, and grows until the machine ends it", size(used))
 	case limit > 0:
-		d.policy(limit, policy)
+		a.policy(limit, policy)
 	}
-	if evicted := d.number("evicted_keys"); evicted > 0 {
-		d.find("evictions", d.cli(fmt.Sprintf("CONFIG SET maxmemory %.0f", 2*limit)),
+	if evicted := a.number("evicted_keys"); evicted > 0 {
+		a.find("evictions", a.cli(fmt.Sprintf("CONFIG SET maxmemory %.0f", 2*limit)),
 			"%.0f keys were evicted in %s, with maxmemory %s and policy %s: entries end before their TTL, and a lease that is evicted allows a second load",
-			evicted, d.uptime(), size(limit), policy)
+			evicted, a.uptime(), size(limit), policy)
 	}
-	if ratio := d.number("mem_fragmentation_ratio"); ratio > fragmented && used > muchMemory {
-		d.find("fragmentation", d.cli("CONFIG SET activedefrag yes"),
-			"%s are used and %s resident, %.2f times as much", size(used), size(d.number("used_memory_rss")), ratio)
+	if ratio := a.number("mem_fragmentation_ratio"); ratio > fragmented && used > muchMemory {
+		a.find("fragmentation", a.cli("CONFIG SET activedefrag yes"),
+			"%s are used and %s resident, %.2f times as much", size(used), size(a.number("used_memory_rss")), ratio)
 	}
 }
 
 // policy is what is given up at the limit.
-func (d *doctor) policy(limit float64, policy string) {
-	mend := d.cli("CONFIG SET maxmemory-policy allkeys-lru")
-	keys, expiring := d.keys()
+func (a *answers) policy(limit float64, policy string) {
+	mend := a.cli("CONFIG SET maxmemory-policy allkeys-lru")
+	keys, expiring := a.keys()
 	switch {
 	case policy == "noeviction":
-		d.find("eviction policy", mend,
+		a.find("eviction policy", mend,
 			"maxmemory is %s and the policy noeviction: when it is reached nothing is stored any more, and write intents fail; with WriteBehind use volatile-lru", size(limit))
 	case strings.HasSuffix(policy, "-random"):
-		d.find("eviction policy", mend,
+		a.find("eviction policy", mend,
 			"the policy is %s: at %s the hottest entry goes as soon as the coldest, and leases with them", policy, size(limit))
 	case policy == "volatile-ttl":
-		d.find("eviction policy", mend,
+		a.find("eviction policy", mend,
 			"the policy is volatile-ttl: at %s what ends first goes first, which is leases and write intents", size(limit))
 	case strings.HasPrefix(policy, "volatile-") && keys > 0 && expiring < keys/2:
-		d.find("eviction policy", mend,
+		a.find("eviction policy", mend,
 			"the policy is %s, and %.0f of %.0f keys have no TTL and are never evicted: at %s writes may fail", policy, keys-expiring, keys, size(limit))
 	}
 }
 
 // keys counts all keys of the server, and those with a TTL.
-func (d *doctor) keys() (all, expiring float64) {
-	for name, value := range d.Info {
+func (a *answers) keys() (all, expiring float64) {
+	for name, value := range a.Info {
 		if !strings.HasPrefix(name, "db") {
 			continue
 		}
@@ -75,67 +75,67 @@ func (d *doctor) keys() (all, expiring float64) {
 }
 
 // sensible is three quarters of the machine's memory.
-func (d *doctor) sensible() string {
-	if total := d.number("total_system_memory"); total > 0 {
+func (a *answers) sensible() string {
+	if total := a.number("total_system_memory"); total > 0 {
 		return fmt.Sprintf("%.0fmb", total/4*3/(1<<20))
 	}
 	return "1gb"
 }
 
 // persistence is about entries that come back.
-func (d *doctor) persistence() {
+func (a *answers) persistence() {
 	const why = "after a restart entries come back that were invalidated after the disk had them; a server that is only a cache should start empty, unless WriteBehind keeps its writes there"
-	if d.Info["aof_enabled"] == "1" {
-		d.find("persistence", d.cli("CONFIG SET appendonly no"), "the append-only file is on: what it lost at a crash may be an invalidation; %s", why)
+	if a.Info["aof_enabled"] == "1" {
+		a.find("persistence", a.cli("CONFIG SET appendonly no"), "the append-only file is on: what it lost at a crash may be an invalidation; %s", why)
 	}
-	if save := d.Config["save"]; save != "" {
-		d.find("persistence", d.cli(`CONFIG SET save ""`), "snapshots are on (save %s): %s", save, why)
+	if save := a.Config["save"]; save != "" {
+		a.find("persistence", a.cli(`CONFIG SET save ""`), "snapshots are on (save %s): %s", save, why)
 	}
 }
 
 // replication is about what a failover brings back.
-func (d *doctor) replication() {
-	if replicas := d.number("connected_slaves"); replicas > 0 && d.setting("min-replicas-to-write") == 0 {
-		d.find("replication", d.cli("CONFIG SET min-replicas-to-write 1"),
+func (a *answers) replication() {
+	if replicas := a.number("connected_slaves"); replicas > 0 && a.setting("min-replicas-to-write") == 0 {
+		a.find("replication", a.cli("CONFIG SET min-replicas-to-write 1"),
 			"%.0f replicas follow asynchronously and min-replicas-to-write is 0: a failover may bring back what was invalidated shortly before; cache.WithReplicaWait reports that",
 			replicas)
 	}
 }
 
 // traffic is about look-ups that find nothing.
-func (d *doctor) traffic() {
-	hits, misses := d.number("keyspace_hits"), d.number("keyspace_misses")
+func (a *answers) traffic() {
+	hits, misses := a.number("keyspace_hits"), a.number("keyspace_misses")
 	if all := hits + misses; all >= enoughReads && hits < fewHits*all {
-		d.find("hit rate", "fmt.Println(c.Explain(ctx, key)) // of a key that should be a hit",
-			"%.0f of %.0f reads of this server in %s found a key, %.0f %%", hits, all, d.uptime(), 100*hits/all)
+		a.find("hit rate", "fmt.Println(c.Explain(ctx, key)) // of a key that should be a hit",
+			"%.0f of %.0f reads of this server in %s found a key, %.0f %%", hits, all, a.uptime(), 100*hits/all)
 	}
 }
 
 // connections is about their number, and when they end.
-func (d *doctor) connections() {
-	most := d.setting("maxclients")
+func (a *answers) connections() {
+	most := a.setting("maxclients")
 	if !(most > 0) {
-		most = d.number("maxclients")
+		most = a.number("maxclients")
 	}
-	if now := d.number("connected_clients"); now >= crowded*most {
-		d.find("connections", d.cli(fmt.Sprintf("CONFIG SET maxclients %.0f", 2*most)),
+	if now := a.number("connected_clients"); now >= crowded*most {
+		a.find("connections", a.cli(fmt.Sprintf("CONFIG SET maxclients %.0f", 2*most)),
 			"%.0f clients are connected, and maxclients is %.0f", now, most)
 	}
-	if refused := d.number("rejected_connections"); refused > 0 {
-		d.find("connections", d.cli(fmt.Sprintf("CONFIG SET maxclients %.0f", 2*most)),
-			"%.0f connections were refused in %s, and maxclients is %.0f", refused, d.uptime(), most)
+	if refused := a.number("rejected_connections"); refused > 0 {
+		a.find("connections", a.cli(fmt.Sprintf("CONFIG SET maxclients %.0f", 2*most)),
+			"%.0f connections were refused in %s, and maxclients is %.0f", refused, a.uptime(), most)
 	}
-	if after := d.setting("timeout"); after > 0 && after < shortTimeout {
-		d.find("connections", d.cli("CONFIG SET timeout 0"),
+	if after := a.setting("timeout"); after > 0 && after < shortTimeout {
+		a.find("connections", a.cli("CONFIG SET timeout 0"),
 			"the server hangs up after %.0f s of silence, so a command may have to connect first", after)
 	}
-	if d.setting("tcp-keepalive") == 0 {
-		d.find("connections", d.cli("CONFIG SET tcp-keepalive 300"), "tcp-keepalive is 0: connections of clients that are gone are kept for ever, and count")
+	if a.setting("tcp-keepalive") == 0 {
+		a.find("connections", a.cli("CONFIG SET tcp-keepalive 300"), "tcp-keepalive is 0: connections of clients that are gone are kept for ever, and count")
 	}
 }
 
-func (d *doctor) uptime() string {
-	s := d.number("uptime_in_seconds")
+func (a *answers) uptime() string {
+	s := a.number("uptime_in_seconds")
 	if !(s >= 0) {
 		return "unknown time"
 	}
