@@ -7,7 +7,7 @@ EXAMPLES := $(dir $(wildcard examples/*/go.mod))
 MODULES := $(EXAMPLES) internal/oteltest/ tools/
 PLATFORMS ?= linux/386 linux/arm64 windows/amd64 darwin/arm64
 
-.PHONY: help check fmt vet platforms lint test race fuzz model xfetch stress chaos orders dashboards tidy
+.PHONY: help check fmt vet platforms lint floors test race fuzz model xfetch stress chaos orders dashboards tidy
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -26,6 +26,9 @@ platforms: ## the types of the root module's packages and tests as other platfor
 
 lint: ## staticcheck; .golangci.yml is for editors and reviews
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+floors: ## which files of the root use what stands above them; -v shows the floors
+	$(GO) -C tools run ./floors -v
 
 test: ## the README's command
 	$(GO) test ./...
