@@ -242,6 +242,45 @@ func TestWhoIsElectedDoesNotRefreshWhatWasRefreshed(t *testing.T) {
 	assert.Zero(t, c.Stats().Loads)
 }
 
+// Before an entry's time in the L1 is over one caller reads it again. Who was elected for
+// that is not served by a second look: then nobody would, and all would wait at the end.
+func TestBeforeAnEntryEndsInTheL1SomebodyReadsItAgain(t *testing.T) {
+	const ttl = 2 * time.Second
+	load := testkit.Value(1)
+	for name, read := range map[string]func(ctx context.Context, c *cache.Cache[int]) error{
+		"Get": func(ctx context.Context, c *cache.Cache[int]) error { _, err := c.Get(ctx, "k"); return err },
+		"GetOrLoad": func(ctx context.Context, c *cache.Cache[int]) error {
+			_, err := c.GetOrLoad(ctx, "k", load)
+			return err
+		},
+		"ReadThrough.Get": func(ctx context.Context, c *cache.Cache[int]) error {
+			_, err := c.ReadThrough(load).Get(ctx, "k")
+			return err
+		},
+		"GetMany": func(ctx context.Context, c *cache.Cache[int]) error {
+			_, err := c.GetMany(ctx, []string{"k"})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := testkit.NewStation(t, redistest.Single(t), cache.L1Options{TTL: ttl})
+			c := hearing[int](t, s, testkit.Class(func(ttl *cache.TTL) { ttl.Fresh = time.Hour }), cache.WithXFetch(0))
+			testkit.InTime(t, func() []testkit.Figure {
+				require.NoError(t, c.Invalidate(t.Context(), "k"))
+				began := time.Now() // the entry is there for two seconds from now, or longer
+				testkit.Nearby(t, c, "k", load)
+				for near := int64(-1); near != c.Stats().HitsL1; {
+					require.NoError(t, testkit.Pace(t.Context(), 5*time.Millisecond))
+					near = c.Stats().HitsL1
+					require.NoError(t, read(t.Context(), c))
+				}
+				return []testkit.Figure{{What: "until it was read again", Took: time.Since(began), Bound: ttl}}
+			})
+		})
+	}
+}
+
 func TestNewL1ReportsBadArguments(t *testing.T) {
 	t.Parallel()
 	rdb := cachetest.Redis(t)
