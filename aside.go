@@ -36,12 +36,23 @@ import (
 // the options of the caller that started it, so calls for one key should use
 // the same ones: [Cache.ReadThrough] binds them.
 func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load Loader[T], opts ...EntryOption) (T, error) {
+	if len(opts) > 0 || load == nil {
+		return c.getOrLoadWith(ctx, key, load, opts)
+	}
+	hit, said := c.hitNear(ctx, key, c.config.entry.class)
+	if hit != nil {
+		return hit.value, hit.answer()
+	}
+	return c.getOrLoad(ctx, key, load, c.config.entry, said)
+}
+
+// getOrLoadWith is GetOrLoad with options, which are checked first.
+func (c *Cache[T]) getOrLoadWith(ctx context.Context, key string, load Loader[T], opts []EntryOption) (v T, err error) {
 	kept, err := c.kept(opts)
 	if err != nil {
-		var zero T
-		return zero, &OpError{Op: "get", Key: key, Err: err}
+		return v, &OpError{Op: "get", Key: key, Err: err}
 	}
-	return c.getOrLoad(ctx, key, load, kept)
+	return c.getOrLoad(ctx, key, load, kept, nearUnasked)
 }
 
 // ReadThrough is a loader bound to a cache, with its options.
@@ -65,7 +76,14 @@ func (r *ReadThrough[T]) Get(ctx context.Context, key string) (T, error) {
 		var zero T
 		return zero, &OpError{Op: "get", Key: key, Err: r.err}
 	}
-	return r.cache.getOrLoad(ctx, key, r.load, r.entry)
+	said := nearUnasked
+	if r.load != nil {
+		var hit *held[T]
+		if hit, said = r.cache.hitNear(ctx, key, r.entry.class); hit != nil {
+			return hit.value, hit.answer()
+		}
+	}
+	return r.cache.getOrLoad(ctx, key, r.load, r.entry, said)
 }
 
 // request is one call for one key.
@@ -107,18 +125,21 @@ type answer[T any] struct {
 	problem error         // Redis's, why it is not
 }
 
-func (c *Cache[T]) getOrLoad(ctx context.Context, key string, load Loader[T], e entry) (v T, err error) {
+// getOrLoad is a call that has heard from the L1 what it said.
+func (c *Cache[T]) getOrLoad(ctx context.Context, key string, load Loader[T], e entry, said nearState) (v T, err error) {
 	if load == nil {
 		return v, argError("get", key, "loader is nil")
 	}
 	began := c.tel.Begin(ctx)
 	ctx, span := c.tel.Start(ctx, telemetry.OpGet)
-	near, ok, early, err := c.serveNear(ctx, key, e.class)
-	if ok {
-		c.endNear(ctx, span, began, key, near, err)
-		return near.value, err
+	if said == nearUnasked {
+		var near answer[T]
+		if near, said, err = c.serveNear(ctx, key, e.class); said == nearServes {
+			c.endNear(ctx, span, began, key, near, err)
+			return near.value, err
+		}
 	}
-	got, err := c.getFar(ctx, request[T]{key: key, loader: load, entry: e, early: early})
+	got, err := c.getFar(ctx, request[T]{key: key, loader: load, entry: e, early: said == nearElects})
 	c.endGet(ctx, span, began, key, &got, err)
 	return got.value, err
 }

@@ -170,11 +170,17 @@ func isNil(v any) bool {
 // no fresh entry, and [ErrNotFound], bare, for a remembered absence. A Redis
 // that does not answer is an [*OpError]. It costs one round trip.
 func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
+	hit, said := c.hitNear(ctx, key, c.config.entry.class)
+	if hit != nil {
+		return hit.value, hit.answer()
+	}
 	began := c.tel.Begin(ctx)
 	ctx, span := c.tel.Start(ctx, telemetry.OpGet)
-	if got, ok, _, err := c.serveNear(ctx, key, c.config.entry.class); ok {
-		c.endNear(ctx, span, began, key, got, err)
-		return got.value, err
+	if said == nearUnasked {
+		if got, said, err := c.serveNear(ctx, key, c.config.entry.class); said == nearServes {
+			c.endNear(ctx, span, began, key, got, err)
+			return got.value, err
+		}
 	}
 	call := call[T]{request: request[T]{key: key, entry: c.config.entry}}
 	c.look(ctx, &call)

@@ -64,6 +64,7 @@ func (x *exam[T]) lookNear() {
 }
 
 var nearRefusals = [...]string{
+	nearUnasked:   "",
 	nearServes:    "",
 	nearNone:      "",
 	nearUnproven:  "its messages may be missing",

@@ -164,12 +164,13 @@ func (c *Cache[T]) getBatch(ctx context.Context, batch []*call[T]) {
 // nearMany answers what the L1 can, and returns the rest.
 func (c *Cache[T]) nearMany(ctx context.Context, all []*call[T]) (far []*call[T]) {
 	for _, call := range all {
-		var ok bool
-		if call.got, ok, call.early, call.err = c.serveNear(ctx, call.key, call.entry.class); ok {
+		var said nearState
+		if call.got, said, call.err = c.serveNear(ctx, call.key, call.entry.class); said == nearServes {
 			call.seen.State = record.Fresh
-		} else {
-			far = append(far, call)
+			continue
 		}
+		call.early = said == nearElects
+		far = append(far, call)
 	}
 	return far
 }

@@ -18,7 +18,8 @@ import (
 	"github.com/larder-go/cache/internal/telemetry"
 )
 
-// This file is the L1 on the read path of one cache.
+// This file is a cache's side of its L1: what it hears, and what it keeps and forgets.
+// Hits are in nearhit.go.
 
 // nearby is a cache's side of its L1.
 type nearby[T any] struct {
@@ -35,7 +36,8 @@ type nearby[T any] struct {
 // together.
 type held[T any] struct {
 	near.Entry
-	asked atomic.Bool // somebody reads it again, for it is about to expire
+	calm  int64       // until then nobody is elected to read it again
+	asked atomic.Bool // somebody was
 	value T
 }
 
@@ -141,112 +143,6 @@ func (n *nearby[T]) problem() string {
 	return ""
 }
 
-// nearHit is what the L1 has of a key.
-type nearHit[T any] struct {
-	*held[T]
-	left  time.Duration // until the soft expiry
-	early bool          // not to be served: this caller is to refresh it
-}
-
-// lookNear looks key up in the L1. It finds nothing where the subscription is not
-// certain, or the clear token is another one or not known to be current; and nothing
-// for one caller each where XFetch elects it to refresh the entry, or the coming end
-// of the entry to read it again: the others go on with what is here. A hit allocates
-// nothing.
-func (c *Cache[T]) lookNear(key string, class *TTL) (hit nearHit[T], ok bool) {
-	n := c.near
-	hit, now, why := c.findNear(key, class)
-	if why != nearServes {
-		return hit, false
-	}
-	ending := n.ending(&hit.Entry, now)
-	if hit.early = c.drawsNear(&hit, class); (hit.early || ending) && hit.asked.CompareAndSwap(false, true) {
-		return hit, false
-	}
-	hit.early = false
-	if !n.used.Load() {
-		n.used.Store(true)
-	}
-	return hit, true
-}
-
-// nearState is why the L1 does not serve a key, if it does not.
-type nearState uint8
-
-const (
-	nearServes    nearState = iota
-	nearNone                // nothing is there
-	nearUnproven            // its messages may be missing
-	nearUncleared           // the clear token is another one, or not known to be current
-	nearTooOld              // past the class's MaxAge
-)
-
-// findNear looks for what the L1 may serve of a key, and changes nothing. The hit is
-// complete where nearServes is said.
-func (c *Cache[T]) findNear(key string, class *TTL) (hit nearHit[T], now int64, why nearState) {
-	n := c.near
-	proven := n.l1.bus.Proven() // before what it is to vouch for is looked at
-	e, now := n.space.Get(key)
-	if e == nil {
-		return hit, now, nearNone
-	}
-	if time.Duration(now-proven) > l1Silence {
-		return hit, now, nearUnproven
-	}
-	if clear, ok := c.clear.currentAt(now); !ok || clear != e.Clear {
-		return hit, now, nearUncleared
-	}
-	hit = nearHit[T]{held: e.Value.(*held[T]), left: time.Duration(e.FreshUntil - now)}
-	if class.MaxAge > 0 && !class.Sliding && e.Soft-hit.left > class.MaxAge {
-		return hit, now, nearTooOld
-	}
-	return hit, now, nearServes
-}
-
-// ending reports whether an entry's time in the L1 nears its end before its soft
-// expiry does.
-func (n *nearby[T]) ending(e *near.Entry, now int64) bool {
-	return e.Deadline < e.FreshUntil && e.Deadline-now < int64(n.l1.o.TTL)/4
-}
-
-// drawsNear draws XFetch for an L1 hit. A sliding entry is drawn for where it is
-// read from Redis, which is where its age is known.
-func (c *Cache[T]) drawsNear(hit *nearHit[T], class *TTL) bool {
-	if class.Sliding || hit.Delta == 0 || hit.left > hit.Soft/2 {
-		return false
-	}
-	return c.config.elects(hit.left, hit.Soft, hit.Delta)
-}
-
-// serveNear answers a call from the L1. If it cannot, early says that the caller was
-// elected to refresh the entry.
-func (c *Cache[T]) serveNear(ctx context.Context, key string, class *TTL) (got answer[T], ok, early bool, err error) {
-	if c.near == nil || c.usable(ctx) != nil {
-		return got, false, false, nil
-	}
-	hit, ok := c.lookNear(key, class)
-	if !ok {
-		return got, false, hit.early, nil
-	}
-	got = answer[T]{outcome: telemetry.HitL1, size: int(hit.Size), ttl: hit.left}
-	if hit.Absent {
-		got.outcome, got.size = telemetry.Absent, -1
-		return got, true, false, ErrNotFound
-	}
-	got.value, ok = c.near.clone(hit.value)
-	return got, ok, false, nil
-}
-
-// clone is the value that a caller gets. A Clone that panics, or returns something
-// else than it was given, makes it a miss.
-func (n *nearby[T]) clone(v T) (out T, ok bool) {
-	if n.l1.o.Clone == nil {
-		return v, true
-	}
-	err := contain(func() error { out, ok = n.l1.o.Clone(v).(T); return nil })
-	return out, ok && err == nil
-}
-
 // moment is one before a read, or a commit, of what may go into the L1: what is kept
 // was current then, and is fresh for so long from then on.
 type moment struct {
@@ -288,6 +184,7 @@ func (c *Cache[T]) keepNear(key string, v T, e near.Entry, class *TTL, left time
 		left -= h.Soft / 2
 	}
 	h.Deadline = n.deadline(then.at, left)
+	h.calm = n.calm(&h.Entry)
 	n.space.Put(key, &h.Entry, then.Epoch)
 }
 

@@ -17,7 +17,7 @@ import (
 // l1hit: hits in the process.
 var l1hit = scenario{
 	name:  "l1hit",
-	about: "A hit in memory: the same documents and keys, all of them in the process. The floor is otter's GetIfPresent with our L1's key, entry, expiry calculator and clock. Rows over Redis that decode each hit again say so.",
+	about: "A hit in memory: the same documents and keys, all of them in the process. The floor is otter's GetIfPresent, set up as its README does. Rows over Redis that decode each hit again say so.",
 	run:   runL1Hit,
 	job:   l1HitJob,
 }

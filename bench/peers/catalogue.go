@@ -30,7 +30,7 @@ var catalogue = []Row{
 	{"gocache", "msgpack", Other, openGoCache},
 	{"rueidis", "GET + encoding/json", Other, openRueidis},
 	{"sturdyc", "memory over encoding/json", Other, openSturdyc},
-	{OtterRow, "GetIfPresent, our L1's key, entry, expiry, clock", Floor, openOtter},
+	{OtterRow, "GetIfPresent, set up as its README does", Floor, openOtter},
 	{NearRow, "T = Doc, a copy a hit", Ours, larderOf(true)},
 	{NearPointerRow, "T = *Doc", Ours, larderPointers(true)},
 	{"ristretto", "memory alone", Other, openRistretto},

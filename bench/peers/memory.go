@@ -11,47 +11,32 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/larder-go/cache/bench/work"
-	"github.com/larder-go/cache/internal/mono"
-	"github.com/larder-go/cache/internal/near"
 )
 
-// otterFloor is what this library's L1 makes of otter, and no more: the same key
-// type, entries, expiry calculator and clock. It is the floor of hits in memory.
+// otterFloor is github.com/maypok86/otter, set up as its README does: keys that are
+// strings, a bound, an expiry, and the clock that it has by itself. It is the floor of
+// hits in memory, and the memory below our L1.
 type otterFloor struct {
-	cache *otter.Cache[otterKey, *near.Entry]
+	cache *otter.Cache[string, *work.Doc]
 	env   Env
 }
 
-type otterKey struct {
-	space uint64
-	name  string
-}
-
-type otterClock struct{}
-
-func (otterClock) NowNano() int64                        { return mono.Now() }
-func (otterClock) Tick(d time.Duration) <-chan time.Time { return time.Tick(d) }
-
 func openOtter(env Env) (Peer, error) {
-	c, err := otter.New(&otter.Options[otterKey, *near.Entry]{
-		MaximumWeight: 1 << 30,
-		Weigher:       func(k otterKey, e *near.Entry) uint32 { return uint32(len(k.name)) + uint32(e.Size) + 192 },
-		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[otterKey, *near.Entry]) time.Duration {
-			return max(time.Duration(e.Value.Deadline-e.SnapshotAtNano), 1)
-		}),
-		Clock: otterClock{},
+	c, err := otter.New(&otter.Options[string, *work.Doc]{
+		MaximumSize:      1_000_000,
+		ExpiryCalculator: otter.ExpiryWriting[string, *work.Doc](env.fresh()),
 	})
 	return &otterFloor{c, env}, err
 }
 
 func (o *otterFloor) Get(ctx context.Context, key string, into *work.Doc) error {
-	if e, ok := o.cache.GetIfPresent(otterKey{1, key}); ok {
-		*into = *e.Value.(*work.Doc) //nolint:forcetypeassert // as stored below
+	if d, ok := o.cache.GetIfPresent(key); ok {
+		*into = *d
 		return nil
 	}
 	d, err := o.env.Load(ctx, key)
 	if err == nil {
-		o.cache.Set(otterKey{1, key}, &near.Entry{Value: &d, Deadline: mono.Now() + int64(o.env.fresh()), Size: 1 << 10})
+		o.cache.Set(key, &d)
 		*into = d
 	}
 	return err

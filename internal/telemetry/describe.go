@@ -41,6 +41,12 @@ func (r *Recorder) Look(key string, o Outcome) *Group {
 	return g
 }
 
+// Unwatched reports that a look-up under ctx has no span and is not timed: it is told of
+// by [Recorder.Look] alone.
+func (r *Recorder) Unwatched(ctx context.Context) bool {
+	return r.silent(ctx) && !r.getTime.Enabled(ctx)
+}
+
 // LookedUp counts the look-up of a call that began then: 0 if its time is not
 // measured.
 func (r *Recorder) LookedUp(ctx context.Context, began int64, key string, o Outcome) {
