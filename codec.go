@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"errors"
+	"sync"
 )
 
 // Codec turns values into bytes and back. It must be safe for concurrent use,
@@ -36,26 +37,21 @@ type EntryCodec interface {
 	DecodeEntry(data []byte, entry string, v any) error
 }
 
+// forType is optional on a codec of this package: how it is used by a cache whose values
+// may refer to what they are decoded from (keeps), and whether the cache has to give it a
+// copy of the data then.
+type forType interface {
+	forType(keeps bool) (_ Codec, clone bool)
+}
+
 // codecFor is c as a cache uses it, and whether that has to give it a copy of the data:
 // values that may refer to what they are decoded from must be the only ones that do.
 // JSON's may if keeps says so of their type, those of codecs that nobody here knows in
 // any case. A layer of this package decodes from a buffer that it uses again where its
 // inner codec needs no copy.
 func codecFor(c Codec, keeps bool) (_ Codec, clone bool) {
-	switch c := c.(type) {
-	case jsonCodec:
-		return c, keeps
-	case *encrypted:
-		layer := *c
-		layer.inner, clone = codecFor(c.inner, keeps)
-		layer.reuses = !clone
-		return &layer, false // the inner codec is given what was decrypted
-	case *compressed:
-		layer, clone := c.layerFor(keeps)
-		return &layer, clone
-	case *entryCompressed:
-		layer, clone := c.layerFor(keeps)
-		return &entryCompressed{layer}, clone
+	if c, ok := c.(forType); ok {
+		return c.forType(keeps)
 	}
 	return c, true
 }
@@ -117,4 +113,70 @@ func (c *Cache[T]) decodeValue(data []byte, key string, v *T) error {
 		return codec.DecodeEntry(data, c.space.Entry(key), v)
 	}
 	return c.config.codec.Decode(data, v)
+}
+
+// jsonID is the id of JSON, in every entry that has it: frozen, too.
+const jsonID = 1
+
+// layer is a codec of this package around another one.
+type layer uint8
+
+// The ids of layers: one for each layer over each kind of innermost codec. They
+// are in every entry, so they are frozen.
+//
+//	                        JSON   with an id of its own   without
+//	Compressed(c)              2                       5         8
+//	Encrypted(c)               3                       6         9
+//	Encrypted(Compressed(c))   4                       7        10
+//
+// One byte cannot hold the layers and the id of a codec of the caller's. So the
+// layer itself holds the inner id, too: Compressed in its payload, Encrypted in
+// what it authenticates. A reader whose inner codec has another id does not
+// decode the value. Only codecs without an id cannot be told apart.
+const (
+	layerCompressed layer = iota + 2
+	layerEncrypted
+	layerEncryptedCompressed
+)
+
+// over is the id of the layer around inner.
+func (l layer) over(inner Codec) uint8 {
+	if c, ok := inner.(interface{ compresses() Codec }); ok {
+		return layerEncryptedCompressed.over(c.compresses())
+	}
+	switch codecID(inner) {
+	case jsonID:
+		return uint8(l)
+	case 0:
+		return uint8(l) + 6
+	}
+	return uint8(l) + 3
+}
+
+// scratches are buffers for what a codec makes on its way to other bytes.
+var scratches = sync.Pool{New: func() any { return new([]byte) }}
+
+// scratchKept is the largest buffer in bytes that is kept: one huge value must
+// not hold memory for good.
+const scratchKept = 1 << 20
+
+func borrowScratch() *[]byte { return scratches.Get().(*[]byte) }
+
+// borrowScratchIf is borrowScratch, with its room, if pooled; else the room is new, of
+// size bytes, and there is nothing to give back.
+func borrowScratchIf(pooled bool, size int) (b *[]byte, room []byte) {
+	if pooled {
+		b = borrowScratch()
+		return b, *b
+	}
+	return nil, make([]byte, 0, size)
+}
+
+// returnScratch gives b back, as buf: what b has grown to.
+func returnScratch(b *[]byte, buf []byte) {
+	if b == nil || cap(buf) > scratchKept {
+		return
+	}
+	*b = buf[:0]
+	scratches.Put(b)
 }

@@ -93,6 +93,19 @@ func (c *compressed) problem() string { return c.refused }
 
 func (c *compressed) CodecID() uint8 { return layerCompressed.over(c.inner) }
 
+// compresses is what is compressed.
+func (c *compressed) compresses() Codec { return c.inner }
+
+func (c *compressed) forType(keeps bool) (Codec, bool) {
+	layer, clone := c.layerFor(keeps)
+	return &layer, clone
+}
+
+func (c *entryCompressed) forType(keeps bool) (Codec, bool) {
+	layer, clone := c.layerFor(keeps)
+	return &entryCompressed{layer}, clone
+}
+
 // layerFor is [codecFor] of c: what is not packed is given to the inner codec as it is.
 func (c *compressed) layerFor(keeps bool) (layer compressed, clone bool) {
 	layer = *c

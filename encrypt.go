@@ -116,6 +116,14 @@ func (e *encrypted) nesting() (refused []string) {
 
 func (e *encrypted) problem() string { return e.refused }
 
+// forType gives the inner codec what was decrypted, and needs no copy itself.
+func (e *encrypted) forType(keeps bool) (_ Codec, clone bool) {
+	layer := *e
+	layer.inner, clone = codecFor(e.inner, keeps)
+	layer.reuses = !clone
+	return &layer, false
+}
+
 func (e *encrypted) CodecID() uint8 { return layerEncrypted.over(e.inner) }
 
 func (e *encrypted) Append(dst []byte, v any) ([]byte, error) { return e.AppendEntry(dst, "", v) }

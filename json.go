@@ -25,7 +25,9 @@ var JSON Codec = jsonCodec{}
 
 type jsonCodec struct{}
 
-func (jsonCodec) CodecID() uint8 { return 1 }
+func (jsonCodec) CodecID() uint8 { return jsonID }
+
+func (c jsonCodec) forType(keeps bool) (Codec, bool) { return c, keeps }
 
 // Append appends what json.Marshal returns, without its copy.
 func (jsonCodec) Append(dst []byte, v any) ([]byte, error) {
