@@ -17,7 +17,7 @@ import (
 // batch: several keys in one call.
 var batch = scenario{
 	name:  "batch",
-	about: "100 keys in one call, 50 of them in Redis, an instant batch loader, one goroutine. The floor is two pipelines: GETs, and SETs of what was not there. Exchanges are counted in a run of their own, through a proxy.",
+	about: "100 keys in one call, 50 of them in Redis, an instant batch loader. The floor is two pipelines: GETs, and SETs of what was not there. Exchanges are counted in a run of their own, through a proxy.",
 	run:   runBatch,
 	job:   batchJob,
 }
@@ -26,7 +26,6 @@ var batchRows = []string{peers.FloorRow, peers.SameCodec, peers.Default, "sturdy
 
 const (
 	batchSize   = 100
-	batchTitle  = "100 keys, half of them hits"
 	counting    = "counting"
 	exchanges   = "exchanges"
 	loaderCalls = "loader calls"
@@ -43,31 +42,32 @@ func runBatch(b *bench) error {
 		return err
 	}
 	defer proxy.Close()
-	t := report.NewTable(batchTitle, peers.FloorRow,
-		report.Column{Metric: tookP50, Ratio: true}, report.Column{Metric: tookMean, Ratio: true}, report.Column{Metric: exchanges, Digits: 1},
-		report.Column{Metric: loaderCalls, Digits: 2}, report.Column{Metric: runner.CPU}, report.Column{Metric: runner.Allocs})
-	err = runner.Interleave(b.count(9), len(rows), func(round, i int) error {
-		spec := runner.Spec{Row: rows[i].Name, Goroutines: 1, Size: work.Nested, Round: round, Count: 300}
-		if b.quick {
-			spec.Count = 40
-		}
-		trips, err := b.exchanges(server, proxy, spec)
+	for _, callers := range []int{1, 16} {
+		t := report.NewTable(batchTitle(callers), peers.FloorRow,
+			report.Column{Metric: tookP50, Ratio: true}, report.Column{Metric: tookMean, Ratio: true}, report.Column{Metric: exchanges, Digits: 1},
+			report.Column{Metric: loaderCalls, Digits: 2}, report.Column{Metric: runner.CPU}, report.Column{Metric: runner.Allocs}, report.Column{Metric: runner.Bytes})
+		err = runner.Interleave(b.count(9), len(rows), func(round, i int) error {
+			spec := runner.Spec{Row: rows[i].Name, Goroutines: callers, Size: work.Nested, Round: round, Count: b.some(400)}
+			trips, err := b.exchanges(server, proxy, spec)
+			if err != nil {
+				return err
+			}
+			s, audit, err := b.emptied(server, spec)
+			s[exchanges] = trips
+			t.Add(rows[i], s, audit)
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		s, audit, err := b.emptied(server, spec)
-		s[exchanges] = trips
-		t.Add(rows[i], s, audit)
-		return err
-	})
-	if err != nil {
-		return err
+		b.add(t, rows)
 	}
-	b.add(t, rows)
 	b.note("go-redis/cache and gocache have no such call. sturdyc's storage here is one MGET and one pipeline of SETs, which it does not wait for; its memory is empty at each call.")
 	b.noteMissing()
 	return nil
 }
+
+func batchTitle(callers int) string { return "100 keys, half of them hits, " + title(callers) }
 
 // emptied measures on a Redis without keys.
 func (b *bench) emptied(server *runner.Server, spec runner.Spec) (runner.Sample, runner.Audit, error) {
@@ -79,7 +79,7 @@ func (b *bench) emptied(server *runner.Server, spec runner.Spec) (runner.Sample,
 
 // exchanges counts those of a few calls.
 func (b *bench) exchanges(server *runner.Server, proxy *redistest.Proxy, spec runner.Spec) (float64, error) {
-	spec.Addr, spec.Count, spec.Mode, spec.CPUProfile = proxy.Addr(), 20, counting, ""
+	spec.Addr, spec.Count, spec.Goroutines, spec.Mode, spec.CPUProfile = proxy.Addr(), 20, 1, counting, ""
 	if err := server.Admin.FlushAll(context.Background()).Err(); err != nil {
 		return 0, err
 	}
@@ -109,7 +109,8 @@ func batchJob(c *runner.Child) (runner.Sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := work.Keys(batchSize * (c.Spec.Count + 1))
+	warm := c.Spec.Goroutines
+	keys := work.Keys(batchSize * (warm + c.Spec.Count))
 	if err := storeHalf(c.Spec, keys); err != nil {
 		return nil, err
 	}
@@ -117,25 +118,32 @@ func batchJob(c *runner.Child) (runner.Sample, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s has no batches", c.Spec.Row)
 	}
-	if err := getBatch(many, keys[batchSize*c.Spec.Count:]); err != nil { // the pool
+	if _, _, err := batchAll(c.Spec, many, keys[:batchSize*warm]); err != nil { // the pool
 		return nil, err
 	}
 	if err := c.Ready(); err != nil {
 		return nil, err
 	}
 	before := calls.Load()
-	var times stat.Histogram
-	for n := range c.Spec.Count {
-		began := time.Now()
-		if err := getBatch(many, keys[n*batchSize:(n+1)*batchSize]); err != nil {
-			return nil, err
+	n, times, err := batchAll(c.Spec, many, keys[batchSize*warm:])
+	s := c.Stop(n)
+	s[tookP50], s[tookMean] = micros(times.Quantile(0.5)), s[runner.PerOp]/1e3*float64(c.Spec.Goroutines)
+	s[loaderCalls] = float64(calls.Load()-before) / float64(max(n, 1))
+	return s, err
+}
+
+// batchAll has the callers get all keys, a batch a call.
+func batchAll(spec runner.Spec, many peers.Many, keys []string) (int64, *stat.Histogram, error) {
+	var next atomic.Int64
+	return sharedLoop(spec.Goroutines, func(int) func() (bool, error) {
+		return func() (bool, error) {
+			n := int(next.Add(1)) - 1
+			if n*batchSize >= len(keys) {
+				return false, nil
+			}
+			return true, getBatch(many, keys[n*batchSize:(n+1)*batchSize])
 		}
-		times.Record(time.Since(began))
-	}
-	s := c.Stop(int64(c.Spec.Count))
-	s[tookP50], s[tookMean] = micros(times.Quantile(0.5)), s[runner.PerOp]/1e3
-	s[loaderCalls] = float64(calls.Load()-before) / float64(c.Spec.Count)
-	return s, nil
+	})
 }
 
 // storeHalf puts every second key into Redis, through another instance of the row,

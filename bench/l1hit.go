@@ -34,7 +34,7 @@ func runL1Hit(b *bench) error {
 	}
 	for _, callers := range []int{1, 16} {
 		t := report.NewTable(title(callers), peers.OtterRow,
-			report.Column{Metric: runner.PerOp, Digits: 1, Ratio: true}, report.Column{Metric: runner.CPU, Digits: 3}, report.Column{Metric: runner.Allocs, Digits: 2})
+			report.Column{Metric: runner.PerOp, Digits: 1, Ratio: true}, report.Column{Metric: runner.CPU, Digits: 3}, report.Column{Metric: runner.Allocs, Digits: 2}, report.Column{Metric: runner.Bytes})
 		err := runner.Interleave(b.count(9), len(rows), func(round, i int) error {
 			if err := server.Admin.FlushAll(context.Background()).Err(); err != nil {
 				return err

@@ -37,6 +37,7 @@ var hitColumns = []report.Column{
 	{Metric: runner.CPU, Digits: 1, Ratio: true},
 	{Metric: runner.ServerCPU, Digits: 1},
 	{Metric: runner.Allocs, Digits: 1},
+	{Metric: runner.Bytes},
 	{Metric: loadedShare, Digits: 2},
 }
 

@@ -49,6 +49,23 @@ func getter(p peers.Peer, keys []string, seed uint64) func() error {
 // closedLoop has callers call their operations again and again for d. Each makes
 // the operation of one caller. The first error ends all.
 func closedLoop(callers int, d time.Duration, each func(caller int) func() error) (int64, *stat.Histogram, error) {
+	var over atomic.Bool
+	timer := time.AfterFunc(d, func() { over.Store(true) })
+	defer timer.Stop()
+	return sharedLoop(callers, func(caller int) func() (bool, error) {
+		op := each(caller)
+		return func() (bool, error) {
+			if over.Load() {
+				return false, nil
+			}
+			return true, op()
+		}
+	})
+}
+
+// sharedLoop has each caller call its operation until that did nothing any more. The
+// first error ends all.
+func sharedLoop(callers int, each func(caller int) func() (did bool, err error)) (int64, *stat.Histogram, error) {
 	var (
 		all   sync.WaitGroup
 		mu    sync.Mutex
@@ -56,15 +73,16 @@ func closedLoop(callers int, d time.Duration, each func(caller int) func() error
 		first error
 		stop  atomic.Bool
 	)
-	timer := time.AfterFunc(d, func() { stop.Store(true) })
-	defer timer.Stop()
 	for caller := range callers {
 		op := each(caller)
 		all.Go(func() {
 			var times stat.Histogram
 			var err error
 			for last := time.Now(); err == nil && !stop.Load(); {
-				err = op()
+				var did bool
+				if did, err = op(); !did {
+					break
+				}
 				now := time.Now()
 				times.Record(now.Sub(last))
 				last = now

@@ -77,7 +77,20 @@ func openLarder[T any](env Env, near bool, load cache.Loader[T], copy func(T, *w
 		return nil, err
 	}
 	l.bound = l.cache.ReadThrough(load)
+	if near {
+		return l, l.heard()
+	}
 	return l, nil
+}
+
+// heard waits until the L1 hears what the cache publishes, and so keeps what it reads.
+func (l *larder[T]) heard() error {
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if e, err := l.cache.Explain(context.Background(), "no such key"); err != nil || e.L1.Hears {
+			return err
+		}
+	}
+	return errors.New("the L1 hears nothing")
 }
 
 // larderClient is the client of the other rows, or one with the library's advice
