@@ -108,6 +108,6 @@ func TestCostIsTheLargerOne(t *testing.T) {
 func TestXFetchAllocatesNothing(t *testing.T) {
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		ewma := expiry.Average(time.Second, time.Minute)
-		expiry.Early(time.Second, time.Hour, expiry.Cost(time.Second, ewma), 1, rand.ExpFloat64())
+		_ = expiry.Early(time.Second, time.Hour, expiry.Cost(time.Second, ewma), 1, rand.ExpFloat64())
 	}))
 }
