@@ -146,7 +146,7 @@ func (c *Cache[T]) getOrLoad(ctx context.Context, key string, load Loader[T], e 
 
 // getFar looks in Redis, and loads if the look-up finds nothing to serve.
 func (c *Cache[T]) getFar(ctx context.Context, r request[T]) (answer[T], error) {
-	one := call[T]{request: r, began: c.flights.Now(), round: 1}
+	one := call[T]{request: r, began: c.region.Flights.Now(), round: 1}
 	c.look(ctx, &one)
 	if one.err != nil || one.seen.State.Serves() {
 		return one.got, one.err

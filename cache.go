@@ -12,8 +12,8 @@ import (
 
 	"github.com/larder-go/cache/internal/keyspace"
 	"github.com/larder-go/cache/internal/load"
-	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
+	"github.com/larder-go/cache/internal/region"
 	"github.com/larder-go/cache/internal/store"
 	"github.com/larder-go/cache/internal/telemetry"
 )
@@ -26,27 +26,16 @@ import (
 type Cache[T any] struct {
 	name     string
 	config   config
-	space    keyspace.Space
-	store    *store.Store
 	strategy Strategy[T]
 	tel      *reporter
 	version  func(T) uint64
-	redisKey func(key string) string // where an entry lives is up to the strategy
-	buffered bool                    // the strategy keeps writes in Redis that are not flushed yet
-	meta     agreement
-	clear    clearToken
+	region   *region.Region
 	near     *nearby[T] // nil: no L1
-	channel  string     // where changes are told
-	flights  *load.Group
 	slides   *load.Slots
-	releases *load.Slots
-	pending  *pending.Queue
 
-	closed     atomic.Bool
-	closing    chan struct{}
-	close      sync.Once
-	left       error // what Close returns
-	background crew  // goroutines that are no flights
+	closed atomic.Bool
+	close  sync.Once
+	left   error // what Close returns
 }
 
 // Strategy says what a write does to the system of record: [Aside] and its
@@ -111,50 +100,57 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 	config.entryCodec, _ = config.codec.(EntryCodec)
 	config.budgets.Logger = config.logger
 	c := &Cache[T]{
-		name: name, config: config, space: space, strategy: s,
-		tel:      newReporter(name, &config),
-		version:  versionOf[T](),
-		redisKey: space.Entry,
-		channel:  space.Channel(),
-		slides:   load.NewSlots(config.loadLimit),
-		releases: load.NewSlots(config.loadLimit),
-		closing:  make(chan struct{}),
+		name: name, config: config, strategy: s,
+		tel: newReporter(name, &config), version: versionOf[T](), slides: load.NewSlots(config.loadLimit),
 	}
-	c.pending = c.newQueue()
-	c.flights = load.NewGroup(c.loads())
-	c.clear.emptied = c.flights.Places.Refill
+	c.region = region.New(c.regionOptions(space))
 	config.budgets.Breaker = c.breakerChanged
 	config.budgets.Unpublished = c.unpublished
-	c.store = store.New(client, config.budgets)
-	c.tel.Peer = c.store.Peer
-	c.tel.RedisKey = func(key string) string { return c.redisKey(key) }
+	c.region.Store = store.New(client, config.budgets)
+	c.tel.Peer = c.region.Store.Peer
+	c.tel.RedisKey = func(key string) string { return c.region.RedisKey(key) }
 	if err := s.open(c); err != nil {
 		_ = c.Close() // nothing of it has been used
 		return nil, &OpError{Op: "new", Key: name, Err: err}
 	}
 	c.openNearby()
 	c.tel.Watch(c.reading)
-	for _, warning := range c.store.Warnings() {
+	for _, warning := range c.region.Store.Warnings() {
 		c.tel.Logger.Warn("the Redis client is not set up for a cache", "problem", warning, "mend", "cache.Tune")
 	}
 	return c, nil
 }
 
-// breakerChanged hears whether Redis is asked. Queued invalidations are sent as
-// soon as it is again, which may be most of the keys: the cache refills then, also if
-// Redis has lost nothing, and its clear token tells nothing of it.
+// regionOptions are what the cache's region is made of.
+func (c *Cache[T]) regionOptions(space keyspace.Space) region.Options {
+	return region.Options{
+		Space: space, Class: c.config.entry.class.policy(), Codec: c.config.codecID, Schema: c.config.schema,
+		Replicas: c.config.replicas, Loads: c.loads(), LoadTimeout: c.config.loadTimeout, Logger: c.tel.Logger,
+		Telemetry: &c.tel.Recorder, Failed: c.tel.redisFailed, Refused: c.tel.refused,
+	}
+}
+
+// breakerChanged hears whether Redis is asked. Queued invalidations are sent as soon as it
+// is again.
 func (c *Cache[T]) breakerChanged(open bool) {
 	if !open {
-		c.flights.Places.Refill()
-		c.pending.Hurry()
+		c.region.Hurry()
 	}
 	c.tel.breakerChanged(open)
+}
+
+// agree reads the meta record before a write, if no read has done so yet.
+func (c *Cache[T]) agree(ctx context.Context, op, key string) error {
+	if err := c.region.CheckStrategy(ctx); err != nil {
+		return &OpError{Op: op, Key: key, Err: err}
+	}
+	return nil
 }
 
 // unpublished hears that changes are made, but nobody is told.
 func (c *Cache[T]) unpublished(code string) {
 	c.tel.Logger.Warn("changes of entries take effect, but Redis does not publish them: an L1 serves what was changed until its TTL",
-		"reply", code, "mend", "allow the user the channels of the cache: ACL SETUSER user &"+c.channel)
+		"reply", code, "mend", "allow the user the channels of the cache: ACL SETUSER user &"+c.region.Channel())
 }
 
 // isNil reports whether v is nil or holds a nil pointer.
@@ -257,26 +253,13 @@ func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
 // Stats returns a snapshot of the counters, and of what is under way. It asks nobody.
 func (c *Cache[T]) Stats() Stats {
 	s := Stats(c.tel.Snapshot())
-	s.Pending = c.pending.Len()
-	s.Loading, s.Waiting = c.flights.InProgress()
-	s.Unpublished = c.store.Unpublished()
-	s.Overdue = int64(c.flights.Overdue())
-	if c.flights.Places.Refilling() > 0 {
+	s.Pending = c.region.Pending.Len()
+	s.Loading, s.Waiting = c.region.Flights.InProgress()
+	s.Unpublished = c.region.Store.Unpublished()
+	s.Overdue = int64(c.region.Flights.Overdue())
+	if c.region.Flights.Places.Refilling() > 0 {
 		s.Refilling = 1
 	}
 	c.strategy.count(&s)
 	return s
-}
-
-// judge says what rec, which was read under redisKey, means to a call with class.
-func (c *Cache[T]) judge(ctx context.Context, class *TTL, redisKey string, rec *store.Record) record.Record {
-	r := record.Reader{
-		Codec: c.config.codecID, Schema: c.config.schema, Class: class.policy(),
-		Window: c.config.entry.class.policy().StaleWindow(),
-	}
-	if class.Sliding {
-		r.Now = c.store.Now(ctx, redisKey)
-	}
-	found := store.Found(rec, redisKey, r.Windows())
-	return r.Judge(&found)
 }

@@ -3,8 +3,6 @@ package cache
 import (
 	"context"
 	"errors"
-	"sync"
-	"time"
 
 	"github.com/larder-go/cache/internal/telemetry"
 )
@@ -19,17 +17,17 @@ import (
 func (c *Cache[T]) Close() error {
 	c.close.Do(func() {
 		c.closed.Store(true)
-		close(c.closing)
+		c.region.Background.Shut()
 		c.tel.Unwatch()
 		if c.near != nil {
 			c.near.leave()
 		}
-		c.flights.Close()
-		c.flights.Places.Close()
-		c.background.close()
+		c.region.Flights.Close()
+		c.region.Flights.Places.Close()
+		c.region.Background.Close()
 		dirty, failed := c.strategy.shut()
-		left := c.pending.Close()
-		c.left = errors.Join(remaining(dirty, left), failed, c.store.Close())
+		left := c.region.Pending.Close()
+		c.left = errors.Join(remaining(dirty, left), failed, c.region.Store.Close())
 	})
 	return c.left
 }
@@ -70,7 +68,7 @@ func (c *Cache[T]) Shutdown(ctx context.Context) error {
 		return c.Close()
 	}
 	_, err := c.strategy.drain(ctx)
-	err = errors.Join(err, c.pending.Flush(ctx))
+	err = errors.Join(err, c.region.Pending.Flush(ctx))
 	return errors.Join(err, c.Close())
 }
 
@@ -102,44 +100,3 @@ func (unbuffered) flush(context.Context) (int, error) { return 0, nil }
 func (unbuffered) drain(context.Context) (int, error) { return 0, nil }
 
 func (unbuffered) shut() (int, error) { return 0, nil }
-
-// crew counts goroutines that must have ended before Close returns.
-type crew struct {
-	mu      sync.Mutex // protects following
-	closed  bool
-	running sync.WaitGroup
-}
-
-// start counts one goroutine more, which calls end. It reports false after close.
-func (c *crew) start() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return false
-	}
-	c.running.Add(1)
-	return true
-}
-
-func (c *crew) end() { c.running.Done() }
-
-func (c *crew) close() {
-	c.mu.Lock()
-	c.closed = true
-	c.mu.Unlock()
-	c.running.Wait()
-}
-
-// sleep waits for d, for ctx, or for Close.
-func (c *Cache[T]) sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-c.closing:
-		return ErrClosed
-	}
-}

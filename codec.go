@@ -99,7 +99,7 @@ var errNotAppended = errors.New("the codec did not append to what it was given")
 // which codecs that do not use it are spared.
 func (c *Cache[T]) appendValue(dst []byte, key string, v T) ([]byte, error) {
 	if codec := c.config.entryCodec; codec != nil {
-		return codec.AppendEntry(dst, c.space.Entry(key), v)
+		return codec.AppendEntry(dst, c.region.Space.Entry(key), v)
 	}
 	return c.config.codec.Append(dst, v)
 }
@@ -110,7 +110,7 @@ func (c *Cache[T]) decodeValue(data []byte, key string, v *T) error {
 		data = bytes.Clone(data)
 	}
 	if codec := c.config.entryCodec; codec != nil {
-		return codec.DecodeEntry(data, c.space.Entry(key), v)
+		return codec.DecodeEntry(data, c.region.Space.Entry(key), v)
 	}
 	return c.config.codec.Decode(data, v)
 }

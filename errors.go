@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/larder-go/cache/internal/load"
+	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -45,15 +46,8 @@ var (
 	// ErrPending says that the write succeeded and must not be repeated: only
 	// its invalidation is still queued, because Redis failed. Until it lands,
 	// this process does not read the key from Redis.
-	ErrPending = errors.New("cache: invalidation pending")
+	ErrPending = pending.Err
 )
-
-// pendingError is an error that Is ErrPending, and its cause.
-type pendingError struct{ error }
-
-func (e pendingError) Error() string        { return e.error.Error() + "; its invalidation is queued" }
-func (e pendingError) Is(target error) bool { return target == ErrPending }
-func (e pendingError) Unwrap() error        { return e.error }
 
 // OpError is a failure of the cache itself: a bad argument, or a Redis that
 // did not answer. Loader and writer errors never come as an OpError, so "Redis

@@ -153,7 +153,7 @@ type ExplainedLease struct {
 func (c *Cache[T]) Explain(ctx context.Context, key string) (Explanation, error) {
 	x := &exam[T]{
 		cache: c, key: key, class: c.config.entry.class,
-		Explanation: Explanation{Cache: c.name, Key: key, RedisKey: c.redisKey(key)},
+		Explanation: Explanation{Cache: c.name, Key: key, RedisKey: c.region.RedisKey(key)},
 	}
 	if err := c.usable(ctx); err != nil {
 		return x.Explanation, err

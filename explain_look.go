@@ -13,6 +13,7 @@ import (
 	"github.com/larder-go/cache/internal/near"
 	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
+	"github.com/larder-go/cache/internal/region"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -22,11 +23,11 @@ import (
 func (x *exam[T]) lookHere() {
 	c := x.cache
 	x.seen.redisKey = x.RedisKey
-	x.seen.owed, x.seen.mark = c.pending.Has(pending.Key, x.key), c.pending.Epoch()
-	x.Pending, x.Queued = x.seen.owed, c.pending.Len()
-	x.BreakerOpen = c.store.Open()
-	x.Loading = c.flights.Foresee(x.key) != load.Lead
-	x.Overdue, x.Refilling = c.flights.Late(x.key), c.flights.Places.Refilling()
+	x.seen.owed, x.seen.mark = c.region.Pending.Has(pending.Key, x.key), c.region.Pending.Epoch()
+	x.Pending, x.Queued = x.seen.owed, c.region.Pending.Len()
+	x.BreakerOpen = c.region.Store.Open()
+	x.Loading = c.region.Flights.Foresee(x.key) != load.Lead
+	x.Overdue, x.Refilling = c.region.Flights.Late(x.key), c.region.Flights.Places.Refilling()
 	if c.near != nil {
 		x.lookNear()
 	}
@@ -76,42 +77,42 @@ var nearRefusals = [...]string{
 func (x *exam[T]) ask(ctx context.Context) error {
 	c := x.cache
 	named := c.config.entry.tags
-	ask := store.Inspect{Name: x.key, Tokens: append(tagKeys(named), c.space.Clear())}
+	ask := store.Inspect{Name: x.key, Tokens: append(region.TagKeys(named), c.region.Space.Clear())}
 	if b, ok := c.strategy.(interface {
 		partitionOf(key string) *store.Partition
 	}); ok {
 		ask.Behind = b.partitionOf(x.key)
 	}
-	if !c.meta.known() {
-		ask.Meta = c.space.Meta()
+	if !c.region.Strategy.Known() {
+		ask.Meta = c.region.Space.Meta()
 	}
 	var err error
-	if x.found, err = c.store.Inspect(ctx, x.RedisKey, ask); err != nil {
+	if x.found, err = c.region.Store.Inspect(ctx, x.RedisKey, ask); err != nil {
 		return err
 	}
 	x.Exchanges = 1
-	x.meta = c.meta.problem()
+	x.meta = c.region.Strategy.Problem()
 	if ask.Meta != "" {
-		var a agreement
-		a.settle(x.found.Meta)
-		x.meta = a.problem()
+		var a region.StrategyRecord
+		a.Decide(x.found.Meta)
+		x.meta = a.Problem()
 	}
-	x.seen.Record = c.judge(ctx, x.class, x.RedisKey, &x.found.Record)
+	x.seen.Record = c.region.Judge(ctx, x.class.policy(), x.RedisKey, &x.found.Record)
 	x.describe()
 	return x.verify(ctx, named)
 }
 
 // verify is Cache.verify with what Explain has read: it leaves the lease of the clear
 // token as it is, and goes by it where the next look-up would.
-func (x *exam[T]) verify(ctx context.Context, named []tagRef) error {
+func (x *exam[T]) verify(ctx context.Context, named []region.Tag) error {
 	rec := &x.seen.Record
 	if !rec.Dependent() {
 		return nil
 	}
 	clear := x.found.Tokens[len(named)]
 	valid, known := false, false
-	if !x.cache.clear.aging() {
-		valid, known = x.cache.clear.vouches(rec.Body.Clear)
+	if !x.cache.region.Clear.Aging() {
+		valid, known = x.cache.region.Clear.Vouches(rec.Body.Clear)
 	}
 	if !known {
 		valid = clear == rec.Body.Clear && clear != envelope.Token{}
@@ -126,12 +127,12 @@ func (x *exam[T]) verify(ctx context.Context, named []tagRef) error {
 	}
 	for i := range rec.Body.Tags.Len() {
 		tag := rec.Body.Tags.At(i)
-		at := slices.IndexFunc(refs, func(t tagRef) bool { return t.id == tag.ID })
+		at := slices.IndexFunc(refs, func(t region.Tag) bool { return t.ID == tag.ID })
 		ok := tokens[at] == tag.Token && tag.Token != envelope.Token{}
 		x.Record.Tags = append(x.Record.Tags, ExplainedTag{Name: x.tagName(tag.ID), Valid: ok})
 	}
 	if valid && rec.Body.Tags.Len() > 0 {
-		valid, err = x.cache.tagsValid(ctx, rec.Body.Tags, refs, tokens)
+		valid, err = x.cache.region.TagsValid(ctx, rec.Body.Tags, refs, tokens)
 	}
 	if !valid {
 		rec.Revoke()
@@ -140,13 +141,13 @@ func (x *exam[T]) verify(ctx context.Context, named []tagRef) error {
 }
 
 // tagTokens are the tokens of the tags that are named, or that the entry has.
-func (x *exam[T]) tagTokens(ctx context.Context, named []tagRef) (refs []tagRef, tokens []envelope.Token, err error) {
-	refs = x.cache.union(named, x.seen.Body.Tags)
+func (x *exam[T]) tagTokens(ctx context.Context, named []region.Tag) (refs []region.Tag, tokens []envelope.Token, err error) {
+	refs = x.cache.region.WithRecorded(named, x.seen.Body.Tags)
 	tokens = slices.Clone(x.found.Tokens[:len(named)])
 	if len(refs) == len(named) {
 		return refs, tokens, nil
 	}
-	more, err := x.cache.store.ReadTokens(ctx, tagKeys(refs[len(named):]))
+	more, err := x.cache.region.Store.ReadTokens(ctx, region.TagKeys(refs[len(named):]))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -157,7 +158,7 @@ func (x *exam[T]) tagTokens(ctx context.Context, named []tagRef) (refs []tagRef,
 // tagName is a tag as people know it, if the options of New tell.
 func (x *exam[T]) tagName(id uint64) string {
 	for _, name := range x.cache.config.entry.names {
-		if r := appendTag(nil, x.cache.space, keyspace.TagID(name)); r[0].id == id {
+		if keyspace.TagID(name) == id {
 			return name
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/expiry"
 	"github.com/larder-go/cache/internal/record"
+	"github.com/larder-go/cache/internal/region"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -105,7 +106,7 @@ func (x *exam[T]) odds() string {
 func (x *exam[T]) hits() {
 	c, rec := x.cache, &x.seen.Record
 	dirty := rec.Header.Kind == envelope.Dirty
-	willing := !dirty && !x.Loading && c.flights.Refresh.Ready(x.key)
+	willing := !dirty && !x.Loading && c.region.Flights.Refresh.Ready(x.key)
 	if rec.State == record.Stale {
 		x.stale(willing)
 		return
@@ -135,8 +136,8 @@ func (x *exam[T]) stale(willing bool) {
 		x.does(ActionStale, what+"; the last refresh failed, and the next may begin in %v", rounded(granted.Left))
 	case !willing:
 		x.does(ActionStale, what+"; this process is refreshing it, or did so a moment ago")
-	case x.cache.obstacle(x.key, x.tags()) != "":
-		x.does(ActionStale, what+", and does not refresh it: %s", x.cache.obstacle(x.key, x.tags()))
+	case x.cache.region.Obstacle(x.key, x.tags()) != "":
+		x.does(ActionStale, what+", and does not refresh it: %s", x.cache.region.Obstacle(x.key, x.tags()))
 	default:
 		x.Refresh = 1
 		x.does(ActionStale, what+" and refreshes it in the background")
@@ -144,8 +145,8 @@ func (x *exam[T]) stale(willing bool) {
 }
 
 // tags are those that an entry in place of the record would have.
-func (x *exam[T]) tags() []tagRef {
-	tags, _ := x.cache.tagsInPlaceOf(&x.seen.Record, x.cache.config.entry.tags)
+func (x *exam[T]) tags() []region.Tag {
+	tags, _ := x.cache.region.TagsInPlaceOf(&x.seen.Record, x.cache.config.entry.tags)
 	return tags
 }
 
@@ -153,7 +154,7 @@ func (x *exam[T]) tags() []tagRef {
 // flight, or leads one.
 func (x *exam[T]) misses() {
 	c := x.cache
-	obstacle := c.obstacle(x.key, x.tags())
+	obstacle := c.region.Obstacle(x.key, x.tags())
 	switch {
 	case x.Loading:
 		x.does(ActionWait, "waits for the load that runs in this process")

@@ -9,4 +9,4 @@ var (
 )
 
 // DropClear ends c's lease of the clear token.
-func DropClear[T any](c *Cache[T]) { c.clear.drop() }
+func DropClear[T any](c *Cache[T]) { c.region.Clear.Drop() }

@@ -14,6 +14,7 @@ import (
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/mono"
 	"github.com/larder-go/cache/internal/record"
+	"github.com/larder-go/cache/internal/region"
 	"github.com/larder-go/cache/internal/store"
 	"github.com/larder-go/cache/internal/telemetry"
 )
@@ -265,7 +266,7 @@ func (t *reporter) loaded(ctx context.Context, span trace.Span, e LoadEvent) {
 
 // reading is what the cache tells of itself when metrics are collected.
 func (c *Cache[T]) reading() telemetry.Reading {
-	now := telemetry.Reading{Stats: telemetry.Stats(c.Stats()), Open: c.store.Open()}
+	now := telemetry.Reading{Stats: telemetry.Stats(c.Stats()), Open: c.region.Store.Open()}
 	if behind, ok := c.strategy.(*writeBehind[T]); ok {
 		now.Behind, now.Sampled = true, behind.last.Load() != nil
 	}
@@ -359,18 +360,10 @@ func spanOf(called string) telemetry.Op {
 
 // endWrite ends the span of a write by strategy: sent is the entry that was to be
 // stored, nil if there was none.
-func (t *reporter) endWrite(ctx context.Context, span trace.Span, op, key, redisKey string, sent *stored, err error) {
+func (t *reporter) endWrite(ctx context.Context, span trace.Span, op, key, redisKey string, sent *region.Entry, err error) {
 	if spanOf(op) == telemetry.OpPut {
-		t.EndPut(ctx, span, redisKey, sent.put(key), err)
+		t.EndPut(ctx, span, redisKey, sent.Put(key), err)
 		return
 	}
 	t.EndRemove(ctx, span, redisKey, err, key)
-}
-
-// put is s as spans tell of it.
-func (s *stored) put(key string) telemetry.Put {
-	if s == nil {
-		return telemetry.Put{Key: key, Size: -1}
-	}
-	return telemetry.Put{Key: key, Size: s.size, TTL: s.soft}
 }

@@ -30,7 +30,7 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys []string) (map[string]T, er
 	for _, l := range all {
 		switch {
 		case l.seen.failure != nil:
-			host, port := c.store.Peer(ctx, l.seen.redisKey)
+			host, port := c.region.Store.Peer(ctx, l.seen.redisKey)
 			if node := net.JoinHostPort(host, strconv.Itoa(port)); !failed[node] {
 				failed[node] = true
 				errs = append(errs, &OpError{Op: "get", Key: l.key, Err: l.seen.failure})
@@ -140,7 +140,7 @@ func (c *Cache[T]) getMany(ctx context.Context, keys []string, load loader[T], k
 func (c *Cache[T]) calls(keys []string, load loader[T], kept entry) []*call[T] {
 	room, all := make([]call[T], len(keys)), make([]*call[T], 0, len(keys))
 	known := make(map[string]bool, len(keys))
-	began := c.flights.Now()
+	began := c.region.Flights.Now()
 	for _, key := range keys {
 		if known[key] {
 			continue

@@ -14,6 +14,7 @@ import (
 	"github.com/larder-go/cache/internal/near"
 	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
+	"github.com/larder-go/cache/internal/region"
 	"github.com/larder-go/cache/internal/store"
 	"github.com/larder-go/cache/internal/telemetry"
 )
@@ -46,25 +47,25 @@ func (c *Cache[T]) openNearby() {
 	if c.config.l1 == nil {
 		return
 	}
-	n := &nearby[T]{cache: c, probe: noticeProbe + envelope.NewToken().String()}
+	n := &nearby[T]{cache: c, probe: region.NoticeProbe + envelope.NewToken().String()}
 	n.localTier = c.config.l1.tier(n)
-	c.near = n
-	n.join(c.channel)
+	c.near, c.region.Local = n, n.space
+	n.join(c.region.Channel())
 }
 
 // hear takes a message. One that is not understood may mean anything.
 func (n *nearby[T]) hear(message string) {
-	key, ok := strings.CutPrefix(message, noticeKey)
+	key, ok := strings.CutPrefix(message, region.NoticeKey)
 	switch {
 	case ok:
 		n.space.Drop(key)
 	case message == n.probe:
 		n.heeds.Store(true)
-	case strings.HasPrefix(message, noticeProbe): // another process's
+	case strings.HasPrefix(message, region.NoticeProbe): // another process's
 	default:
 		n.space.DropAll()
-		if message == noticeClear {
-			n.cache.clear.drop()
+		if message == region.NoticeClear {
+			n.cache.region.Clear.Drop()
 		}
 	}
 }
@@ -83,7 +84,7 @@ const probes = 10
 func (n *nearby[T]) tick() {
 	c := n.cache
 	if n.used.Swap(false) {
-		c.renewClear(context.Background())
+		c.region.RenewClear(context.Background())
 	}
 	if n.heeds.Load() {
 		n.tries = 0
@@ -96,19 +97,19 @@ func (n *nearby[T]) tick() {
 		}
 		return
 	}
-	if !c.background.start() {
+	if !c.region.Background.Start() {
 		return
 	}
 	if n.tries++; n.tries == probes {
 		n.tell(errNotHeard)
 	}
 	if n.tries > probes && n.tries%probes != 0 {
-		c.background.end()
+		c.region.Background.End()
 		return
 	}
 	go func() {
-		defer c.background.end()
-		if err := c.store.Publish(context.Background(), store.Notice{Channel: c.channel, Message: n.probe}); err != nil {
+		defer c.region.Background.End()
+		if err := c.region.Store.Publish(context.Background(), store.Notice{Channel: c.region.Channel(), Message: n.probe}); err != nil {
 			c.tel.redisFailed(telemetry.OpGet, err)
 		}
 	}()
@@ -120,7 +121,7 @@ var errNotHeard = errors.New("it does not hear what this cache publishes: is it 
 // tell notes why the L1 is not used, nil if it is. The log has a line when that begins
 // and one when it ends.
 func (n *nearby[T]) tell(why error) {
-	log, channel := n.cache.tel.Logger, n.cache.channel
+	log, channel := n.cache.tel.Logger, n.cache.region.Channel()
 	switch known := n.deaf.Load(); {
 	case why == nil && known != nil:
 		n.deaf.Store(nil)
@@ -143,34 +144,12 @@ func (n *nearby[T]) problem() string {
 	return ""
 }
 
-// moment is one before a read, or a commit, of what may go into the L1: what is kept
-// was current then, and is fresh for so long from then on.
-type moment struct {
-	near.Epoch
-	at int64
-}
-
-// moment is the present. It is noted before the queue of invalidations is asked
-// about the key:
-//
-//  1. R finds that none of its key is queued.
-//  2. W invalidates the key; Redis fails; it is queued, and dropped here. W returns.
-//  3. R notes the moment, and reads the old entry.
-//  4. The queue drains: Redis has taken the invalidation, whose message is under way.
-//  5. R finds the queue empty, and puts the old entry where the next caller finds it.
-func (c *Cache[T]) moment(key string) (m moment) {
-	if c.near != nil {
-		m.Epoch, m.at = c.near.space.Epoch(key), monotonic()
-	}
-	return m
-}
-
 // keepNear puts what was read, or stored, into the L1, if nothing was dropped since
 // then that may be the key's. left is for how long it is fresh. An entry of a
 // sliding class is kept until it may be slid, which only a read from Redis does.
-func (c *Cache[T]) keepNear(key string, v T, e near.Entry, class *TTL, left time.Duration, then moment) {
+func (c *Cache[T]) keepNear(key string, v T, e near.Entry, class *expiry.Policy, left time.Duration, then region.Moment) {
 	n := c.near
-	if n == nil || !n.heeds.Load() || c.pending.Has(pending.Key, key) {
+	if n == nil || !n.heeds.Load() || c.region.Pending.Has(pending.Key, key) {
 		return
 	}
 	v, ok := n.clone(v)
@@ -179,11 +158,11 @@ func (c *Cache[T]) keepNear(key string, v T, e near.Entry, class *TTL, left time
 	}
 	h := &held[T]{Entry: e, value: v}
 	h.Value = h
-	h.FreshUntil = then.at + int64(left)
+	h.FreshUntil = then.At + int64(left)
 	if class.Sliding && left > h.Soft/2 {
 		left -= h.Soft / 2
 	}
-	h.Deadline = n.deadline(then.at, left)
+	h.Deadline = n.deadline(then.At, left)
 	h.calm = n.calm(&h.Entry)
 	n.space.Put(key, &h.Entry, then.Epoch)
 }
@@ -191,7 +170,7 @@ func (c *Cache[T]) keepNear(key string, v T, e near.Entry, class *TTL, left time
 // keepRead is keepNear of a record that was read, if the look-up ended with it: err
 // is the look-up's. With another one than ErrNotFound there is no value, though the
 // record may be fresh.
-func (c *Cache[T]) keepRead(call *call[T], then moment) {
+func (c *Cache[T]) keepRead(call *call[T], then region.Moment) {
 	seen, got := &call.seen, &call.got
 	if c.near == nil || seen.State != record.Fresh || c.config.replicaReads || call.err != nil && !isAbsent(call.err) {
 		return
@@ -205,47 +184,18 @@ func (c *Cache[T]) keepRead(call *call[T], then moment) {
 		return
 	}
 	e.Soft, e.Delta = seen.Body.Soft, expiry.Cost(seen.Body.Delta, seen.Body.EWMA)
-	c.keepNear(call.key, got.value, e, call.entry.class, seen.Left, then)
+	c.keepNear(call.key, got.value, e, call.entry.class.policy(), seen.Left, then)
 }
 
 // keepDirty keeps a write that is not flushed yet: it has no expiry of its own, and
 // no clear token binds it, so it gets the one that is current.
-func (c *Cache[T]) keepDirty(call *call[T], got *answer[T], e near.Entry, then moment) {
-	clear, ok := c.clear.current()
+func (c *Cache[T]) keepDirty(call *call[T], got *answer[T], e near.Entry, then region.Moment) {
+	clear, ok := c.region.Clear.Current()
 	if !ok {
 		return
 	}
 	e.Clear = clear
-	c.keepNear(call.key, got.value, e, call.entry.class, c.near.l1.o.TTL, then)
-}
-
-// changed is called after each change that was made through this process, whatever
-// Redis answered: flights of the keys do not store what they load, and the L1
-// forgets them.
-func (c *Cache[T]) changed(keys ...string) {
-	if c.near != nil {
-		for _, key := range keys {
-			c.near.space.Drop(key)
-		}
-	}
-	c.flights.Detach(keys...)
-}
-
-// changedTags is changed for all entries that may have one of the tags.
-func (c *Cache[T]) changedTags(tags []tagRef) {
-	if c.near != nil {
-		c.near.space.DropAll()
-	}
-	c.flights.DetachTagged(tagIDs(tags))
-}
-
-// changedAll is changed for everything.
-func (c *Cache[T]) changedAll() {
-	c.clear.drop()
-	if c.near != nil {
-		c.near.space.DropAll()
-	}
-	c.flights.DetachAll()
+	c.keepNear(call.key, got.value, e, call.entry.class.policy(), c.near.l1.o.TTL, then)
 }
 
 // nearStale is a value of the L1 that is not certain to be current, for a class that

@@ -114,7 +114,7 @@ func (c *Cache[T]) findNear(key string, class *TTL) (hit nearHit[T], now int64, 
 	if time.Duration(now-proven) > l1Silence {
 		return hit, now, nearUnproven
 	}
-	if clear, ok := c.clear.currentAt(now); !ok || clear != e.Clear {
+	if clear, ok := c.region.Clear.CurrentAt(now); !ok || clear != e.Clear {
 		return hit, now, nearUncleared
 	}
 	hit = nearHit[T]{held: e.Value.(*held[T]), left: time.Duration(e.FreshUntil - now)}

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/larder-go/cache/internal/region"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -326,8 +327,8 @@ func StoreIf(ok bool) EntryOption {
 type entry struct {
 	class *TTL
 	store bool
-	names []string // of the tags
-	tags  []tagRef // those of names, as the cache refers to them
+	names []string     // of the tags
+	tags  []region.Tag // those of names, as the cache refers to them
 }
 
 // add applies one option. The error names the option and the field.
@@ -348,6 +349,9 @@ func (e *entry) add(o EntryOption) error {
 	return nil
 }
 
+// wanted is e as internal/region knows it.
+func (e *entry) wanted() region.Wanted { return region.Wanted{Class: e.class.policy(), Tags: e.tags} }
+
 // kept is how a call with these options keeps its entry.
 func (c *Cache[T]) kept(opts []EntryOption) (entry, error) {
 	e := c.config.entry
@@ -359,7 +363,7 @@ func (c *Cache[T]) kept(opts []EntryOption) (entry, error) {
 		tagged = tagged || opts[i].given == givenTagged
 	}
 	if tagged {
-		e.refer(c.space)
+		e.refer(c.region.Space)
 	}
 	return e, nil
 }

@@ -43,22 +43,22 @@ func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight)
 // toRefresh takes what a refresh needs: a slot, and a flight that nobody else has. A
 // refresh that has none now is not made: the next reader asks again, after a while.
 func (c *Cache[T]) toRefresh(call *call[T], seen *sight, why telemetry.Cause) *load.Key {
-	if !c.flights.Refresh.Begin(call.key) {
+	if !c.region.Flights.Refresh.Begin(call.key) {
 		return nil
 	}
-	if !c.background.start() {
-		c.flights.Refresh.End()
+	if !c.region.Background.Start() {
+		c.region.Flights.Refresh.End()
 		return nil
 	}
-	seat, ok := c.flights.Begin(call.key, call.many)
+	seat, ok := c.region.Flights.Begin(call.key, call.many)
 	if !ok {
-		c.background.end()
-		c.flights.Refresh.End()
+		c.region.Background.End()
+		c.region.Flights.Refresh.End()
 		return nil
 	}
 	seen.shared = true
 	c.tel.Refreshes[why].Add(1)
-	return c.keyOf(&seat, call.entry, seen)
+	return keyOf(&seat, &call.entry, seen)
 }
 
 // refresh reloads entries in the background, under leases: at most one load of a key runs
@@ -72,8 +72,8 @@ func (c *Cache[T]) refresh(ctx context.Context, loader loader[T], keys ...*load.
 	go func() {
 		defer func() {
 			for range keys {
-				c.flights.Refresh.End()
-				c.background.end()
+				c.region.Flights.Refresh.End()
+				c.region.Background.End()
 			}
 		}()
 		ctx, span := c.tel.StartRoot(load.Outside(context.WithoutCancel(ctx)), telemetry.OpRefresh)
@@ -81,7 +81,7 @@ func (c *Cache[T]) refresh(ctx context.Context, loader loader[T], keys ...*load.
 			c.tel.DescribeKey(span, names...) // its spans may tell no other: a load that fails
 		}
 		defer c.tel.End(span, nil)
-		c.flights.Run(ctx, &fills[T]{cache: c, loader: loader, refresh: true}, true, keys)
+		c.run(ctx, loader, true, keys)
 	}()
 }
 
@@ -101,7 +101,7 @@ func (c *Cache[T]) slideIfDue(ctx context.Context, call *call[T], seen *sight, a
 		return
 	}
 	c.slides.HoldOff(call.key, soft/8) // one slide for all hits of this moment
-	if !c.background.start() {
+	if !c.region.Background.Start() {
 		c.slides.End()
 		return
 	}
@@ -110,10 +110,10 @@ func (c *Cache[T]) slideIfDue(ctx context.Context, call *call[T], seen *sight, a
 	latest := seen.Body.LoadedAt + expiry.AddDurations(expiry.Bound(class.MaxAge), seen.Body.Grace).Milliseconds()
 	ctx = context.WithoutCancel(ctx)
 	go func() {
-		defer c.background.end()
+		defer c.region.Background.End()
 		defer c.slides.End()
 		slides := [1]store.Slide{{Key: redisKey, CID: cid, Soft: soft, TTL: life, Latest: latest}}
-		if c.store.Slide(ctx, slides[:]); slides[0].Err != nil {
+		if c.region.Store.Slide(ctx, slides[:]); slides[0].Err != nil {
 			c.tel.redisFailed(telemetry.OpSlide, slides[0].Err)
 		}
 	}()

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/larder-go/cache/internal/region"
 	"github.com/larder-go/cache/internal/store"
 	"github.com/larder-go/cache/internal/telemetry"
 )
@@ -45,7 +46,7 @@ func (aside[T]) setMany(ctx context.Context, c *Cache[T], entries map[string]T, 
 type setting[T any] struct {
 	key   string
 	value T
-	entry *stored
+	entry *region.Entry
 	err   error
 }
 
@@ -56,18 +57,18 @@ func (c *Cache[T]) setEntries(ctx context.Context, values map[string]T, kept ent
 		return nil
 	}
 	ctx, span := c.tel.Start(ctx, telemetry.OpPut)
-	stamp, problem := c.capture(ctx, kept)
+	stamp, problem := c.region.Capture(ctx, kept.tags, kept.class.policy())
 	if problem != nil {
 		c.tel.redisFailed(telemetry.OpPut, problem)
 	}
 	keys := slices.Sorted(maps.Keys(values))
-	all, entries := make([]setting[T], len(keys)), make([]*stored, len(keys))
+	all, entries := make([]setting[T], len(keys)), make([]*region.Entry, len(keys))
 	for i, key := range keys {
-		entries[i] = &stored{class: kept.class, stamp: stamp, size: -1}
+		entries[i] = &region.Entry{Class: kept.class.policy(), Stamp: stamp, Size: -1}
 		all[i] = setting[T]{key: key, value: values[key], entry: entries[i], err: problem}
 	}
 	inBatches(all, func(batch []setting[T]) { c.setBatch(ctx, batch) })
-	c.changed(keys...)
+	c.region.Changed(keys...)
 	errs, problems := []error(nil), make([]error, len(all))
 	for i, s := range all {
 		if problems[i] = s.err; s.err != nil {
@@ -75,7 +76,7 @@ func (c *Cache[T]) setEntries(ctx context.Context, values map[string]T, kept ent
 		}
 	}
 	err := joinErrors(errs, len(all))
-	c.tel.EndPuts(ctx, span, len(entries), func(i int) telemetry.Put { return entries[i].put(keys[i]) }, problems, err)
+	c.tel.EndPuts(ctx, span, len(entries), func(i int) telemetry.Put { return entries[i].Put(keys[i]) }, problems, err)
 	return err
 }
 
@@ -85,7 +86,7 @@ func (c *Cache[T]) setBatch(ctx context.Context, batch []setting[T]) {
 	var entries []store.Entry
 	for i := range batch {
 		s := &batch[i]
-		redisKey := c.redisKey(s.key)
+		redisKey := c.region.RedisKey(s.key)
 		if err := c.encode(s.entry, s.key, redisKey, s.value); err != nil {
 			c.tel.unencodable(err)
 			s.err = err
@@ -93,10 +94,10 @@ func (c *Cache[T]) setBatch(ctx context.Context, batch []setting[T]) {
 		if s.err != nil {
 			continue
 		}
-		sent, entries = append(sent, s), append(entries, c.entryToStore(s.key, redisKey, s.entry))
+		sent, entries = append(sent, s), append(entries, c.region.ToStore(s.entry, s.key, redisKey))
 	}
-	c.store.Set(ctx, entries)
-	c.tel.redisFailed(telemetry.OpPut, errorsOf(entries, func(e *store.Entry) error { return e.Err })...)
+	c.region.Store.Set(ctx, entries)
+	c.tel.redisFailed(telemetry.OpPut, region.ErrorsOf(entries, func(e *store.Entry) error { return e.Err })...)
 	for i, s := range sent {
 		if s.err = entries[i].Err; s.err == nil {
 			c.notStored(entries[i].Answer)

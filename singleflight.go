@@ -117,7 +117,7 @@ func (c *Cache[T]) unanswered(ctx context.Context, key string) error {
 func (c *Cache[T]) join(ctx context.Context, calls []*call[T]) (again []*call[T]) {
 	var ready time.Time // when the longest back-off that is waited for is over
 	for _, call := range c.board(ctx, calls) {
-		if call.err = c.flights.Await(ctx, call.seat); call.err != nil {
+		if call.err = c.region.Flights.Await(ctx, call.seat); call.err != nil {
 			continue
 		}
 		looks, end := c.take(ctx, call)
@@ -132,7 +132,7 @@ func (c *Cache[T]) join(ctx context.Context, calls []*call[T]) (again []*call[T]
 	if ready.IsZero() {
 		return again
 	}
-	if err := c.sleep(ctx, time.Until(ready)); err != nil {
+	if err := c.region.Background.Sleep(ctx, time.Until(ready)); err != nil {
 		for _, call := range again {
 			call.err = err
 		}
@@ -149,22 +149,22 @@ func (c *Cache[T]) board(ctx context.Context, calls []*call[T]) (boarded []*call
 	nested := load.Nested(ctx)
 	defer func() { // also if a codec panics: what is led must be run
 		if len(led) > 0 {
-			go c.flights.Run(context.WithoutCancel(ctx), &fills[T]{cache: c, loader: loader}, false, led)
+			go c.run(context.WithoutCancel(ctx), loader, false, led)
 		}
 	}()
 	for _, call := range calls {
-		if err := c.flights.CheckCycle(ctx, call.key); err != nil {
+		if err := c.region.Flights.CheckCycle(ctx, call.key); err != nil {
 			call.err = c.orStale(ctx, call, &OpError{Op: "get", Key: call.key, Err: err})
 			continue
 		}
-		call.seat, call.err = c.flights.Join(call.key, load.Caller{
+		call.seat, call.err = c.region.Flights.Join(call.key, load.Caller{
 			Began: call.began, Waited: call.waited, Solo: call.round == rounds, Nested: nested, Batch: call.many,
 		})
 		switch {
 		case call.err != nil:
 			continue
 		case call.seat.Role == load.Lead:
-			led, loader = append(led, c.keyOf(&call.seat, call.entry, &call.seen)), call.loader
+			led, loader = append(led, keyOf(&call.seat, &call.entry, &call.seen)), call.loader
 		case call.seat.Role == load.Share && !call.joined:
 			call.joined = true
 			c.tel.Coalesced.Add(1)

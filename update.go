@@ -5,8 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/larder-go/cache/internal/envelope"
-	"github.com/larder-go/cache/internal/pending"
+	"github.com/larder-go/cache/internal/region"
 	"github.com/larder-go/cache/internal/store"
 	"github.com/larder-go/cache/internal/telemetry"
 )
@@ -55,7 +54,7 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(ctx contex
 	}
 	ctx, span := c.tel.Start(ctx, telemetry.OpRemove)
 	err = errWriteLeft // until it returns
-	defer func() { c.tel.EndRemove(ctx, span, c.redisKey(key), err, key) }()
+	defer func() { c.tel.EndRemove(ctx, span, c.region.RedisKey(key), err, key) }()
 	err = c.update(ctx, key, write)
 	return err
 }
@@ -73,40 +72,30 @@ func (c *Cache[T]) update(ctx context.Context, key string, write func(ctx contex
 	if err != nil {
 		return err
 	}
-	return g.run(ctx, func(ctx context.Context) (*stored, error) { return nil, write(ctx) })
+	return g.run(ctx, "update", key, func(ctx context.Context) (*region.Entry, error) { return nil, write(ctx) })
 }
 
 // guard is a write intent that is held around a write.
-type guard[T any] struct {
-	cache    *Cache[T]
-	op, key  string
-	redisKey string
-	token    envelope.Token
-	stamp    stamp   // captured with the intent, if the write is to be stored
-	entry    *stored // what was sent to be stored; nil: nothing
-	failed   bool    // the intent may not be there: nothing may be stored with it
-	unsent   bool    // it is certainly not there
+type guard struct {
+	*region.Intent
+	entry  *region.Entry // what was sent to be stored; nil: nothing
+	failed bool          // the intent may not be there: nothing may be stored with it
 }
 
 // guard opens a write intent. What the write returns may be stored if kept says
 // how. The error says that the write must not be made.
-func (c *Cache[T]) guard(ctx context.Context, op, key string, kept *entry) (*guard[T], error) {
-	g := &guard[T]{cache: c, op: op, key: key, redisKey: c.redisKey(key), token: envelope.NewToken()}
-	open, err := g.begin(ctx, kept)
+func (c *Cache[T]) guard(ctx context.Context, op, key string, kept *region.Wanted) (*guard, error) {
+	intent, open, err := c.region.Intend(ctx, key, intentTime, kept)
+	g := &guard{Intent: intent}
 	over := store.Ended(ctx)
 	switch {
 	case err != nil && over != nil:
-		if g.unsent = store.NotSent(err); !g.unsent {
-			_ = g.close(ctx, nil) // perhaps it is open; what fails is queued
-		}
+		g.abandon(ctx)
 		return nil, over
 	case err != nil:
 		c.tel.redisFailed(telemetry.OpPut, err)
-		g.unsent = store.NotSent(err)
 		if c.strategy.failClosed() {
-			if !g.unsent {
-				_ = g.close(ctx, nil) // perhaps it is open; what fails is queued
-			}
+			g.abandon(ctx)
 			return nil, &OpError{Op: op, Key: key, Err: err}
 		}
 		g.failed = true
@@ -120,43 +109,24 @@ func (c *Cache[T]) guard(ctx context.Context, op, key string, kept *entry) (*gua
 	return g, nil
 }
 
-// begin sends the intent, and captures the tokens of what is to be stored: before
-// the write is committed (model variant 55a).
-func (g *guard[T]) begin(ctx context.Context, kept *entry) (open int, _ error) {
-	c := g.cache
-	intents := [1]store.Intent{{Key: g.redisKey, Token: g.token, Notice: c.notice(g.key)}}
-	if kept == nil {
-		c.store.BeginWrite(ctx, intents[:], intentTime, nil)
-		return intents[0].Open, intents[0].Err
+// abandon closes an intent that is perhaps open, before a write that is not made; what
+// fails is queued.
+func (g *guard) abandon(ctx context.Context) {
+	if g.Sent() {
+		_ = g.Close(ctx, nil)
 	}
-	capture := captureKeys(kept.tags, kept.class)
-	clear, held := c.clear.current()
-	if !held {
-		capture = append(capture, c.clearKey())
-	}
-	sent := time.Now()
-	tokens := c.store.BeginWrite(ctx, intents[:], intentTime, capture)
-	if err := intents[0].Err; err != nil {
-		return 0, err
-	}
-	if !held {
-		clear = tokens[len(kept.tags)]
-		c.clear.learn(clear, sent)
-	}
-	g.stamp = stampOf(clear, kept.tags, tokens)
-	return intents[0].Open, nil
 }
 
 // run makes the write and closes the intent, with the entry that write returns,
 // also when write panics or calls Goexit, which then goes on.
-func (g *guard[T]) run(ctx context.Context, write func(context.Context) (*stored, error)) (err error) {
-	var entry *stored
+func (g *guard) run(ctx context.Context, op, key string, write func(context.Context) (*region.Entry, error)) (err error) {
+	var entry *region.Entry
 	returned := false
 	defer func() {
 		if !returned || err != nil || g.failed {
 			entry = nil
 		}
-		closed := g.close(ctx, entry)
+		closed := changeError(op, []string{key}, []error{g.close(ctx, entry)})
 		if returned && err == nil {
 			err = closed
 		}
@@ -168,39 +138,8 @@ func (g *guard[T]) run(ctx context.Context, write func(context.Context) (*stored
 	return err
 }
 
-// close ends the intent and detaches the key's flights. With an entry, it is
-// stored if no other write overlapped. The write has been made, or may have
-// been: ctx's end no longer matters, and an intent that could not be closed is
-// an invalidation to be queued. One that was never opened is closed all the
-// same: that removes whatever the key holds, as an invalidation does.
-func (g *guard[T]) close(ctx context.Context, entry *stored) error {
-	c := g.cache
-	ctx = context.WithoutCancel(ctx)
-	ends := [1]store.EndWrite{{Key: g.redisKey, Token: g.token, Notice: c.notice(g.key)}}
-	if g.entry = entry; entry != nil {
-		end := &ends[0]
-		end.Soft, end.TTL = entry.times(entry.began)
-		end.Version, end.Record = entry.version, entry.record
-	}
-	if c.config.replicas.N > 0 {
-		c.store.EndWriteConfirmed(ctx, ends[:], c.config.replicas)
-	} else {
-		c.store.EndWrite(ctx, ends[:])
-	}
-	err := ends[0].Err
-	if err != nil {
-		c.tel.redisFailed(telemetry.OpPut, err)
-		err = c.queue(g.op, pending.Target{Name: g.key}, err, g.owed()...)
-	}
-	c.changed(g.key)
-	return err
-}
-
-// owed are the intents that the queue has to end: none where none was sent, or each
-// write of an outage would leave one there.
-func (g *guard[T]) owed() []envelope.Token {
-	if g.unsent {
-		return nil
-	}
-	return []envelope.Token{g.token}
+// close closes the intent, with the entry that is to be stored.
+func (g *guard) close(ctx context.Context, entry *region.Entry) error {
+	g.entry = entry
+	return g.Close(ctx, entry)
 }

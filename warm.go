@@ -220,17 +220,17 @@ func (w *warming[T]) dispatch(ctx context.Context, batch []*call[T]) error {
 	case w.places <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-c.closing:
+	case <-c.region.Background.Closing():
 		return ErrClosed
 	}
-	if err := c.sleep(ctx, time.Until(w.next)); err != nil {
+	if err := c.region.Background.Sleep(ctx, time.Until(w.next)); err != nil {
 		return err
 	}
 	w.next = time.Now().Add(time.Duration(len(batch)) * time.Second / time.Duration(w.PerSecond))
 	w.loading.run(func() {
 		defer func() { <-w.places }()
 		ctx, span := c.tel.Start(ctx, telemetry.OpGet)
-		began := c.flights.Now()
+		began := c.region.Flights.Now()
 		for _, l := range batch {
 			l.began = began
 		}

@@ -4,8 +4,7 @@ import (
 	"context"
 	"reflect"
 
-	"github.com/larder-go/cache/internal/envelope"
-	"github.com/larder-go/cache/internal/pending"
+	"github.com/larder-go/cache/internal/region"
 	"github.com/larder-go/cache/internal/store"
 	"github.com/larder-go/cache/internal/telemetry"
 )
@@ -69,21 +68,21 @@ func (c *Cache[T]) setEntry(ctx context.Context, key string, v T, kept entry) er
 	if !kept.store {
 		return nil
 	}
-	redisKey := c.redisKey(key)
+	redisKey := c.region.RedisKey(key)
 	ctx, span := c.tel.Start(ctx, telemetry.OpPut)
-	entry := stored{class: kept.class}
+	entry := region.Entry{Class: kept.class.policy()}
 	err := c.setStamped(ctx, key, redisKey, v, kept, &entry)
-	c.changed(key)
-	if entry.record == nil {
+	c.region.Changed(key)
+	if entry.Record() == nil {
 		redisKey = "" // it cannot be encoded, and was not sent
 	}
-	c.tel.EndPut(ctx, span, redisKey, entry.put(key), err)
+	c.tel.EndPut(ctx, span, redisKey, entry.Put(key), err)
 	return err
 }
 
 // setStamped captures the tokens that the entry depends on, and sends it.
-func (c *Cache[T]) setStamped(ctx context.Context, key, redisKey string, v T, kept entry, entry *stored) (err error) {
-	entry.stamp, err = c.capture(ctx, kept)
+func (c *Cache[T]) setStamped(ctx context.Context, key, redisKey string, v T, kept entry, entry *region.Entry) (err error) {
+	entry.Stamp, err = c.region.Capture(ctx, kept.tags, kept.class.policy())
 	if err := c.encode(entry, key, redisKey, v); err != nil {
 		c.tel.unencodable(err)
 		return &OpError{Op: "set", Key: key, Err: err}
@@ -92,21 +91,13 @@ func (c *Cache[T]) setStamped(ctx context.Context, key, redisKey string, v T, ke
 		c.tel.redisFailed(telemetry.OpPut, err)
 		return &OpError{Op: "set", Key: key, Err: err}
 	}
-	entries := [1]store.Entry{c.entryToStore(key, redisKey, entry)}
-	if c.store.Set(ctx, entries[:]); entries[0].Err != nil {
+	entries := [1]store.Entry{c.region.ToStore(entry, key, redisKey)}
+	if c.region.Store.Set(ctx, entries[:]); entries[0].Err != nil {
 		c.tel.redisFailed(telemetry.OpPut, entries[0].Err)
 		return &OpError{Op: "set", Key: key, Err: entries[0].Err}
 	}
 	c.notStored(entries[0].Answer)
 	return nil
-}
-
-// entryToStore is entry as the store sends it without a lease.
-func (c *Cache[T]) entryToStore(key, redisKey string, entry *stored) store.Entry {
-	soft, life := entry.times(entry.began)
-	return store.Entry{
-		Key: redisKey, Version: entry.version, TTL: life, Soft: soft, CID: envelope.NewToken(), Record: entry.record, Notice: c.notice(key),
-	}
 }
 
 // notStored counts what set left alone.
@@ -120,23 +111,9 @@ func (c *Cache[T]) notStored(answer store.SetAnswer) {
 	}
 }
 
-// invalidate removes entries and leases, then detaches the keys' flights: also
-// when Redis did not answer, for then their commits must not follow. What
-// failed is queued.
+// invalidate removes entries, and the leases of loads that run for them.
 func (c *Cache[T]) invalidate(ctx context.Context, op string, keys []string) error {
-	return c.remove(ctx, op, keys, c.sendInvalidations)
-}
-
-// sendInvalidations sends one for each key. The errors are aligned with the keys; nil if
-// there is none.
-func (c *Cache[T]) sendInvalidations(ctx context.Context, keys []string) []error {
-	changes := c.changes(keys)
-	if c.config.replicas.N > 0 {
-		c.store.InvalidateConfirmed(ctx, changes, c.config.replicas)
-	} else {
-		c.store.Invalidate(ctx, changes)
-	}
-	return changeErrors(changes)
+	return c.remove(ctx, op, keys, c.region.Invalidate)
 }
 
 // Expire makes entries stale now. Where the cache's own class (that of New, not
@@ -158,9 +135,7 @@ func (c *Cache[T]) Expire(ctx context.Context, keys ...string) error {
 		return c.invalidate(ctx, "expire", keys)
 	}
 	return c.remove(ctx, "expire", keys, func(ctx context.Context, keys []string) []error {
-		changes := c.changes(keys)
-		c.store.Expire(ctx, changes, window)
-		return changeErrors(changes)
+		return c.region.Expire(ctx, keys, window)
 	})
 }
 
@@ -171,87 +146,24 @@ func (c *Cache[T]) remove(ctx context.Context, op string, keys []string, send fu
 	}
 	ctx, span := c.tel.Start(ctx, telemetry.OpRemove)
 	failed := send(ctx, keys)
-	err := c.queueFailed(op, keyTargets(keys), failed)
-	c.changed(keys...)
+	err := changeError(op, keys, failed)
 	c.tel.EndRemoves(ctx, span, keys, failed, err)
 	return err
 }
 
-// changes are those of keys, as the store is told of them.
-func (c *Cache[T]) changes(keys []string) []store.Change {
-	changes := make([]store.Change, len(keys))
-	for i, key := range keys {
-		changes[i] = store.Change{Key: c.redisKey(key), Notice: c.notice(key)}
-	}
-	return changes
-}
-
-func changeErrors(changes []store.Change) []error {
-	return errorsOf(changes, func(c *store.Change) error { return c.Err })
-}
-
-// errorsOf are the errors of what Redis was asked, aligned with it; nil if there is none.
-func errorsOf[Q any](asked []Q, of func(*Q) error) (errs []error) {
-	for i := range asked {
-		if err := of(&asked[i]); err != nil {
-			if errs == nil {
-				errs = make([]error, len(asked))
-			}
-			errs[i] = err
-		}
-	}
-	return errs
-}
-
-// queueFailed queues the invalidations that failed, and joins their errors.
-func (c *Cache[T]) queueFailed(op string, targets []pending.Target, failed []error) error {
+// changeError joins the errors of a change of keys, which are queued; without keys they
+// are of what has none.
+func changeError(op string, keys []string, failed []error) error {
 	var all []error
 	for i, err := range failed {
-		if err != nil {
-			all = append(all, c.queue(op, targets[i], err))
+		if err == nil {
+			continue
 		}
+		own := &OpError{Op: op, Err: err}
+		if keys != nil {
+			own.Key = keys[i]
+		}
+		all = append(all, own)
 	}
-	c.tel.redisFailed(telemetry.OpRemove, failed...)
-	return joinErrors(all, len(targets))
-}
-
-// queue keeps an invalidation that failed with cause for later and returns the
-// error to report. intents are write intents of ours that may still be open.
-func (c *Cache[T]) queue(op string, about pending.Target, cause error, intents ...envelope.Token) error {
-	c.pending.Add(about, intents...)
-	err := &OpError{Op: op, Err: pendingError{cause}}
-	if about.Kind == pending.Key {
-		err.Key = about.Name
-	}
-	return err
-}
-
-// newQueue is the queue of what Redis does not accept.
-func (c *Cache[T]) newQueue() *pending.Queue {
-	return pending.New(pending.Options{
-		Keys: c.sendInvalidations,
-		Tags: c.replaceTags,
-		All:  c.clearAgain,
-		End: func(ctx context.Context, keys []string, intents []envelope.Token) []error {
-			ends := make([]store.EndWrite, len(intents))
-			for i, intent := range intents {
-				ends[i] = store.EndWrite{Key: c.redisKey(keys[i]), Token: intent}
-			}
-			c.store.EndWrite(ctx, ends)
-			return errorsOf(ends, func(e *store.EndWrite) error { return e.Err })
-		},
-		Unasked: store.ErrOpen,
-		Closing: c.closing,
-		Closed:  ErrClosed,
-		Logger:  c.tel.Logger,
-	})
-}
-
-// keyTargets are what invalidations of keys are about.
-func keyTargets(keys []string) []pending.Target {
-	all := make([]pending.Target, len(keys))
-	for i, key := range keys {
-		all[i].Name = key
-	}
-	return all
+	return joinErrors(all, len(failed))
 }

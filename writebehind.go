@@ -11,6 +11,7 @@ import (
 	"github.com/larder-go/cache/internal/behind"
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/keyspace"
+	"github.com/larder-go/cache/internal/region"
 	"github.com/larder-go/cache/internal/store"
 	"github.com/larder-go/cache/internal/telemetry"
 )
@@ -150,7 +151,7 @@ func (s *writeBehind[T]) open(c *Cache[T]) (err error) {
 		if err == nil || store.Ended(ctx) == nil {
 			err = failed
 		}
-		if errors.As(failed, &refusal{}) || !store.Infrastructure(failed) || c.sleep(ctx, 50*time.Millisecond) != nil {
+		if errors.As(failed, &refusal{}) || !store.Infrastructure(failed) || c.region.Background.Sleep(ctx, 50*time.Millisecond) != nil {
 			return err
 		}
 	}
@@ -159,7 +160,7 @@ func (s *writeBehind[T]) open(c *Cache[T]) (err error) {
 // join makes one attempt. Each of its steps may be repeated.
 func (s *writeBehind[T]) join(ctx context.Context, c *Cache[T]) error {
 	if s.o.AcceptVolatile == "" {
-		if err := c.store.CheckDurability(ctx); err != nil {
+		if err := c.region.Store.CheckDurability(ctx); err != nil {
 			said := fmt.Errorf("%w; or accept that with WriteBehindOptions.AcceptVolatile", err)
 			if errors.Is(err, store.ErrVolatile) {
 				return refusal{said}
@@ -175,15 +176,15 @@ func (s *writeBehind[T]) join(ctx context.Context, c *Cache[T]) error {
 		return err
 	}
 	s.engine = engine
-	c.redisKey, c.buffered = engine.RecordKey, true
-	c.meta.state.Store(&verdictOnMeta{})
+	c.region.RedisKey, c.region.Buffered = engine.RecordKey, true
+	c.region.Strategy.Own()
 	return nil
 }
 
 // claim writes the meta record, or compares with the one that is there.
 func (s *writeBehind[T]) claim(ctx context.Context) error {
-	want := metaOf(s.o.Partitions)
-	found, err := s.cache.store.ClaimMeta(ctx, s.cache.space.Meta(), want)
+	want := region.StrategyText(s.o.Partitions)
+	found, err := s.cache.region.Store.ClaimMeta(ctx, s.cache.region.Space.Meta(), want)
 	if err == nil && found != want {
 		err = refusal{fmt.Errorf("the cache of this name is %q, not %q: strategy and partitions are fixed by its first process", found, want)}
 	}
@@ -191,12 +192,12 @@ func (s *writeBehind[T]) claim(ctx context.Context) error {
 }
 
 func (s *writeBehind[T]) options() behind.Options {
-	space := s.cache.space
+	space := s.cache.region.Space
 	o := behind.Options{
-		Store:       s.cache.store,
+		Store:       s.cache.region.Store,
 		PartitionOf: func(key string) int { return keyspace.PartitionOf(key, s.o.Partitions) },
 		Workers:     s.o.Workers, BatchSize: s.o.BatchSize, MaxAttempts: s.o.MaxAttempts,
-		Notice:   s.cache.notice,
+		Notice:   s.cache.region.Notice,
 		Interval: s.o.Interval, SinkTimeout: s.o.SinkTimeout, MaxDirty: s.o.MaxDirty, Refuse: s.o.Refuse,
 		Hooks: behind.Hooks{Sample: s.sampled, Batch: s.flushed, DeadLetter: s.gaveUp, Error: s.failed},
 	}
@@ -215,7 +216,7 @@ func (s *writeBehind[T]) options() behind.Options {
 
 // set puts a value.
 func (s *writeBehind[T]) set(ctx context.Context, c *Cache[T], key string, v T, kept entry) error {
-	return s.put(ctx, "set", key, v, kept, stored{class: kept.class, behind: true})
+	return s.put(ctx, "set", key, v, kept, region.Entry{Class: kept.class.policy(), Behind: true})
 }
 
 func (s *writeBehind[T]) setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entry) error {
@@ -226,35 +227,35 @@ func (s *writeBehind[T]) setMany(ctx context.Context, c *Cache[T], entries map[s
 func (s *writeBehind[T]) remove(ctx context.Context, c *Cache[T], op string, keys []string) error {
 	return forEach(keys, func(_ int, key string) error {
 		var none T
-		return s.put(ctx, op, key, none, c.config.entry, stored{class: c.config.entry.class, behind: true, absent: true})
+		return s.put(ctx, op, key, none, c.config.entry, region.Entry{Class: c.config.entry.class.policy(), Behind: true, Absent: true})
 	})
 }
 
 // put captures the tokens that the value will depend on once it is flushed.
-func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, kept entry, entry stored) error {
+func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, kept entry, entry region.Entry) error {
 	c := s.cache
 	ctx, span := c.tel.Start(ctx, spanOf(op))
-	redisKey := c.redisKey(key)
-	entry.size = -1
+	redisKey := c.region.RedisKey(key)
+	entry.Size = -1
 	err := s.send(ctx, op, key, redisKey, v, kept, &entry)
-	if entry.record == nil {
+	if entry.Record() == nil {
 		redisKey = "" // nothing was sent
 	}
 	c.tel.endWrite(ctx, span, op, key, redisKey, &entry, err)
 	return err
 }
 
-func (s *writeBehind[T]) send(ctx context.Context, op, key, redisKey string, v T, kept entry, entry *stored) (err error) {
+func (s *writeBehind[T]) send(ctx context.Context, op, key, redisKey string, v T, kept entry, entry *region.Entry) (err error) {
 	c := s.cache
-	if entry.stamp, err = c.capture(ctx, kept); err != nil {
+	if entry.Stamp, err = c.region.Capture(ctx, kept.tags, kept.class.policy()); err != nil {
 		return s.translate(ctx, op, key, err)
 	}
 	if err := c.encode(entry, key, redisKey, v); err != nil {
 		c.tel.unencodable(err)
 		return &OpError{Op: op, Key: key, Err: err}
 	}
-	_, err = s.engine.Put(ctx, key, entry.record[envelope.HeaderSize:])
-	c.changed(key)
+	_, err = s.engine.Put(ctx, key, entry.Record()[envelope.HeaderSize:])
+	c.region.Changed(key)
 	return s.translate(ctx, op, key, err)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/larder-go/cache/internal/pending"
+	"github.com/larder-go/cache/internal/region"
 	"github.com/larder-go/cache/internal/telemetry"
 )
 
@@ -131,24 +132,25 @@ func (s *writeThrough[T]) remove(ctx context.Context, c *Cache[T], op string, ke
 // returned. After errDeleted the absence is stored, if the class remembers it.
 func (c *Cache[T]) writeGuarded(ctx context.Context, op, key string, kept entry, write func(context.Context) (T, error)) (err error) {
 	ctx, span := c.tel.Start(ctx, spanOf(op))
-	var sent *stored
+	var sent *region.Entry
 	err = errWriteLeft // until it returns
-	defer func() { c.tel.endWrite(ctx, span, op, key, c.redisKey(key), sent, err) }()
+	defer func() { c.tel.endWrite(ctx, span, op, key, c.region.RedisKey(key), sent, err) }()
 	sent, err = c.guarded(ctx, op, key, kept, write)
 	return err
 }
 
 // guarded returns what was sent to be stored, too.
-func (c *Cache[T]) guarded(ctx context.Context, op, key string, kept entry, write func(context.Context) (T, error)) (*stored, error) {
-	g, err := c.guard(ctx, op, key, &kept)
+func (c *Cache[T]) guarded(ctx context.Context, op, key string, kept entry, write func(context.Context) (T, error)) (*region.Entry, error) {
+	wanted := kept.wanted()
+	g, err := c.guard(ctx, op, key, &wanted)
 	if err != nil {
 		return nil, err
 	}
-	err = g.run(ctx, func(ctx context.Context) (entry *stored, err error) {
+	err = g.run(ctx, op, key, func(ctx context.Context) (entry *region.Entry, err error) {
 		err = contain(func() error {
 			v, err := write(ctx)
 			if err == nil || err == errDeleted { //nolint:errorlint // ours, and never wrapped
-				entry, err = c.entryOf(kept, g.stamp, key, g.redisKey, v, err != nil), nil
+				entry, err = c.entryOf(kept, g.Stamp, key, v, err != nil), nil
 			}
 			return err
 		})
@@ -162,12 +164,12 @@ var errDeleted = errors.New("deleted")
 
 // entryOf encodes what a write left in the system of record, or returns nil if
 // that is not to be stored or cannot be encoded.
-func (c *Cache[T]) entryOf(kept entry, stamp stamp, key, redisKey string, v T, absent bool) *stored {
+func (c *Cache[T]) entryOf(kept entry, stamp region.Stamp, key string, v T, absent bool) *region.Entry {
 	if !kept.store || absent && kept.class.Absent <= 0 {
 		return nil
 	}
-	entry := &stored{class: kept.class, stamp: stamp, absent: absent}
-	if err := contain(func() error { return c.encode(entry, key, redisKey, v) }); err != nil {
+	entry := &region.Entry{Class: kept.class.policy(), Stamp: stamp, Absent: absent}
+	if err := contain(func() error { return c.encode(entry, key, c.region.RedisKey(key), v) }); err != nil {
 		c.tel.unencodable(err)
 		return nil
 	}
@@ -178,16 +180,16 @@ func (c *Cache[T]) entryOf(kept entry, stamp stamp, key, redisKey string, v T, a
 // what the cache holds.
 func (c *Cache[T]) writeVersioned(ctx context.Context, key string, kept entry, write func(context.Context) (T, error)) (err error) {
 	ctx, span := c.tel.Start(ctx, telemetry.OpPut)
-	var sent *stored
+	var sent *region.Entry
 	err = errWriteLeft // until it returns
-	defer func() { c.tel.endWrite(ctx, span, "set", key, c.redisKey(key), sent, err) }()
+	defer func() { c.tel.endWrite(ctx, span, "set", key, c.region.RedisKey(key), sent, err) }()
 	sent, err = c.versioned(ctx, key, kept, write)
 	return err
 }
 
 // versioned returns what was sent to be stored, too.
-func (c *Cache[T]) versioned(ctx context.Context, key string, kept entry, write func(context.Context) (T, error)) (*stored, error) {
-	stamp, captured := c.capture(ctx, kept) // before the write is committed (model variant 54a)
+func (c *Cache[T]) versioned(ctx context.Context, key string, kept entry, write func(context.Context) (T, error)) (*region.Entry, error) {
+	stamp, captured := c.region.Capture(ctx, kept.tags, kept.class.policy()) // before the write is committed (model variant 54a)
 	if captured != nil {
 		c.tel.redisFailed(telemetry.OpPut, captured)
 	}
@@ -202,20 +204,20 @@ func (c *Cache[T]) versioned(ctx context.Context, key string, kept entry, write 
 		_ = c.invalidate(after, "set", []string{key})
 		return nil, err
 	}
-	entry := c.entryOf(kept, stamp, key, c.redisKey(key), v, false)
-	if captured != nil || entry == nil || entry.version == 0 {
+	entry := c.entryOf(kept, stamp, key, v, false)
+	if captured != nil || entry == nil || entry.Version == 0 {
 		return nil, c.invalidate(after, "set", []string{key})
 	}
 	return entry, c.putVersioned(after, key, entry)
 }
 
 // putVersioned stores an entry over an older version of itself.
-func (c *Cache[T]) putVersioned(ctx context.Context, key string, entry *stored) error {
-	_, err := c.store.SetVersioned(ctx, c.entryToStore(key, c.redisKey(key), entry))
+func (c *Cache[T]) putVersioned(ctx context.Context, key string, entry *region.Entry) error {
+	_, err := c.region.Store.SetVersioned(ctx, c.region.ToStore(entry, key, c.region.RedisKey(key)))
 	if err != nil {
 		c.tel.redisFailed(telemetry.OpPut, err)
-		err = c.queue("set", pending.Target{Name: key}, err)
+		err = &OpError{Op: "set", Key: key, Err: c.region.Owe(pending.Target{Name: key}, err)}
 	}
-	c.changed(key)
+	c.region.Changed(key)
 	return err
 }

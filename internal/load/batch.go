@@ -24,9 +24,10 @@ type Batch struct {
 	left   atomic.Int64 // keys that somebody waits for
 }
 
-// Key returns the key that the leader at seat loads. Run is to be called with it.
-func (s *Seat) Key(item any) *Key {
-	return &Key{Name: s.key, Item: item, Size: -1, flight: s.flight}
+// Lead makes k the key that the leader at the seat loads: Run is to be called with it. Item
+// is the backend's own.
+func (s *Seat) Lead(k *Key, item any) {
+	k.Name, k.Item, k.Size, k.flight = s.key, item, -1, s.flight
 }
 
 // Run takes keys, whose flights the caller leads, to their results. Call it on a

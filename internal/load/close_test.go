@@ -75,7 +75,7 @@ func TestCloseBeforeABatchRuns(t *testing.T) {
 		for _, key := range keys {
 			seat, err := r.Join(key, load.Caller{})
 			assert.NoError(t, err)
-			led = append(led, seat.Key(nil))
+			led = append(led, keyOf(&seat))
 		}
 		go r.Close()
 		synctest.Wait()

@@ -270,7 +270,7 @@ func (r *room) visit(ctx context.Context, backend load.Backend, about request) <
 			continue
 		}
 		if seat.Role == load.Lead {
-			led = append(led, seat.Key(nil))
+			led = append(led, keyOf(&seat))
 			if about.change != nil {
 				about.change(led[len(led)-1])
 			}
@@ -304,7 +304,7 @@ func (r *room) refresh(backend load.Backend, keys ...string) (done chan struct{}
 	for _, key := range keys {
 		seat, ok := r.Begin(key, len(keys) > 1)
 		if assert.True(r.t, ok) {
-			led = append(led, seat.Key(nil))
+			led = append(led, keyOf(&seat))
 		}
 	}
 	done = make(chan struct{})
@@ -333,4 +333,11 @@ func (s *backend) pollsOf(key string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.polled[key]
+}
+
+// keyOf is the key that the leader at seat loads.
+func keyOf(seat *load.Seat) *load.Key {
+	k := new(load.Key)
+	seat.Lead(k, nil)
+	return k
 }

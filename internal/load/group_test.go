@@ -192,7 +192,7 @@ func TestACallOfALoaderDoesNotWaitForARefreshOfSeveralKeys(t *testing.T) {
 				seat, err := r.Join("b", load.Caller{Began: r.Now(), Nested: true})
 				assert.NoError(t, err)
 				if assert.Equal(t, load.Lead, seat.Role) {
-					r.Run(t.Context(), play(script{refuse: true}), false, []*load.Key{seat.Key(nil)})
+					r.Run(t.Context(), play(script{refuse: true}), false, []*load.Key{keyOf(&seat)})
 				}
 			}
 		}

@@ -62,6 +62,9 @@ func NewPlaces(limit, most int, tell func(began bool)) *Places {
 	return &Places{limit: limit, most: most, tell: tell}
 }
 
+// Limit is for how many loads without a lease there are places.
+func (p *Places) Limit() int { return p.limit }
+
 // allowed is how many loads may run at once when a refill began since ago: it starts
 // slowly, doubles each second, and then ends.
 func (p *Places) allowed(since time.Duration) int {

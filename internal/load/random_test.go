@@ -147,7 +147,7 @@ func TestEveryFlightEndsWhateverHappens(t *testing.T) {
 					var led []*load.Key
 					for _, key := range keys {
 						if seat, ok := r.Begin(key, len(keys) > 1); ok {
-							led = append(led, seat.Key(nil))
+							led = append(led, keyOf(&seat))
 						}
 					}
 					calls.Go(func() { r.Run(t.Context(), c, true, led) })

@@ -111,7 +111,7 @@ func TestADetachedFlightDoesNotCommit(t *testing.T) {
 		seat, err := r.Join("a", load.Caller{Began: r.Now()})
 		assert.NoError(t, err)
 		assert.Equal(t, load.Lead, seat.Role)
-		r.Run(t.Context(), play(script{refuse: true}), false, []*load.Key{seat.Key(nil)})
+		r.Run(t.Context(), play(script{refuse: true}), false, []*load.Key{keyOf(&seat)})
 		close(goes)
 		got := <-call
 		assert.Equal(t, load.Loaded, got["a"].Outcome)

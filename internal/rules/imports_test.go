@@ -17,11 +17,16 @@ var imports = map[string][]string{
 	// commands get to Redis not at all: it asks internal/store.
 	".": {
 		"internal/behind", "internal/bus", "internal/diagnose", "internal/envelope", "internal/expiry", "internal/keyspace",
-		"internal/load", "internal/mono", "internal/near", "internal/pending", "internal/record", "internal/store", "internal/telemetry",
+		"internal/load", "internal/mono", "internal/near", "internal/pending", "internal/record", "internal/region", "internal/store", "internal/telemetry",
 		goRedis, "go.opentelemetry.io/otel", "golang.org/x/sync", "github.com/klauspost/compress", "github.com/segmentio/encoding",
 	},
 	"cachetest": {goRedis, "github.com/alicebob/miniredis/v2"},
 
+	// One named set of entries in this process: it builds and ends the others.
+	"internal/region": {
+		"internal/envelope", "internal/expiry", "internal/keyspace", "internal/load", "internal/mono", "internal/near",
+		"internal/pending", "internal/record", "internal/store", "internal/telemetry", "go.opentelemetry.io/otel",
+	},
 	// From a miss to its result. It knows no Redis, and no types.
 	"internal/load":   {"internal/holdoff", "internal/mono"},
 	"internal/behind": {"internal/envelope", "internal/store"},

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/record"
+	"github.com/larder-go/cache/internal/region"
 	"github.com/larder-go/cache/internal/store"
 	"github.com/larder-go/cache/internal/telemetry"
 )
@@ -30,17 +30,17 @@ type sight struct {
 // look reads the call's key once: one round trip. What may be served is in call.got.
 // The call's error is ErrNotFound for a remembered absence, ctx's, or ErrClosed.
 func (c *Cache[T]) look(ctx context.Context, call *call[T]) {
-	if call.begin(c.redisKey(call.key), c.usable(ctx)); call.err != nil {
+	if call.begin(c.region.RedisKey(call.key), c.usable(ctx)); call.err != nil {
 		return
 	}
-	then := c.moment(call.key)
+	then := c.region.Moment(call.key)
 	if c.skips(call.key, &call.seen) {
 		return
 	}
 	call.got.asked = true
 	rec, tokens, err := c.see(ctx, &call.seen, call.entry)
 	if err == nil {
-		err = c.verify(ctx, &call.seen.Record, call.entry.tags, tokens)
+		err = c.region.Verify(ctx, &call.seen.Record, call.entry.tags, tokens)
 	}
 	if err != nil && store.Ended(ctx) == nil {
 		c.tel.redisFailed(telemetry.OpGet, err)
@@ -62,11 +62,67 @@ func (c *call[T]) begin(redisKey string, err error) {
 // see reads and judges the record that seen is about.
 func (c *Cache[T]) see(ctx context.Context, seen *sight, e entry) (store.Record, []envelope.Token, error) {
 	keys := [1]string{seen.redisKey}
-	records, tokens, err := c.readAll(ctx, keys[:], e.tags)
+	records, tokens, err := c.region.Read(ctx, keys[:], e.tags)
 	if err = cmp.Or(records[0].Err, err); err == nil {
-		seen.Record = c.judge(ctx, e.class, seen.redisKey, &records[0])
+		seen.Record = c.region.Judge(ctx, e.class.policy(), seen.redisKey, &records[0])
 	}
 	return records[0], tokens, err
+}
+
+// lookup is look for several keys: one pipeline, and one more for the tokens of
+// tags that only entries name.
+func (c *Cache[T]) lookup(ctx context.Context, calls []*call[T]) {
+	asked, then := make([]*call[T], 0, len(calls)), make([]region.Moment, 0, len(calls))
+	keys := make([]string, 0, len(calls))
+	for _, call := range calls {
+		if call.begin(c.region.RedisKey(call.key), c.usable(ctx)); call.err != nil {
+			continue
+		}
+		now := c.region.Moment(call.key)
+		if !c.skips(call.key, &call.seen) {
+			call.got.asked = true
+			asked, then, keys = append(asked, call), append(then, now), append(keys, call.seen.redisKey)
+		}
+	}
+	if len(asked) == 0 {
+		return
+	}
+	errs := c.seeAll(ctx, asked, keys)
+	var due []*load.Key
+	defer func() { // also if a codec panics: those that are due have flights by now
+		if len(due) > 0 {
+			c.refresh(ctx, asked[0].loader, due...)
+		}
+	}()
+	for i, call := range asked {
+		if k := c.consider(ctx, call, errs[i]); k != nil {
+			due = append(due, k)
+		}
+		c.keepRead(call, then[i])
+	}
+	if store.Ended(ctx) == nil {
+		c.tel.redisFailed(telemetry.OpGet, errs...)
+	}
+}
+
+// seeAll is see for several keys, which have one class and name the same tags.
+func (c *Cache[T]) seeAll(ctx context.Context, calls []*call[T], keys []string) []error {
+	tags := calls[0].entry.tags
+	records, tokens, missed := c.region.Read(ctx, keys, tags)
+	read, errs := make([]*record.Record, 0, len(calls)), make([]error, len(calls))
+	for i, call := range calls {
+		if errs[i] = cmp.Or(records[i].Err, missed); errs[i] == nil {
+			call.seen.Record = c.region.Judge(ctx, call.entry.class.policy(), keys[i], &records[i])
+			read = append(read, &call.seen.Record)
+		}
+	}
+	verified := c.region.VerifyAll(ctx, read, tags, tokens)
+	for i := range errs {
+		if errs[i] == nil {
+			errs[i], verified = verified[0], verified[1:]
+		}
+	}
+	return errs
 }
 
 // miss is the answer of a look-up that has found nothing yet.
@@ -78,8 +134,8 @@ func (c *call[T]) miss() answer[T] {
 // is queued. A strategy with unflushed writes is asked all the same: a put is newer
 // than what was invalidated.
 func (c *Cache[T]) skips(key string, seen *sight) bool {
-	seen.owed, seen.mark = c.pending.Has(pending.Key, key), c.pending.Epoch()
-	if c.buffered || !seen.owed {
+	seen.owed, seen.mark = c.region.Pending.Has(pending.Key, key), c.region.Pending.Epoch()
+	if c.region.Buffered || !seen.owed {
 		return false
 	}
 	c.tel.Bypassed.Add(1)
@@ -91,7 +147,7 @@ func (c *Cache[T]) skips(key string, seen *sight) bool {
 // for, and decodes what may be served. It returns a key that is to be refreshed, or nil.
 func (c *Cache[T]) consider(ctx context.Context, call *call[T], problem error) (due *load.Key) {
 	seen := &call.seen
-	if disagreed := c.meta.problem(); disagreed != nil {
+	if disagreed := c.region.Strategy.Problem(); disagreed != nil {
 		call.err = &OpError{Op: "get", Key: call.key, Err: disagreed}
 		return nil
 	}
@@ -136,59 +192,7 @@ func (c *Cache[T]) unread(ctx context.Context, call *call[T], problem error) {
 // owes reports whether the record must not be used, because an invalidation that
 // concerns it is queued, or was when it was read.
 func (c *Cache[T]) owes(seen *sight) bool {
-	return seen.Header.Kind != envelope.Dirty && (seen.owed || c.pending.Overtook(c.space, seen.Body.Tags, seen.mark))
-}
-
-// besides is what a read asks for beside records.
-type besides struct {
-	keys        []string
-	tags        int // the first keys are those of so many tags
-	clear, meta bool
-}
-
-// besides works out what the next read asks for, and notes when it is sent.
-func (c *Cache[T]) besides(tags []tagRef) (b besides, sent time.Time) {
-	b = besides{tags: len(tags), clear: c.clear.due(), meta: !c.meta.known()}
-	if b.tags == 0 && !b.clear && !b.meta {
-		return b, sent
-	}
-	b.keys = tagKeys(tags)
-	if b.clear {
-		b.keys = append(b.keys, c.space.Clear())
-	}
-	if b.meta {
-		b.keys = append(b.keys, c.space.Meta())
-	}
-	return b, time.Now()
-}
-
-// unheard says that nothing of b was heard.
-func (c *Cache[T]) unheard(b besides) {
-	if b.clear {
-		c.clear.unheard()
-	}
-}
-
-// learnBesides takes what was read for b, and returns the tokens of its tags. The error is
-// that of one of the records.
-func (c *Cache[T]) learnBesides(b besides, sent time.Time, records []store.Record) ([]envelope.Token, error) {
-	tokens := make([]envelope.Token, b.tags)
-	for i := range records {
-		if err := records[i].Err; err != nil {
-			c.unheard(b)
-			return tokens, err
-		}
-	}
-	for i := range tokens {
-		tokens[i] = store.TokenIn(&records[i])
-	}
-	if b.clear {
-		c.clear.learn(store.TokenIn(&records[b.tags]), sent)
-	}
-	if b.meta {
-		c.meta.settle(string(records[len(records)-1].Data))
-	}
-	return tokens, nil
+	return seen.Header.Kind != envelope.Dirty && (seen.owed || c.region.Pending.Overtook(c.region.Space, seen.Body.Tags, seen.mark))
 }
 
 // open decodes a record that may be served into got. One that does not decode

@@ -1,9 +1,7 @@
-package cache
+package region
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
@@ -19,50 +17,66 @@ import (
 // captured are the tokens that entries depend on.
 type captured struct {
 	clear  envelope.Token
-	tags   []tagRef
+	tags   []Tag
 	tokens []envelope.Token
 	known  bool // they could be read
 }
 
 // of are the tokens of some of the tags.
-func (t *captured) of(tags []tagRef) []envelope.Token {
+func (t *captured) of(tags []Tag) []envelope.Token {
 	if len(tags) == 0 || !t.known {
 		return nil
 	}
 	return pick(tags, t.tags, t.tokens)
 }
 
+// tagsOf are the tags of all keys, each once.
+func tagsOf(keys []*load.Key) (all []Tag) {
+	if len(keys) == 1 {
+		return fillOf(keys[0]).tags
+	}
+	seen := map[uint64]bool{}
+	for _, k := range keys {
+		for _, tag := range fillOf(k).tags {
+			if !seen[tag.ID] {
+				seen[tag.ID] = true
+				all = append(all, tag)
+			}
+		}
+	}
+	return all
+}
+
 // Acquire sends one acquire for each key, with a new token each time, and captures the
 // tokens that the entries will depend on: the clear token only where no lease of it holds.
-func (b *fills[T]) Acquire(ctx context.Context, keys []*load.Key) {
-	c := b.cache
+func (b *fills) Acquire(ctx context.Context, keys []*load.Key) {
 	asks := make([]store.Acquire, len(keys))
 	for i, k := range keys {
 		f := fillOf(k)
-		f.token, f.asking, f.mark = envelope.NewToken(), c.moment(k.Name), c.pending.Epoch()
+		f.token, f.asking, f.epoch = envelope.NewToken(), b.Moment(k.Name), b.Pending.Epoch()
 		asks[i] = store.Acquire{
 			Key: f.redisKey, Token: f.token, Lease: load.LeaseTime, Retain: load.LeaseRetain,
 			Seen: f.seen.Header.CID, Invalid: f.seen.State == record.Invalid,
 		}
 	}
 	got := captured{tags: tagsOf(keys), known: true}
-	capture := captureKeys(got.tags, fillOf(keys[0]).entry.class)
-	clear, held := c.clear.current()
+	capture := tokenKeys(got.tags, fillOf(keys[0]).wanted.Class)
+	clear, held := b.Clear.Current()
 	if !held {
-		capture = append(capture, c.clearKey())
+		capture = append(capture, b.clearKey())
 	}
 	began := time.Now()
-	tokens := c.store.Acquire(ctx, asks, capture)
+	tokens := b.Store.Acquire(ctx, asks, capture)
 	got.clear, got.tokens = clear, tokens[:len(got.tags)]
 	if !held && tokens[len(got.tags)] != (envelope.Token{}) {
 		got.clear = tokens[len(got.tags)]
-		c.clear.learn(got.clear, began)
+		b.Clear.learn(got.clear, began)
 	}
 	b.answered(ctx, keys, asks, &got)
 }
 
 // answered takes what acquire has answered.
-func (b *fills[T]) answered(ctx context.Context, keys []*load.Key, asks []store.Acquire, got *captured) {
+func (b *fills) answered(ctx context.Context, keys []*load.Key, asks []store.Acquire, got *captured) {
 	var changed []*load.Key
 	var records []store.Record
 	for i, k := range keys {
@@ -86,7 +100,7 @@ func (b *fills[T]) answered(ctx context.Context, keys []*load.Key, asks []store.
 			k.Answer = load.Untouchable
 		}
 	}
-	b.cache.tel.redisFailed(telemetry.OpLoad, errorsOf(asks, func(a *store.Acquire) error { return a.Err })...)
+	b.failed(telemetry.OpLoad, ErrorsOf(asks, func(a *store.Acquire) error { return a.Err })...)
 	if len(changed) == 0 {
 		return
 	}
@@ -102,32 +116,35 @@ func (b *fills[T]) answered(ctx context.Context, keys []*load.Key, asks []store.
 // were read beside them. Those that may be served are decoded: the answer is Served. Else
 // it is Busy where somebody loads, Untouchable or Changed: acquire is then asked about
 // that record.
-func (b *fills[T]) judge(ctx context.Context, keys []*load.Key, records []store.Record, got *captured) {
-	c := b.cache
+func (b *fills) judge(ctx context.Context, keys []*load.Key, records []store.Record, got *captured) {
 	seen := make([]*record.Record, len(keys))
 	for i, k := range keys {
 		f := fillOf(k)
-		f.seen = c.judge(ctx, f.entry.class, f.redisKey, &records[i])
+		f.seen = b.Judge(ctx, f.wanted.Class, f.redisKey, &records[i])
 		seen[i] = &f.seen
 	}
-	errs := c.verifyAll(ctx, seen, got.tags, got.tokens)
-	c.tel.redisFailed(telemetry.OpLoad, errs...)
+	errs := b.VerifyAll(ctx, seen, got.tags, got.tokens)
+	b.failed(telemetry.OpLoad, errs...)
 	for i, k := range keys {
 		if k.Problem = errs[i]; k.Problem != nil {
 			k.Answer, k.Fallback = load.Unanswered, false // what it depends on is not known
 			continue
 		}
 		k.Answer = b.answerOf(k)
-		note(k)
+		fillOf(k).note()
 	}
 }
 
 // answerOf is what k's record, as last read, means to the batch.
-func (b *fills[T]) answerOf(k *load.Key) load.Answer {
+func (b *fills) answerOf(k *load.Key) load.Answer {
 	f := fillOf(k)
+	if f.seen.State == record.Fresh && !b.Pending.Overtook(b.Space, f.seen.Body.Tags, f.epoch) {
+		b.Decode(k, &f.seen)
+		if f.seen.State == record.Fresh {
+			return load.Served
+		}
+	}
 	switch {
-	case b.serves(k):
-		return load.Served
 	case !f.seen.State.Replaceable():
 		return load.Untouchable
 	case f.seen.Header.Until != 0 && f.seen.Header.Token != envelope.NoToken:
@@ -137,72 +154,59 @@ func (b *fills[T]) answerOf(k *load.Key) load.Answer {
 	return load.Changed
 }
 
-// serves decodes k's record, as last read, if it may be served.
-func (b *fills[T]) serves(k *load.Key) bool {
-	c, f := b.cache, fillOf(k)
-	if f.seen.State != record.Fresh || c.pending.Overtook(c.space, f.seen.Body.Tags, f.mark) {
-		return false
-	}
-	got, absent := answer[T]{size: -1}, error(nil)
-	if err := contain(func() error { absent = c.open(k.Name, &f.seen, &got); return nil }); err != nil {
-		f.seen.State = record.Invalid
-	}
-	if f.seen.State != record.Fresh {
-		return false
-	}
-	k.Size, k.Err, k.Absent = got.size, absent, absent != nil
-	if absent == nil {
-		k.Value = got.value
-	}
-	return true
-}
-
 // Waiting begins the span of a wait for other processes.
-func (b *fills[T]) Waiting(ctx context.Context, keys []*load.Key) (context.Context, func()) {
-	tel := b.cache.tel
-	tel.LockWaits.Add(int64(len(keys)))
-	ctx, span := tel.Start(ctx, telemetry.OpLockWait)
-	return ctx, func() { tel.End(span, nil) }
+func (b *fills) Waiting(ctx context.Context, keys []*load.Key) (context.Context, func()) {
+	b.Telemetry.LockWaits.Add(int64(len(keys)))
+	ctx, span := b.Telemetry.Start(ctx, telemetry.OpLockWait)
+	return ctx, func() { b.Telemetry.End(span, nil) }
 }
 
 // Poll reads the records, and the tokens of the tags that the call names.
-func (b *fills[T]) Poll(ctx context.Context, keys []*load.Key) {
-	c := b.cache
-	redisKeys, tags := make([]string, len(keys)), fillOf(keys[0]).entry.tags // the same for all
+func (b *fills) Poll(ctx context.Context, keys []*load.Key) {
+	redisKeys, tags := make([]string, len(keys)), fillOf(keys[0]).wanted.Tags // the same for all
 	for i, k := range keys {
-		fillOf(k).mark = c.pending.Epoch()
+		fillOf(k).epoch = b.Pending.Epoch()
 		redisKeys[i] = fillOf(k).redisKey
 	}
-	records, tokens, missed := c.readAll(ctx, redisKeys, tags)
-	read, heard, errs := keys[:0:0], records[:0], make([]error, len(keys))
+	records, tokens, missed := b.Read(ctx, redisKeys, tags)
+	read, heard, errs := keys[:0:0], records[:0], make([]error, 0, len(keys))
 	for i, k := range keys {
-		if errs[i] = cmp.Or(records[i].Err, missed); errs[i] != nil {
-			k.Answer = load.Unanswered
+		err := records[i].Err
+		if err == nil {
+			err = missed
+		}
+		if errs = append(errs, err); err != nil {
+			k.Answer, k.Problem = load.Unanswered, err
 			continue
 		}
 		read, heard = append(read, k), append(heard, records[i])
 	}
-	c.tel.redisFailed(telemetry.OpLockWait, errs...)
+	b.failed(telemetry.OpLockWait, errs...)
 	if len(read) > 0 {
 		b.judge(ctx, read, heard, &captured{tags: tags, tokens: tokens, known: true})
 	}
 }
 
 // Renew prolongs leases.
-func (b *fills[T]) Renew(ctx context.Context, keys []*load.Key) bool {
+func (b *fills) Renew(ctx context.Context, keys []*load.Key) bool {
 	leases := leasesOf(keys)
-	b.cache.store.Renew(ctx, leases, load.LeaseTime, load.LeaseRetain)
-	return slices.ContainsFunc(leases, func(l store.Lease) bool { return l.Held || l.Err != nil })
+	b.Store.Renew(ctx, leases, load.LeaseTime, load.LeaseRetain)
+	for i := range leases {
+		if leases[i].Held || leases[i].Err != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // Release gives leases back, and goes on trying where Redis does not answer.
-func (b *fills[T]) Release(ctx context.Context, keys []*load.Key, backoff time.Duration) {
+func (b *fills) Release(ctx context.Context, keys []*load.Key, backoff time.Duration) {
 	leases := leasesOf(keys)
-	b.cache.store.Release(ctx, leases, backoff)
-	b.cache.tel.redisFailed(telemetry.OpLoad, errorsOf(leases, func(l *store.Lease) error { return l.Err })...)
-	for _, l := range leases {
-		if l.Err != nil {
-			b.cache.releaseLater(ctx, l)
+	b.Store.Release(ctx, leases, backoff)
+	b.failed(telemetry.OpLoad, ErrorsOf(leases, func(l *store.Lease) error { return l.Err })...)
+	for i := range leases {
+		if leases[i].Err != nil {
+			b.releaseLater(ctx, leases[i])
 		}
 	}
 }
@@ -218,43 +222,26 @@ func leasesOf(keys []*load.Key) []store.Lease {
 // releaseLater goes on trying to give back a lease in the background, for as long
 // as the lease would stand: else every reader of the key waits for its end after
 // an outage that was shorter. At most as many at a time as the load limit.
-func (c *Cache[T]) releaseLater(ctx context.Context, l store.Lease) {
-	if !c.releases.Begin(l.Key) {
+func (r *Region) releaseLater(ctx context.Context, lease store.Lease) {
+	if !r.releases.Begin(lease.Key) {
 		return
 	}
-	if !c.background.start() {
-		c.releases.End()
+	if !r.Background.Start() {
+		r.releases.End()
 		return
 	}
 	go func() {
-		defer c.background.end()
-		defer c.releases.End()
+		defer r.Background.End()
+		defer r.releases.End()
 		end := time.Now().Add(load.LeaseTime)
 		for wait := 25 * time.Millisecond; time.Now().Before(end); wait *= 2 {
-			if c.sleep(ctx, wait) != nil {
+			if r.Background.Sleep(ctx, wait) != nil {
 				return
 			}
-			leases := [1]store.Lease{l}
-			if c.store.Release(ctx, leases[:], 0); leases[0].Err == nil {
+			again := [1]store.Lease{{Key: lease.Key, Token: lease.Token}}
+			if r.Store.Release(ctx, again[:], 0); again[0].Err == nil {
 				return
 			}
 		}
 	}()
-}
-
-// tagsOf are the tags of all keys, each once.
-func tagsOf(keys []*load.Key) (all []tagRef) {
-	if len(keys) == 1 {
-		return fillOf(keys[0]).tags
-	}
-	seen := map[uint64]bool{}
-	for _, k := range keys {
-		for _, tag := range fillOf(k).tags {
-			if !seen[tag.id] {
-				seen[tag.id] = true
-				all = append(all, tag)
-			}
-		}
-	}
-	return all
 }
