@@ -2,9 +2,9 @@ package cache
 
 import (
 	"context"
-	"time"
 
-	"github.com/larder-go/cache/internal/load"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/larder-go/cache/internal/telemetry"
 )
 
@@ -48,7 +48,7 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load Loader[T], op
 
 // getOrLoadWith is GetOrLoad with options, which are checked first.
 func (c *Cache[T]) getOrLoadWith(ctx context.Context, key string, load Loader[T], opts []EntryOption) (v T, err error) {
-	kept, err := c.kept(opts)
+	kept, err := c.config.entry.with(opts, c.region.Space)
 	if err != nil {
 		return v, &OpError{Op: "get", Key: key, Err: err}
 	}
@@ -66,7 +66,7 @@ type ReadThrough[T any] struct {
 // ReadThrough binds load and opts once, so that calls need not repeat them. A
 // nil load or a bad option is reported by each Get.
 func (c *Cache[T]) ReadThrough(load Loader[T], opts ...EntryOption) *ReadThrough[T] {
-	kept, err := c.kept(opts)
+	kept, err := c.config.entry.with(opts, c.region.Space)
 	return &ReadThrough[T]{cache: c, load: load, entry: kept, err: err}
 }
 
@@ -84,45 +84,6 @@ func (r *ReadThrough[T]) Get(ctx context.Context, key string) (T, error) {
 		}
 	}
 	return r.cache.getOrLoad(ctx, key, r.load, r.entry, said)
-}
-
-// request is one call for one key.
-type request[T any] struct {
-	key    string
-	loader loader[T] // nil in Get: look only
-	entry  entry
-	early  bool // the L1 has drawn that it refreshes the entry, unless somebody did
-	many   bool // one of several keys
-	warms  bool // of Warm: nothing stale will do
-}
-
-// call is a request under way.
-type call[T any] struct {
-	request[T]
-	began  uint64    // on the flights' clock: rule (b) of internal/load
-	round  int       // 1 to rounds: how many look-ups it makes, this one included
-	missed bool      // a look-up found nothing to serve
-	joined bool      // it waited for another caller's flight
-	waited bool      // it waited for a load that was not for it; it does so once
-	until  time.Time // when it stops waiting for back-offs; zero: it did not yet
-
-	seen sight // by the last look-up
-	seat load.Seat
-	got  answer[T]
-	err  error
-}
-
-// answer is what a call ends with, for the caller and for telemetry.
-type answer[T any] struct {
-	value   T
-	outcome telemetry.Outcome
-	size    int           // encoded bytes of the value; -1: not known
-	ttl     time.Duration // until the soft expiry; of a miss, the class's Fresh
-	asked   bool          // Redis was
-	refused bool          // it was not, since the breaker is open
-	loaded  bool          // the value is a load's
-	kept    bool          // of a load: what it returned is in Redis
-	problem error         // Redis's, why it is not
 }
 
 // getOrLoad is a call that has heard from the L1 what it said.
@@ -155,4 +116,76 @@ func (c *Cache[T]) getFar(ctx context.Context, r request[T]) (answer[T], error) 
 	waits.missed = true
 	c.serve(ctx, []*call[T]{&waits})
 	return waits.got, waits.err
+}
+
+// endNear is endGet for a look-up that the L1 has answered.
+func (c *Cache[T]) endNear(ctx context.Context, span trace.Span, began int64, key string, got answer[T], err error) {
+	c.tel.LookedUp(ctx, began, key, got.outcome)
+	if span != nil {
+		c.tel.EndLookup(ctx, span, telemetry.Lookup{Key: key, Outcome: got.outcome, Size: got.size, TTL: got.ttl, Err: err})
+	}
+}
+
+// endGet counts a look-up and ends its span.
+func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, began int64, key string, got *answer[T], err error) {
+	c.tel.LookedUp(ctx, began, key, got.outcome)
+	if span != nil {
+		c.tel.EndLookup(ctx, span, c.looked(key, got, err))
+	}
+}
+
+// endGetMany counts the look-ups of a batch, measures it as one call, and ends its span.
+func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, began int64, all []*call[T]) {
+	c.tel.LookedUpMany(ctx, began, all[0].key, c.countMany(all))
+	c.endSpanOfMany(ctx, span, all)
+}
+
+// countMany counts look-ups, and reports whether all are hits.
+func (c *Cache[T]) countMany(all []*call[T]) bool {
+	hit := true
+	for _, l := range all {
+		c.tel.Look(l.key, l.got.outcome)
+		hit = hit && l.got.outcome != telemetry.Miss
+	}
+	return hit
+}
+
+// endSpanOfMany ends the span of a batch.
+func (c *Cache[T]) endSpanOfMany(ctx context.Context, span trace.Span, all []*call[T]) {
+	if span == nil {
+		return
+	}
+	lookups := make([]telemetry.Lookup, len(all))
+	for i, l := range all {
+		lookups[i] = c.looked(l.key, &l.got, l.err)
+	}
+	c.tel.EndLookups(ctx, span, lookups)
+}
+
+// looked is a look-up as spans tell of it.
+func (c *Cache[T]) looked(key string, got *answer[T], err error) telemetry.Lookup {
+	return telemetry.Lookup{
+		Key: key, Outcome: got.outcome, Size: c.sizeOf(key, got, err), TTL: got.ttl,
+		Asked: got.asked, Refused: got.refused, Err: err,
+	}
+}
+
+// sizeOf is the encoded size of what a look-up returns for a span, -1 if that
+// is no value. A value that was loaded and not stored has not been encoded yet.
+func (c *Cache[T]) sizeOf(key string, got *answer[T], err error) (size int) {
+	switch {
+	case err != nil:
+		return -1
+	case got.size >= 0 || !got.loaded:
+		return got.size
+	}
+	size = -1
+	_ = contain(func() error { // a codec that panics on the value: no size
+		data, err := c.values.append(nil, key, got.value)
+		if err == nil {
+			size = len(data)
+		}
+		return err
+	})
+	return size
 }

@@ -2,8 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -26,6 +24,7 @@ import (
 type Cache[T any] struct {
 	name     string
 	config   config
+	values   valueCodec
 	strategy Strategy[T]
 	tel      *reporter
 	version  func(T) uint64
@@ -38,27 +37,6 @@ type Cache[T any] struct {
 	left   error // what Close returns
 }
 
-// Strategy says what a write does to the system of record: [Aside] and its
-// siblings. The interface is sealed for now.
-type Strategy[T any] interface {
-	// problem is why New refuses the strategy; "" if it does not.
-	problem() string
-	// failClosed: a write that cannot be guarded is refused.
-	failClosed() bool
-	// count adds what the strategy counts itself.
-	count(s *Stats)
-	// open begins what the strategy needs beside the cache; it is called once.
-	open(c *Cache[T]) error
-	// flush, drain and shut are the strategy's part of Flush, Shutdown and Close;
-	// the number is that of the keys left dirty.
-	flush(ctx context.Context) (dirty int, err error)
-	drain(ctx context.Context) (dirty int, err error)
-	shut() (dirty int, err error)
-	set(ctx context.Context, c *Cache[T], key string, v T, kept entry) error
-	setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entry) error
-	remove(ctx context.Context, c *Cache[T], op string, keys []string) error
-}
-
 // New returns a cache of the given name over client, which may be any client
 // of go-redis and stays the caller's to close. The name, 1 to 64 bytes, is the
 // namespace in Redis: caches of the same name share their entries, in all
@@ -68,40 +46,13 @@ type Strategy[T any] interface {
 // no error. It reports all bad arguments and options at once, joined, and warns through the logger
 // about a client whose settings would make calls hang; [Tune] mends them.
 func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts ...Option) (*Cache[T], error) {
-	config := defaultConfig()
-	Options(opts).apply(&config)
-	space, err := keyspace.New(name)
+	config, space, err := newConfig(client, name, s, reflect.TypeFor[T](), opts)
 	if err != nil {
-		config.refuse("name", err.Error())
+		return nil, err
 	}
-	if isNil(client) {
-		config.refuse("client", "is nil")
-	}
-	if isNil(s) {
-		config.refuse("strategy", "is nil; use Aside")
-	} else if problem := s.problem(); problem != "" {
-		config.refuse("strategy", problem)
-	}
-	if !config.replicaReads && !isNil(client) && store.ReadsReplicas(client) {
-		config.refuse("client", "reads from replicas; AllowReplicaReads accepts it and voids the promise of freshness")
-	}
-	var zero T
-	if problem := problemOfCodec(config.codec); problem != "" {
-		config.refuse("WithCodec", problem)
-	} else if _, err := config.codec.Append(nil, zero); err != nil {
-		config.refuse("WithCodec", fmt.Sprintf("the codec cannot encode %T: %v", zero, err))
-	}
-	if len(config.problems) > 0 {
-		return nil, &OpError{Op: "new", Key: name, Err: errors.Join(config.problems...)}
-	}
-	config.codecID = codecID(config.codec)
-	config.codec, config.clone = codecFor(config.codec, keepsData(reflect.TypeFor[T]()))
-	config.entry.refer(space)
-	config.entryCodec, _ = config.codec.(EntryCodec)
-	config.budgets.Logger = config.logger
 	c := &Cache[T]{
-		name: name, config: config, strategy: s,
-		tel: newReporter(name, &config), version: versionOf[T](), slides: load.NewSlots(config.loadLimit),
+		name: name, config: config, strategy: s, values: valueCodecFor(config.codec, keepsData(reflect.TypeFor[T]()), space),
+		tel: newReporter(config.hooks, config.telemetry(name)), version: versionOf[T](), slides: load.NewSlots(config.loadLimit),
 	}
 	c.region = region.New(c.regionOptions(space))
 	config.budgets.Breaker = c.breakerChanged
@@ -124,7 +75,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 // regionOptions are what the cache's region is made of.
 func (c *Cache[T]) regionOptions(space keyspace.Space) region.Options {
 	return region.Options{
-		Space: space, Class: c.config.entry.class.policy(), Codec: c.config.codecID, Schema: c.config.schema,
+		Space: space, Class: c.config.entry.class.policy(), Codec: c.values.id, Schema: c.config.schema,
 		Replicas: c.config.replicas, Loads: c.loads(), LoadTimeout: c.config.loadTimeout, Logger: c.tel.Logger,
 		Telemetry: &c.tel.Recorder, Failed: c.tel.redisFailed, Refused: c.tel.refused,
 	}
@@ -151,15 +102,6 @@ func (c *Cache[T]) agree(ctx context.Context, op, key string) error {
 func (c *Cache[T]) unpublished(code string) {
 	c.tel.Logger.Warn("changes of entries take effect, but Redis does not publish them: an L1 serves what was changed until its TTL",
 		"reply", code, "mend", "allow the user the channels of the cache: ACL SETUSER user &"+c.region.Channel())
-}
-
-// isNil reports whether v is nil or holds a nil pointer.
-func isNil(v any) bool {
-	if v == nil {
-		return true
-	}
-	r := reflect.ValueOf(v)
-	return r.Kind() == reflect.Pointer && r.IsNil()
 }
 
 // Get looks key up and loads nothing. It returns [ErrMiss], bare, if there is
@@ -201,7 +143,7 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
 // The error is an [*OpError]: the value cannot be encoded, or Redis did not
 // answer, and then the write may still take effect. It costs one round trip.
 func (c *Cache[T]) Set(ctx context.Context, key string, v T, opts ...EntryOption) error {
-	kept, err := c.kept(opts)
+	kept, err := c.config.entry.with(opts, c.region.Space)
 	if err != nil {
 		return &OpError{Op: "set", Key: key, Err: err}
 	}
@@ -262,4 +204,17 @@ func (c *Cache[T]) Stats() Stats {
 	}
 	c.strategy.count(&s)
 	return s
+}
+
+// reading is what the cache tells of itself when metrics are collected.
+func (c *Cache[T]) reading() telemetry.Reading {
+	now := telemetry.Reading{Stats: telemetry.Stats(c.Stats()), Open: c.region.Store.Open()}
+	if s, ok := c.strategy.(buffering); ok {
+		now.Behind, now.Sampled = true, s.hasSampled()
+	}
+	if c.near != nil {
+		s := c.near.space.Stats()
+		now.Near = &telemetry.NearStats{Entries: int64(s.Entries), Bytes: s.Bytes, Evictions: s.Evictions}
+	}
+	return now
 }

@@ -89,14 +89,3 @@ func (c *Cache[T]) removal(ctx context.Context) (context.Context, error) {
 	}
 	return context.WithoutCancel(ctx), nil
 }
-
-// unbuffered is what a strategy that writes at once has to flush.
-type unbuffered struct{}
-
-func (unbuffered) count(*Stats) {}
-
-func (unbuffered) flush(context.Context) (int, error) { return 0, nil }
-
-func (unbuffered) drain(context.Context) (int, error) { return 0, nil }
-
-func (unbuffered) shut() (int, error) { return 0, nil }

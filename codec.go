@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"sync"
+
+	"github.com/larder-go/cache/internal/keyspace"
 )
 
 // Codec turns values into bytes and back. It must be safe for concurrent use,
@@ -95,24 +97,42 @@ func decodeEntry(c Codec, data []byte, entry string, v any) error {
 // be the caller's own, so they must not end up in a pool.
 var errNotAppended = errors.New("the codec did not append to what it was given")
 
-// appendValue encodes the value of key. The entry's name costs an allocation,
-// which codecs that do not use it are spared.
-func (c *Cache[T]) appendValue(dst []byte, key string, v T) ([]byte, error) {
-	if codec := c.config.entryCodec; codec != nil {
-		return codec.AppendEntry(dst, c.region.Space.Entry(key), v)
-	}
-	return c.config.codec.Append(dst, v)
+// valueCodec is how a cache turns its values into bytes.
+type valueCodec struct {
+	codec Codec
+	entry EntryCodec // codec, if it is one
+	id    uint8
+	clone bool // what the codec decodes may refer to the data
+	space keyspace.Space
 }
 
-// decodeValue decodes the value of key into v. v refers to no part of data.
-func (c *Cache[T]) decodeValue(data []byte, key string, v *T) error {
-	if c.config.clone {
+// valueCodecFor is that of a cache with the codec c. keeps says of its values' type that
+// they may refer to what JSON decodes them from.
+func valueCodecFor(c Codec, keeps bool, space keyspace.Space) valueCodec {
+	e := valueCodec{id: codecID(c), space: space}
+	e.codec, e.clone = codecFor(c, keeps)
+	e.entry, _ = e.codec.(EntryCodec)
+	return e
+}
+
+// append encodes the value of key. The entry's name costs an allocation,
+// which codecs that do not use it are spared.
+func (e *valueCodec) append(dst []byte, key string, v any) ([]byte, error) {
+	if e.entry != nil {
+		return e.entry.AppendEntry(dst, e.space.Entry(key), v)
+	}
+	return e.codec.Append(dst, v)
+}
+
+// decode decodes the value of key into v, a pointer. v refers to no part of data.
+func (e *valueCodec) decode(data []byte, key string, v any) error {
+	if e.clone {
 		data = bytes.Clone(data)
 	}
-	if codec := c.config.entryCodec; codec != nil {
-		return codec.DecodeEntry(data, c.region.Space.Entry(key), v)
+	if e.entry != nil {
+		return e.entry.DecodeEntry(data, e.space.Entry(key), v)
 	}
-	return c.config.codec.Decode(data, v)
+	return e.codec.Decode(data, v)
 }
 
 // jsonID is the id of JSON, in every entry that has it: frozen, too.

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-
-	"github.com/larder-go/cache/internal/behind"
-	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // DeadLetter is a value that the sink of a [WriteBehind] cache would not take.
@@ -34,7 +31,7 @@ func (c *Cache[T]) DeadLetters(ctx context.Context) iter.Seq2[DeadLetter, error]
 			yield(DeadLetter{}, err)
 			return
 		}
-		for l, err := range s.engine.DeadLetters(ctx) {
+		for l, err := range s.queue().DeadLetters(ctx) {
 			out := DeadLetter{ID: l.ID, Key: l.Key, Version: l.Version, Deleted: l.Deleted, Data: l.Payload, Reason: l.Reason}
 			if !yield(out, s.translate(ctx, "dead letters", "", err)) {
 				return
@@ -52,7 +49,7 @@ func (c *Cache[T]) RetryDeadLetter(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return s.translate(ctx, "retry dead letter", id, s.engine.RetryDeadLetter(ctx, id))
+	return s.translate(ctx, "retry dead letter", id, s.queue().RetryDeadLetter(ctx, id))
 }
 
 // DropDeadLetter forgets a dead letter for good. The error Is [ErrNotFound] if
@@ -62,47 +59,16 @@ func (c *Cache[T]) DropDeadLetter(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return s.translate(ctx, "drop dead letter", id, s.engine.DropDeadLetter(ctx, id))
+	return s.translate(ctx, "drop dead letter", id, s.queue().DropDeadLetter(ctx, id))
 }
 
 // writesBehind is the strategy, if it is that of WriteBehind.
-func (c *Cache[T]) writesBehind(ctx context.Context, op string) (*writeBehind[T], error) {
+func (c *Cache[T]) writesBehind(ctx context.Context, op string) (buffering, error) {
 	if err := c.usable(ctx); err != nil {
 		return nil, err
 	}
-	if s, ok := c.strategy.(*writeBehind[T]); ok {
+	if s, ok := c.strategy.(buffering); ok {
 		return s, nil
 	}
 	return nil, &OpError{Op: op, Err: errors.ErrUnsupported}
-}
-
-// count adds what the keeper sampled last.
-func (s *writeBehind[T]) count(to *Stats) {
-	if sample := s.last.Load(); sample != nil {
-		to.Dirty, to.DeadLetters, to.Lag = int64(sample.Dirty), int64(sample.DeadLetters), sample.Lag
-	}
-	to.Flushed, to.FlushErrors = s.written.Load(), s.refused.Load()
-}
-
-func (s *writeBehind[T]) sampled(sample behind.Sample) { s.last.Store(&sample) }
-
-func (s *writeBehind[T]) flushed(b behind.Batch) {
-	if b.Err != nil {
-		s.refused.Add(1)
-		s.cache.tel.Logger.Warn("the sink failed", "size", b.Size, "error", b.Err)
-		return
-	}
-	s.written.Add(int64(b.Size))
-}
-
-func (s *writeBehind[T]) gaveUp(key string, version uint64, err error) {
-	t := s.cache.tel
-	t.Logger.Error("a value was given up: it is a dead letter", "version", version, "error", err)
-	if f := t.hooks.DeadLetter; f != nil {
-		t.call("DeadLetter", func() { f(key, version, err) })
-	}
-}
-
-func (s *writeBehind[T]) failed(op string, err error) {
-	s.cache.tel.redisFailed(telemetry.OpFlush, err)
 }

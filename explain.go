@@ -1,10 +1,7 @@
 package cache
 
 import (
-	"context"
 	"time"
-
-	"github.com/larder-go/cache/internal/store"
 )
 
 // Explanation is what is known of a key, in this process and in Redis, and what the
@@ -134,55 +131,4 @@ type ExplainedLease struct {
 	// Backoff says that it is no lease: a load failed, and nobody tries again before
 	// Left is over.
 	Backoff bool
-}
-
-// Explain says why the next [Cache.GetOrLoad] of key, with the options of New, will
-// hit, wait or load, and what the entry looks like in this process and in Redis. It
-// judges by the code that reads: the same states, and the acquire script run without
-// its writes.
-//
-// It reads only. It takes no lease, renews neither token nor TTL, counts as no
-// look-up and starts no span. It decodes the value, to see that it can be, and
-// keeps nothing of it. Others go on meanwhile, so what it says holds for the moment
-// at which it was called.
-//
-// It costs one round trip, and one more if the entry has tags that the options of
-// New do not name; on a cluster per node. A Redis that does not answer is an
-// [*OpError], with which the Explanation has what this process knows. Other errors:
-// [ErrClosed], ctx's.
-func (c *Cache[T]) Explain(ctx context.Context, key string) (Explanation, error) {
-	x := &exam[T]{
-		cache: c, key: key, class: c.config.entry.class,
-		Explanation: Explanation{Cache: c.name, Key: key, RedisKey: c.region.RedisKey(key)},
-	}
-	if err := c.usable(ctx); err != nil {
-		return x.Explanation, err
-	}
-	x.lookHere()
-	err := x.ask(ctx)
-	if over := store.Ended(ctx); err != nil && over != nil {
-		return x.Explanation, over
-	}
-	x.conclude(err)
-	if err != nil {
-		err = &OpError{Op: "explain", Key: key, Err: err}
-	}
-	return x.Explanation, err
-}
-
-// exam is one Explain under way.
-type exam[T any] struct {
-	Explanation
-	cache *Cache[T]
-	key   string
-	class *TTL
-
-	near   nearHit[T] // what the L1 serves
-	ending bool       // its time there is nearly over
-	asked  bool       // somebody was elected to go to Redis for it
-
-	seen  sight
-	found store.Inspection
-	value answer[T]
-	meta  error // why caches of the name disagree
 }

@@ -78,10 +78,8 @@ func (x *exam[T]) ask(ctx context.Context) error {
 	c := x.cache
 	named := c.config.entry.tags
 	ask := store.Inspect{Name: x.key, Tokens: append(region.TagKeys(named), c.region.Space.Clear())}
-	if b, ok := c.strategy.(interface {
-		partitionOf(key string) *store.Partition
-	}); ok {
-		ask.Behind = b.partitionOf(x.key)
+	if s, ok := c.strategy.(buffering); ok {
+		ask.Behind = s.queue().PartitionOf(x.key)
 	}
 	if !c.region.Strategy.Known() {
 		ask.Meta = c.region.Space.Meta()
@@ -221,12 +219,29 @@ func (x *exam[T]) reason() string {
 		return "a tag of it was invalidated"
 	case rec.Body.Schema > x.cache.config.schema:
 		return fmt.Sprintf("it is of schema %d, and this program's is %d", rec.Body.Schema, x.cache.config.schema)
-	case rec.Body.Codec != x.cache.config.codecID && !rec.Body.Absent:
-		return fmt.Sprintf("it is of codec %d, and this cache's is %d", rec.Body.Codec, x.cache.config.codecID)
+	case rec.Body.Codec != x.cache.values.id && !rec.Body.Absent:
+		return fmt.Sprintf("it is of codec %d, and this cache's is %d", rec.Body.Codec, x.cache.values.id)
 	case rec.Body.Schema < x.cache.config.schema:
 		return fmt.Sprintf("it is of the older schema %d", rec.Body.Schema)
 	case rec.PastMaxAge(x.class.policy()):
 		return "it is past MaxAge"
 	}
 	return "the codec cannot decode it"
+}
+
+// exam is one Explain under way.
+type exam[T any] struct {
+	Explanation
+	cache *Cache[T]
+	key   string
+	class *TTL
+
+	near   nearHit[T] // what the L1 serves
+	ending bool       // its time there is nearly over
+	asked  bool       // somebody was elected to go to Redis for it
+
+	seen  sight
+	found store.Inspection
+	value answer[T]
+	meta  error // why caches of the name disagree
 }

@@ -115,7 +115,7 @@ func (c *Cache[T]) encode(e *region.Entry, key, redisKey string, v T) error {
 	}
 	data, err := c.region.Open(e, redisKey)
 	if err == nil && !e.Absent {
-		data, err = c.appendValue(data, key, v)
+		data, err = c.values.append(data, key, v)
 	}
 	if err != nil {
 		return err

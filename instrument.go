@@ -128,12 +128,8 @@ func (r *forbidden) tell(logger *slog.Logger, op, what string) {
 		"op", op, "refused", what, "mend", "allow the commands and keys that README lists")
 }
 
-func newReporter(name string, c *config) *reporter {
-	return &reporter{hooks: c.hooks, Recorder: telemetry.New(telemetry.Options{
-		Name: name, Tracers: c.tracers, Meters: c.meters, KeyAttribute: c.keyAttribute, KeyGroup: c.keyGroup,
-		Logger: c.logger.With("cache", name),
-		Answer: isAnswer, Failure: failure, Unasked: store.ErrOpen,
-	})}
+func newReporter(hooks Hooks, o telemetry.Options) *reporter {
+	return &reporter{hooks: hooks, Recorder: telemetry.New(o)}
 }
 
 // call runs a hook. Hooks are user code on the library's path.
@@ -262,91 +258,6 @@ func (t *reporter) loaded(ctx context.Context, span trace.Span, e LoadEvent) {
 	if f := t.hooks.Load; f != nil {
 		t.call("Load", func() { f(e) })
 	}
-}
-
-// reading is what the cache tells of itself when metrics are collected.
-func (c *Cache[T]) reading() telemetry.Reading {
-	now := telemetry.Reading{Stats: telemetry.Stats(c.Stats()), Open: c.region.Store.Open()}
-	if behind, ok := c.strategy.(*writeBehind[T]); ok {
-		now.Behind, now.Sampled = true, behind.last.Load() != nil
-	}
-	if c.near != nil {
-		s := c.near.space.Stats()
-		now.Near = &telemetry.NearStats{Entries: int64(s.Entries), Bytes: s.Bytes, Evictions: s.Evictions}
-	}
-	return now
-}
-
-// endNear is endGet for a look-up that the L1 has answered.
-func (c *Cache[T]) endNear(ctx context.Context, span trace.Span, began int64, key string, got answer[T], err error) {
-	c.tel.LookedUp(ctx, began, key, got.outcome)
-	if span != nil {
-		c.tel.EndLookup(ctx, span, telemetry.Lookup{Key: key, Outcome: got.outcome, Size: got.size, TTL: got.ttl, Err: err})
-	}
-}
-
-// endGet counts a look-up and ends its span.
-func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, began int64, key string, got *answer[T], err error) {
-	c.tel.LookedUp(ctx, began, key, got.outcome)
-	if span != nil {
-		c.tel.EndLookup(ctx, span, c.looked(key, got, err))
-	}
-}
-
-// endGetMany counts the look-ups of a batch, measures it as one call, and ends its span.
-func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, began int64, all []*call[T]) {
-	c.tel.LookedUpMany(ctx, began, all[0].key, c.countMany(all))
-	c.endSpanOfMany(ctx, span, all)
-}
-
-// countMany counts look-ups, and reports whether all are hits.
-func (c *Cache[T]) countMany(all []*call[T]) bool {
-	hit := true
-	for _, l := range all {
-		c.tel.Look(l.key, l.got.outcome)
-		hit = hit && l.got.outcome != telemetry.Miss
-	}
-	return hit
-}
-
-// endSpanOfMany ends the span of a batch.
-func (c *Cache[T]) endSpanOfMany(ctx context.Context, span trace.Span, all []*call[T]) {
-	if span == nil {
-		return
-	}
-	lookups := make([]telemetry.Lookup, len(all))
-	for i, l := range all {
-		lookups[i] = c.looked(l.key, &l.got, l.err)
-	}
-	c.tel.EndLookups(ctx, span, lookups)
-}
-
-// looked is a look-up as spans tell of it.
-func (c *Cache[T]) looked(key string, got *answer[T], err error) telemetry.Lookup {
-	return telemetry.Lookup{
-		Key: key, Outcome: got.outcome, Size: c.sizeOf(key, got, err), TTL: got.ttl,
-		Asked: got.asked, Refused: got.refused, Err: err,
-	}
-}
-
-// sizeOf is the encoded size of what a look-up returns for a span, -1 if that
-// is no value. A value that was loaded and not stored has not been encoded yet.
-func (c *Cache[T]) sizeOf(key string, got *answer[T], err error) (size int) {
-	switch {
-	case err != nil:
-		return -1
-	case got.size >= 0 || !got.loaded:
-		return got.size
-	}
-	size = -1
-	_ = contain(func() error { // a codec that panics on the value: no size
-		data, err := c.appendValue(nil, key, got.value)
-		if err == nil {
-			size = len(data)
-		}
-		return err
-	})
-	return size
 }
 
 // spanOf is what a write by strategy is to those who look at spans: what the caller

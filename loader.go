@@ -173,16 +173,6 @@ func loadProblem(key string, err error) error {
 	return &OpError{Op: "load", Key: key, Err: err}
 }
 
-// contain calls user code and turns its panic into an error. Goexit passes.
-func contain(f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return f()
-}
-
 // valueOf is a value that was loaded, or T's zero value where there is none: flights do
 // not know their cache's type. That it is another type's would be a fault in here.
 func valueOf[T any](v any) (t T) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/load"
@@ -25,6 +26,45 @@ type sight struct {
 	failure  error // why: Redis did not answer
 	owed     bool  // an invalidation of the key was queued before the read
 	mark     int64 // of the queue, before the read
+}
+
+// request is one call for one key.
+type request[T any] struct {
+	key    string
+	loader loader[T] // nil in Get: look only
+	entry  entry
+	early  bool // the L1 has drawn that it refreshes the entry, unless somebody did
+	many   bool // one of several keys
+	warms  bool // of Warm: nothing stale will do
+}
+
+// call is a request under way.
+type call[T any] struct {
+	request[T]
+	began  uint64    // on the flights' clock: rule (b) of internal/load
+	round  int       // 1 to rounds: how many look-ups it makes, this one included
+	missed bool      // a look-up found nothing to serve
+	joined bool      // it waited for another caller's flight
+	waited bool      // it waited for a load that was not for it; it does so once
+	until  time.Time // when it stops waiting for back-offs; zero: it did not yet
+
+	seen sight // by the last look-up
+	seat load.Seat
+	got  answer[T]
+	err  error
+}
+
+// answer is what a call ends with, for the caller and for telemetry.
+type answer[T any] struct {
+	value   T
+	outcome telemetry.Outcome
+	size    int           // encoded bytes of the value; -1: not known
+	ttl     time.Duration // until the soft expiry; of a miss, the class's Fresh
+	asked   bool          // Redis was
+	refused bool          // it was not, since the breaker is open
+	loaded  bool          // the value is a load's
+	kept    bool          // of a load: what it returned is in Redis
+	problem error         // Redis's, why it is not
 }
 
 // look reads the call's key once: one round trip. What may be served is in call.got.
@@ -206,7 +246,7 @@ func (c *Cache[T]) open(key string, rec *record.Record, got *answer[T]) error {
 		return ErrNotFound
 	}
 	var v T // decoding into got would move it to the heap at each miss, too
-	if err := c.decodeValue(rec.Body.Payload, key, &v); err != nil {
+	if err := c.values.decode(rec.Body.Payload, key, &v); err != nil {
 		rec.Undecodable()
 		return nil
 	}

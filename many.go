@@ -57,7 +57,7 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys []string) (map[string]T, er
 // cluster to read, and where keys must be loaded one to get their leases and one to
 // store them; more keys are split into batches, four at a time.
 func (c *Cache[T]) GetOrLoadMany(ctx context.Context, keys []string, load BatchLoader[T], opts ...EntryOption) (map[string]T, error) {
-	kept, err := c.kept(opts)
+	kept, err := c.config.entry.with(opts, c.region.Space)
 	if err != nil {
 		return nil, &OpError{Op: "get", Err: err}
 	}

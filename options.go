@@ -7,13 +7,17 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"reflect"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/larder-go/cache/internal/region"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/larder-go/cache/internal/keyspace"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // Option configures a cache in [New]. Options apply in order, and the last one
@@ -42,9 +46,6 @@ func (f optionFunc) apply(c *config) { f(c) }
 // config is what New's options add up to. It does not change after New.
 type config struct {
 	codec        Codec
-	codecID      uint8
-	entryCodec   EntryCodec // codec, if it is one
-	clone        bool       // what the codec decodes may refer to the data
 	schema       uint16
 	beta         float64
 	lock         Lock
@@ -81,6 +82,49 @@ func defaultConfig() config {
 // isNotFound is the default of WithNotFound.
 func isNotFound(err error) bool {
 	return errors.Is(err, ErrNotFound) || errors.Is(err, sql.ErrNoRows)
+}
+
+// newConfig is what the arguments of New add up to, for values of type t. The error is
+// all that is wrong with them.
+func newConfig(client redis.UniversalClient, name string, s interface{ problem() string }, t reflect.Type, opts []Option) (config, keyspace.Space, error) {
+	config := defaultConfig()
+	Options(opts).apply(&config)
+	space, err := keyspace.New(name)
+	if err != nil {
+		config.refuse("name", err.Error())
+	}
+	if isNil(client) {
+		config.refuse("client", "is nil")
+	}
+	if isNil(s) {
+		config.refuse("strategy", "is nil; use Aside")
+	} else if problem := s.problem(); problem != "" {
+		config.refuse("strategy", problem)
+	}
+	if !config.replicaReads && !isNil(client) && store.ReadsReplicas(client) {
+		config.refuse("client", "reads from replicas; AllowReplicaReads accepts it and voids the promise of freshness")
+	}
+	zero := reflect.Zero(t).Interface()
+	if problem := problemOfCodec(config.codec); problem != "" {
+		config.refuse("WithCodec", problem)
+	} else if _, err := config.codec.Append(nil, zero); err != nil {
+		config.refuse("WithCodec", fmt.Sprintf("the codec cannot encode %T: %v", zero, err))
+	}
+	if len(config.problems) > 0 {
+		return config, space, &OpError{Op: "new", Key: name, Err: errors.Join(config.problems...)}
+	}
+	config.entry.refer(space)
+	config.budgets.Logger = config.logger
+	return config, space, nil
+}
+
+// telemetry is what the recorder of a cache of this name is given.
+func (c *config) telemetry(name string) telemetry.Options {
+	return telemetry.Options{
+		Name: name, Tracers: c.tracers, Meters: c.meters, KeyAttribute: c.keyAttribute, KeyGroup: c.keyGroup,
+		Logger: c.logger.With("cache", name),
+		Answer: isAnswer, Failure: failure, Unasked: store.ErrOpen,
+	}
 }
 
 // refuse notes a problem with an option; New returns all of them joined.
@@ -152,6 +196,14 @@ func WithLock(l Lock) Option {
 		}
 		c.lock = l
 	})
+}
+
+// lockWait is how long a caller waits for other processes.
+func (c *config) lockWait() time.Duration {
+	if c.lock.Wait > 0 {
+		return c.lock.Wait
+	}
+	return c.loadTimeout
 }
 
 // WithLoadTimeout bounds each call of a loader. The default is 30 s; d must be
@@ -281,24 +333,6 @@ func WithKeyGroup(f func(key string) string) Option {
 	})
 }
 
-// EntryOption says how an entry is kept. It is an argument of a call, or, as
-// an [Option] of New, the cache's default. New's options apply first, then the
-// call's.
-type EntryOption struct {
-	class *TTL
-	tags  []string
-	given entryOptionKind
-	store bool
-}
-
-type entryOptionKind uint8
-
-const (
-	givenExpires entryOptionKind = iota + 1
-	givenStoreIf
-	givenTagged
-)
-
 func (o EntryOption) apply(c *config) {
 	if o.given == givenStoreIf {
 		c.refuse("StoreIf", "is an option of calls, not of New")
@@ -307,63 +341,4 @@ func (o EntryOption) apply(c *config) {
 	if err := c.entry.add(o); err != nil {
 		c.problems = append(c.problems, err)
 	}
-}
-
-// Expires sets the expiry class; it replaces an earlier one. A nil or bad class
-// is an error of New or of the call, naming the field.
-func Expires(class *TTL) EntryOption {
-	return EntryOption{class: class, given: givenExpires}
-}
-
-// StoreIf(false) keeps what is loaded out of the cache: a hit is still served,
-// a miss takes no lease and stores nothing, and concurrent misses still share
-// loads. It is known before the load (cache page 1, not page 900) and is
-// refused as an option of New. Several of them are anded.
-func StoreIf(ok bool) EntryOption {
-	return EntryOption{store: ok, given: givenStoreIf}
-}
-
-// entry is how one call keeps its entry: New's options, then the call's.
-type entry struct {
-	class *TTL
-	store bool
-	names []string     // of the tags
-	tags  []region.Tag // those of names, as the cache refers to them
-}
-
-// add applies one option. The error names the option and the field.
-func (e *entry) add(o EntryOption) error {
-	switch o.given {
-	case givenExpires:
-		if err := o.class.policy().Validate(); err != nil {
-			return fmt.Errorf("Expires: %w", err)
-		}
-		e.class = o.class
-	case givenStoreIf:
-		e.store = e.store && o.store
-	case givenTagged:
-		return e.tag(o.tags)
-	default:
-		return errors.New("EntryOption: the zero value is no option; use Expires, Tagged or StoreIf")
-	}
-	return nil
-}
-
-// wanted is e as internal/region knows it.
-func (e *entry) wanted() region.Wanted { return region.Wanted{Class: e.class.policy(), Tags: e.tags} }
-
-// kept is how a call with these options keeps its entry.
-func (c *Cache[T]) kept(opts []EntryOption) (entry, error) {
-	e := c.config.entry
-	tagged := false
-	for i := range opts {
-		if err := e.add(opts[i]); err != nil {
-			return e, err
-		}
-		tagged = tagged || opts[i].given == givenTagged
-	}
-	if tagged {
-		e.refer(c.region.Space)
-	}
-	return e, nil
 }

@@ -18,7 +18,7 @@ import (
 // [WriteThrough] and [WriteBehind] it costs what Set does for each key, eight at a
 // time.
 func (c *Cache[T]) SetMany(ctx context.Context, entries map[string]T, opts ...EntryOption) error {
-	kept, err := c.kept(opts)
+	kept, err := c.config.entry.with(opts, c.region.Space)
 	if err != nil {
 		return &OpError{Op: "set", Err: err}
 	}

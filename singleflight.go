@@ -247,11 +247,3 @@ func (c *Cache[T]) waitOutBackoff(ctx context.Context, call *call[T], end time.T
 	call.err = nil
 	return true, end
 }
-
-// lockWait is how long a caller waits for other processes.
-func (c *config) lockWait() time.Duration {
-	if c.lock.Wait > 0 {
-		return c.lock.Wait
-	}
-	return c.loadTimeout
-}

@@ -2,8 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/larder-go/cache/internal/keyspace"
@@ -21,32 +19,6 @@ import (
 // cost a read one trip more: calls for one key should name the same tags.
 func Tagged(tags ...string) EntryOption {
 	return EntryOption{tags: slices.Clone(tags), given: givenTagged}
-}
-
-// tag adds tags to e.
-func (e *entry) tag(tags []string) error {
-	all := slices.Clone(e.names) // the cache's own are shared by all calls
-	for _, tag := range tags {
-		if tag == "" {
-			return errors.New("Tagged: a tag is empty")
-		}
-		if !slices.Contains(all, tag) {
-			all = append(all, tag)
-		}
-	}
-	if len(all) > region.MaxTags {
-		return fmt.Errorf("Tagged: %d tags; an entry has at most %d", len(all), region.MaxTags)
-	}
-	e.names = all
-	return nil
-}
-
-// refer looks up the tags that e names.
-func (e *entry) refer(space keyspace.Space) {
-	e.tags = nil
-	for _, name := range e.names {
-		e.tags = region.WithTag(e.tags, region.TagIn(space, keyspace.TagID(name)))
-	}
 }
 
 // InvalidateTags makes all entries that have any of the tags invalid, in all

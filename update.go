@@ -63,8 +63,8 @@ func (c *Cache[T]) Update(ctx context.Context, key string, write func(ctx contex
 var errWriteLeft = errors.New("the write did not return")
 
 func (c *Cache[T]) update(ctx context.Context, key string, write func(ctx context.Context) error) error {
-	if s, ok := c.strategy.(*writeBehind[T]); ok {
-		if err := s.settleKey(ctx, key); err != nil {
+	if s, ok := c.strategy.(buffering); ok {
+		if err := s.queue().FlushKey(ctx, key); err != nil { // first, or the write would be overtaken
 			return s.translate(ctx, "update", key, err)
 		}
 	}

@@ -314,10 +314,10 @@ func (s *writeBehind[T]) decode(batch []behind.Mutation) ([]Mutation[T], error) 
 		if m.Deleted {
 			continue
 		}
-		if m.Codec != c.config.codecID || m.Schema != c.config.schema {
-			return nil, fmt.Errorf("encoded by codec %d in schema %d, not %d and %d", m.Codec, m.Schema, c.config.codecID, c.config.schema)
+		if m.Codec != c.values.id || m.Schema != c.config.schema {
+			return nil, fmt.Errorf("encoded by codec %d in schema %d, not %d and %d", m.Codec, m.Schema, c.values.id, c.config.schema)
 		}
-		if err := c.decodeValue(m.Payload, m.Key, &out[i].Value); err != nil {
+		if err := c.values.decode(m.Payload, m.Key, &out[i].Value); err != nil {
 			return nil, fmt.Errorf("decode: %w", err)
 		}
 	}
@@ -348,10 +348,37 @@ func (s *writeBehind[T]) shut() (dirty int, err error) {
 	return dirty, err
 }
 
-// settleKey waits until the key is flushed, as Update does before its own write.
-func (s *writeBehind[T]) settleKey(ctx context.Context, key string) error {
-	return s.engine.FlushKey(ctx, key)
+func (s *writeBehind[T]) queue() *behind.Engine { return s.engine }
+
+func (s *writeBehind[T]) hasSampled() bool { return s.last.Load() != nil }
+
+// count adds what the keeper sampled last.
+func (s *writeBehind[T]) count(to *Stats) {
+	if sample := s.last.Load(); sample != nil {
+		to.Dirty, to.DeadLetters, to.Lag = int64(sample.Dirty), int64(sample.DeadLetters), sample.Lag
+	}
+	to.Flushed, to.FlushErrors = s.written.Load(), s.refused.Load()
 }
 
-// partitionOf is where Explain looks for what is not flushed.
-func (s *writeBehind[T]) partitionOf(key string) *store.Partition { return s.engine.PartitionOf(key) }
+func (s *writeBehind[T]) sampled(sample behind.Sample) { s.last.Store(&sample) }
+
+func (s *writeBehind[T]) flushed(b behind.Batch) {
+	if b.Err != nil {
+		s.refused.Add(1)
+		s.cache.tel.Logger.Warn("the sink failed", "size", b.Size, "error", b.Err)
+		return
+	}
+	s.written.Add(int64(b.Size))
+}
+
+func (s *writeBehind[T]) gaveUp(key string, version uint64, err error) {
+	t := s.cache.tel
+	t.Logger.Error("a value was given up: it is a dead letter", "version", version, "error", err)
+	if f := t.hooks.DeadLetter; f != nil {
+		t.call("DeadLetter", func() { f(key, version, err) })
+	}
+}
+
+func (s *writeBehind[T]) failed(op string, err error) {
+	s.cache.tel.redisFailed(telemetry.OpFlush, err)
+}

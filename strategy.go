@@ -1,0 +1,51 @@
+package cache
+
+import (
+	"context"
+
+	"github.com/larder-go/cache/internal/behind"
+)
+
+// Strategy says what a write does to the system of record: [Aside] and its
+// siblings. The interface is sealed for now.
+type Strategy[T any] interface {
+	// problem is why New refuses the strategy; "" if it does not.
+	problem() string
+	// failClosed: a write that cannot be guarded is refused.
+	failClosed() bool
+	// count adds what the strategy counts itself.
+	count(s *Stats)
+	// open begins what the strategy needs beside the cache; it is called once.
+	open(c *Cache[T]) error
+	// flush, drain and shut are the strategy's part of Flush, Shutdown and Close;
+	// the number is that of the keys left dirty.
+	flush(ctx context.Context) (dirty int, err error)
+	drain(ctx context.Context) (dirty int, err error)
+	shut() (dirty int, err error)
+	set(ctx context.Context, c *Cache[T], key string, v T, kept entry) error
+	setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entry) error
+	remove(ctx context.Context, c *Cache[T], op string, keys []string) error
+}
+
+// buffering is a strategy that keeps writes in Redis until they are flushed. It is asked
+// for by what it does and not by its type, so that programs without one do not have it
+// compiled for each of their types.
+type buffering interface {
+	// queue is the engine that flushes.
+	queue() *behind.Engine
+	// translate turns the engine's errors into the cache's.
+	translate(ctx context.Context, op, key string, err error) error
+	// hasSampled reports whether a worker of this process has counted what is dirty.
+	hasSampled() bool
+}
+
+// unbuffered is what a strategy that writes at once has to flush.
+type unbuffered struct{}
+
+func (unbuffered) count(*Stats) {}
+
+func (unbuffered) flush(context.Context) (int, error) { return 0, nil }
+
+func (unbuffered) drain(context.Context) (int, error) { return 0, nil }
+
+func (unbuffered) shut() (int, error) { return 0, nil }
