@@ -62,7 +62,8 @@ type Header struct {
 	// digits: negative as 0, and nothing later than the year 2286.
 	Until int64
 	// Fresh is until when the body is fresh, in milliseconds of Redis time, written
-	// as Until is. 0 means that nobody knows; where there is no body it is 0.
+	// as Until is. 0 means that nobody knows; where there is no body it is 0. It is odd
+	// where Expire has made the entry stale before its time, else even.
 	Fresh int64
 	// Token is the lease's holder, [NoToken] if there is none.
 	Token Token

@@ -73,22 +73,22 @@ func TestWhatIsLeftByPTTLIsNeverTooLong(t *testing.T) {
 		},
 		"an expiry of somebody else's": {fresh: now + 9*minute, loaded: now - minute, pttl: time.Hour, grace: time.Minute, want: soft},
 		"a Set":                        {fresh: now + 10*minute, pttl: 11 * time.Minute, grace: time.Minute, want: 10 * time.Minute},
-		"a Set that may have been made stale": {
-			fresh: now, pttl: 20 * time.Minute, grace: time.Second, windows: store.Windows{Stale: 20 * time.Minute}, want: 0,
+		"a Set that Expire has made stale": {
+			fresh: now - 1, pttl: 20 * time.Minute, grace: time.Second, windows: store.Windows{Stale: 20 * time.Minute}, want: 0,
 		},
 		"an entry without a deadline, so Expire was not there": {
 			pttl: 10 * time.Minute, grace: time.Minute, windows: store.Windows{Stale: 20 * time.Minute}, want: 9 * time.Minute,
 		},
 		"what Expire has made stale": {
-			fresh: now, loaded: now - minute, pttl: 20 * time.Minute, grace: time.Second,
+			fresh: now - 1, loaded: now - minute, pttl: 20 * time.Minute, grace: time.Second,
 			windows: store.Windows{Stale: 20 * time.Minute}, want: 0,
 		},
 		"what Expire has made stale shortly before its time": {
-			fresh: now, loaded: now - 10*minute + 200, pttl: 20 * time.Minute, grace: time.Second,
+			fresh: now - 1, loaded: now - 10*minute + 200, pttl: 20 * time.Minute, grace: time.Second,
 			windows: store.Windows{Stale: 20 * time.Minute}, want: 0,
 		},
 		"what Expire has made stale a minute ago": {
-			fresh: now - minute, loaded: now - 2*minute, pttl: 19 * time.Minute, grace: time.Second,
+			fresh: now - minute - 1, loaded: now - 2*minute, pttl: 19 * time.Minute, grace: time.Second,
 			windows: store.Windows{Stale: 20 * time.Minute}, want: -time.Minute,
 		},
 		"a slide": {
@@ -97,8 +97,8 @@ func TestWhatIsLeftByPTTLIsNeverTooLong(t *testing.T) {
 		"a slide that MaxAge ends": {
 			fresh: now + 10*minute, loaded: now - 55*minute, pttl: 30 * time.Minute, grace: 20 * time.Minute, windows: sliding, want: 5 * time.Minute,
 		},
-		"a slid entry that may have been made stale": {
-			fresh: now, loaded: now - 20*minute, pttl: 20 * time.Minute, grace: time.Second, windows: sliding, want: 0,
+		"a slid entry that Expire has made stale": {
+			fresh: now - 1, loaded: now - 20*minute, pttl: 20 * time.Minute, grace: time.Second, windows: sliding, want: 0,
 		},
 	} {
 		rec := &store.Record{PTTL: test.pttl}
@@ -110,12 +110,13 @@ func TestWhatIsLeftByPTTLIsNeverTooLong(t *testing.T) {
 }
 
 // On a Redis whose clock stands still, as that of a test may, the soft deadline is
-// before what the sealed times say by as much as the load took. That is not Expire.
+// before what the sealed times say by as much as the load and its commit took, however
+// busy the machine is. That is not Expire.
 func TestALoadOnAClockThatStandsStillIsNoExpire(t *testing.T) {
 	const soft, grace, took = 10 * time.Minute, time.Minute, 2 * time.Second
 	rec := &store.Record{PTTL: soft + grace - took}
 	h := envelope.Header{Kind: envelope.Value, Fresh: 1_000_000 + (soft - took).Milliseconds()}
-	left, known := store.Left(rec, &h, &envelope.Body{Soft: soft, Grace: grace, LoadedAt: 1_000_000, Delta: took}, store.Windows{Stale: grace})
+	left, known := store.Left(rec, &h, &envelope.Body{Soft: soft, Grace: grace, LoadedAt: 1_000_000, Delta: took / 2}, store.Windows{Stale: grace})
 	assert.True(t, known)
 	assert.Equal(t, soft-took, left)
 }

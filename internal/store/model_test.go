@@ -71,10 +71,16 @@ func (m *model) put(h envelope.Header, body string, ttl time.Duration) {
 	m.rec = &held{h: h, body: body, exp: m.in(ttl)}
 }
 
+// even is a soft deadline that is not Expire's.
+func even(ms int64) int64 {
+	ms = max(ms, 2)
+	return ms - ms%2
+}
+
 // value is the header of an entry that is fresh for soft from now on.
 func (m *model) value(soft time.Duration, cid envelope.Token, version uint64) envelope.Header {
 	return envelope.Header{
-		Kind: envelope.Value, Fresh: max(m.in(soft), 1), Token: envelope.NoToken, CID: cid, Version: version,
+		Kind: envelope.Value, Fresh: even(m.in(soft)), Token: envelope.NoToken, CID: cid, Version: version,
 	}
 }
 
@@ -213,7 +219,7 @@ func (m *model) slide(cid envelope.Token, soft, ttl time.Duration, latest int64)
 	if exp <= m.now {
 		return false
 	}
-	m.rec.exp, m.rec.h.Fresh = exp, max(fresh, 1)
+	m.rec.exp, m.rec.h.Fresh = exp, even(fresh)
 	return true
 }
 

@@ -90,6 +90,7 @@ func (m *model) expire(stale time.Duration, n store.Notice) store.ChangeAnswer {
 		if r.h.Fresh == 0 || r.h.Fresh > m.now {
 			r.h.Fresh = m.now
 		}
+		r.h.Fresh += r.h.Fresh%2 - 1 // odd
 		if r.exp == 0 || r.exp > m.in(stale) {
 			r.exp = m.in(stale)
 		}

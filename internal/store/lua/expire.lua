@@ -8,7 +8,7 @@ local function one(k,a)
   local r=0
   if kind=='V' then
     if fresh==0 or fresh>now then fresh=now end -- what is stale already stays as stale as it is
-    redis.call('SETRANGE',k,'3',Z13..ts(fresh)..D16)
+    redis.call('SETRANGE',k,'3',Z13..ts(fresh-1+fresh%2)..D16) -- odd: see head.lua
     local p=redis.call('PTTL',k)
     if p<0 or p>tonumber(ARGV[a+1]) then redis.call('PEXPIRE',k,ARGV[a+1]) end
     r=1

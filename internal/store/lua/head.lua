@@ -11,9 +11,9 @@ local function ts(ms)
   return lastts
 end
 -- record: one of ours, without its body. fresh is now+soft, soft the ms that the writer says are left; never 0,
--- which is unknown.
+-- which is unknown, and even: an odd one is Expire's.
 local function record(kind,till,fresh,tok,cid,ver) return 'K1'..kind..till..fresh..tok..cid..ver..'000' end
-local function fresh(soft) return ts(math.max(now+soft,1)) end
+local function fresh(soft) local f=math.max(now+soft,2) return ts(f-f%2) end
 -- store: rec under k, for px, with the soft deadline in its header. That is cheaper than to put the header
 -- before a body here, which copies it.
 local function store(k,rec,px,soft)
