@@ -12,7 +12,7 @@ PLATFORMS ?= linux/386 linux/arm64 windows/amd64 darwin/arm64
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-check: fmt vet lint ## formatting, vet, staticcheck
+check: fmt vet lint floors ## formatting, vet, staticcheck, the order of the root's files
 
 fmt: ## fails if gofumpt would change a file
 	@out=$$($(GO) tool -modfile=tools/go.mod gofumpt -l .); test -z "$$out" || { echo "gofumpt:"; echo "$$out"; exit 1; }
@@ -27,8 +27,8 @@ platforms: ## the types of the root module's packages and tests as other platfor
 lint: ## staticcheck; .golangci.yml is for editors and reviews
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...
 
-floors: ## which files of the root use what stands above them; -v shows the floors
-	$(GO) -C tools run ./floors -v
+floors: ## which files of the root use what stands above them: at most a dozen arrows between them
+	$(GO) -C tools run ./floors -most 12
 
 test: ## the README's command
 	$(GO) test ./...

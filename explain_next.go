@@ -17,6 +17,40 @@ import (
 // and singleflight.go do it. Each question is put to the function that they ask; none is
 // answered here.
 
+// Explain says why the next [Cache.GetOrLoad] of key, with the options of New, will
+// hit, wait or load, and what the entry looks like in this process and in Redis. It
+// judges by the code that reads: the same states, and the acquire script run without
+// its writes.
+//
+// It reads only. It takes no lease, renews neither token nor TTL, counts as no
+// look-up and starts no span. It decodes the value, to see that it can be, and
+// keeps nothing of it. Others go on meanwhile, so what it says holds for the moment
+// at which it was called.
+//
+// It costs one round trip, and one more if the entry has tags that the options of
+// New do not name; on a cluster per node. A Redis that does not answer is an
+// [*OpError], with which the Explanation has what this process knows. Other errors:
+// [ErrClosed], ctx's.
+func (c *Cache[T]) Explain(ctx context.Context, key string) (Explanation, error) {
+	x := &exam[T]{
+		cache: c, key: key, class: c.config.entry.class,
+		Explanation: Explanation{Cache: c.name, Key: key, RedisKey: c.region.RedisKey(key)},
+	}
+	if err := c.usable(ctx); err != nil {
+		return x.Explanation, err
+	}
+	x.lookHere()
+	err := x.ask(ctx)
+	if over := store.Ended(ctx); err != nil && over != nil {
+		return x.Explanation, over
+	}
+	x.conclude(err)
+	if err != nil {
+		err = &OpError{Op: "explain", Key: key, Err: err}
+	}
+	return x.Explanation, err
+}
+
 // conclude fills in Action, Next and Refresh. failure is why Redis was not heard.
 func (x *exam[T]) conclude(failure error) {
 	c := x.cache
@@ -258,38 +292,4 @@ func (x *exam[T]) sitsOut(left time.Duration) {
 	default:
 		x.does(ActionWait, "waits %v, because the last load failed, and then loads", rounded(left))
 	}
-}
-
-// Explain says why the next [Cache.GetOrLoad] of key, with the options of New, will
-// hit, wait or load, and what the entry looks like in this process and in Redis. It
-// judges by the code that reads: the same states, and the acquire script run without
-// its writes.
-//
-// It reads only. It takes no lease, renews neither token nor TTL, counts as no
-// look-up and starts no span. It decodes the value, to see that it can be, and
-// keeps nothing of it. Others go on meanwhile, so what it says holds for the moment
-// at which it was called.
-//
-// It costs one round trip, and one more if the entry has tags that the options of
-// New do not name; on a cluster per node. A Redis that does not answer is an
-// [*OpError], with which the Explanation has what this process knows. Other errors:
-// [ErrClosed], ctx's.
-func (c *Cache[T]) Explain(ctx context.Context, key string) (Explanation, error) {
-	x := &exam[T]{
-		cache: c, key: key, class: c.config.entry.class,
-		Explanation: Explanation{Cache: c.name, Key: key, RedisKey: c.region.RedisKey(key)},
-	}
-	if err := c.usable(ctx); err != nil {
-		return x.Explanation, err
-	}
-	x.lookHere()
-	err := x.ask(ctx)
-	if over := store.Ended(ctx); err != nil && over != nil {
-		return x.Explanation, over
-	}
-	x.conclude(err)
-	if err != nil {
-		err = &OpError{Op: "explain", Key: key, Err: err}
-	}
-	return x.Explanation, err
 }

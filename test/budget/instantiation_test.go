@@ -17,7 +17,7 @@ import (
 
 // perType is how many bytes of a stripped program one further struct type may cost: what
 // was reached last, and 5 %. It falls as code without a type parameter leaves the root.
-const perType = 235_000 * 105 / 100
+const perType = 147_000 * 105 / 100
 
 // Whatever has a type parameter is compiled once for each struct type that is cached.
 func TestWhatOneFurtherTypeCostsAProgram(t *testing.T) {
