@@ -10,7 +10,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/larder-go/cache/internal/bus"
-	"github.com/larder-go/cache/internal/mono"
 	"github.com/larder-go/cache/internal/near"
 )
 
@@ -164,6 +163,3 @@ func (t *localTier) leave() {
 func (t *localTier) deadline(now int64, left time.Duration) int64 {
 	return now + int64(min(t.l1.o.TTL, left))
 }
-
-// monotonic is the clock of the L1.
-func monotonic() int64 { return mono.Now() }
