@@ -51,7 +51,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		return nil, err
 	}
 	c := &Cache[T]{
-		name: name, config: config, strategy: s, values: valueCodecFor(config.codec, keepsData(reflect.TypeFor[T]()), space),
+		name: name, config: config, strategy: s, values: valueCodecFor(config.codec, decodedAs(reflect.TypeFor[T](), config.l1 != nil), space),
 		tel: newReporter(config.hooks, config.telemetry(name)), version: versionOf[T](), slides: load.NewSlots(config.loadLimit),
 	}
 	c.region = region.New(c.regionOptions(space))

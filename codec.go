@@ -39,11 +39,16 @@ type EntryCodec interface {
 	DecodeEntry(data []byte, entry string, v any) error
 }
 
-// forType is optional on a codec of this package: how it is used by a cache whose values
-// may refer to what they are decoded from (keeps), and whether the cache has to give it a
-// copy of the data then.
+// decoded is what becomes of values that a codec decodes.
+type decoded struct {
+	keeps bool // they may refer to what they are decoded from
+	stays bool // they stay in memory, with whatever room they have
+}
+
+// forType is optional on a codec of this package: how it is used by a cache of such
+// values, and whether the cache has to give it a copy of the data then.
 type forType interface {
-	forType(keeps bool) (_ Codec, clone bool)
+	forType(d decoded) (_ Codec, clone bool)
 }
 
 // codecFor is c as a cache uses it, and whether that has to give it a copy of the data:
@@ -51,9 +56,9 @@ type forType interface {
 // JSON's may if keeps says so of their type, those of codecs that nobody here knows in
 // any case. A layer of this package decodes from a buffer that it uses again where its
 // inner codec needs no copy.
-func codecFor(c Codec, keeps bool) (_ Codec, clone bool) {
+func codecFor(c Codec, d decoded) (_ Codec, clone bool) {
 	if c, ok := c.(forType); ok {
-		return c.forType(keeps)
+		return c.forType(d)
 	}
 	return c, true
 }
@@ -106,11 +111,11 @@ type valueCodec struct {
 	space keyspace.Space
 }
 
-// valueCodecFor is that of a cache with the codec c. keeps says of its values' type that
-// they may refer to what JSON decodes them from.
-func valueCodecFor(c Codec, keeps bool, space keyspace.Space) valueCodec {
+// valueCodecFor is that of a cache with the codec c, of whose values JSON decodes such as
+// d says.
+func valueCodecFor(c Codec, d decoded, space keyspace.Space) valueCodec {
 	e := valueCodec{id: codecID(c), space: space}
-	e.codec, e.clone = codecFor(c, keeps)
+	e.codec, e.clone = codecFor(c, d)
 	e.entry, _ = e.codec.(EntryCodec)
 	return e
 }

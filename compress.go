@@ -96,20 +96,20 @@ func (c *compressed) CodecID() uint8 { return layerCompressed.over(c.inner) }
 // compresses is what is compressed.
 func (c *compressed) compresses() Codec { return c.inner }
 
-func (c *compressed) forType(keeps bool) (Codec, bool) {
-	layer, clone := c.layerFor(keeps)
+func (c *compressed) forType(d decoded) (Codec, bool) {
+	layer, clone := c.layerFor(d)
 	return &layer, clone
 }
 
-func (c *entryCompressed) forType(keeps bool) (Codec, bool) {
-	layer, clone := c.layerFor(keeps)
+func (c *entryCompressed) forType(d decoded) (Codec, bool) {
+	layer, clone := c.layerFor(d)
 	return &entryCompressed{layer}, clone
 }
 
 // layerFor is [codecFor] of c: what is not packed is given to the inner codec as it is.
-func (c *compressed) layerFor(keeps bool) (layer compressed, clone bool) {
+func (c *compressed) layerFor(d decoded) (layer compressed, clone bool) {
 	layer = *c
-	layer.inner, clone = codecFor(c.inner, keeps)
+	layer.inner, clone = codecFor(c.inner, d)
 	layer.reuses = !clone
 	return layer, clone
 }

@@ -117,9 +117,9 @@ func (e *encrypted) nesting() (refused []string) {
 func (e *encrypted) problem() string { return e.refused }
 
 // forType gives the inner codec what was decrypted, and needs no copy itself.
-func (e *encrypted) forType(keeps bool) (_ Codec, clone bool) {
+func (e *encrypted) forType(d decoded) (_ Codec, clone bool) {
 	layer := *e
-	layer.inner, clone = codecFor(e.inner, keeps)
+	layer.inner, clone = codecFor(e.inner, d)
 	layer.reuses = !clone
 	return &layer, false
 }

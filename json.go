@@ -20,14 +20,17 @@ import (
 // MarshalJSON and UnmarshalJSON work as everywhere else. It is read by
 // segmentio/encoding, which makes the same values of it in a fraction of the time, and by
 // encoding/json again where that finds an error. What is nested deeper than 100 levels
-// encoding/json reads alone: it has a bound, and its time is linear.
+// encoding/json reads alone: it has a bound, and its time is linear. It does so, too,
+// for the maps that an L1 keeps: segmentio/encoding makes them with room for 64 entries.
 var JSON Codec = jsonCodec{}
 
-type jsonCodec struct{}
+type jsonCodec struct {
+	lean bool // decodes to what has no room to spare
+}
 
 func (jsonCodec) CodecID() uint8 { return jsonID }
 
-func (c jsonCodec) forType(keeps bool) (Codec, bool) { return c, keeps }
+func (jsonCodec) forType(d decoded) (Codec, bool) { return jsonCodec{lean: d.stays}, d.keeps }
 
 // Append appends what json.Marshal returns, without its copy.
 func (jsonCodec) Append(dst []byte, v any) ([]byte, error) {
@@ -60,8 +63,8 @@ func (a *appender) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (jsonCodec) Decode(data []byte, v any) error {
-	if !nestedDeep(data) {
+func (c jsonCodec) Decode(data []byte, v any) error {
+	if !c.lean && !nestedDeep(data) {
 		if fastjson.Unmarshal(data, v) == nil {
 			return nil
 		}
@@ -113,43 +116,71 @@ var (
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
+// decodedAs is what becomes of values of type t that JSON decodes, by a cache that keeps
+// them in an L1 or does not.
+func decodedAs(t reflect.Type, near bool) decoded {
+	return decoded{
+		keeps: (typeWalk{}).finds(t, keepsData),
+		stays: near && (typeWalk{}).finds(t, hasRoom),
+	}
+}
+
 // keepsData reports whether a value of type t that JSON has decoded may refer to the
-// data: somewhere in t is a type with an UnmarshalJSON or UnmarshalText that nobody
-// here knows, and which may keep what it is given, though that breaks its contract.
-func keepsData(t reflect.Type) bool { return (typeWalk{}).keepsData(t) }
+// data: t has an UnmarshalJSON or UnmarshalText that nobody here knows, and which may
+// keep what it is given, though that breaks its contract.
+func keepsData(t reflect.Type) bool { return decodesItself(t) && !slices.Contains(keepNothing, t) }
 
-// typeWalk has the types that were looked at.
-type typeWalk map[reflect.Type]struct{}
-
-func (w typeWalk) keepsData(t reflect.Type) bool {
-	if _, seen := w[t]; seen {
-		return false
-	}
-	w[t] = struct{}{}
-	if slices.Contains(keepNothing, t) {
-		return false
-	}
+func decodesItself(t reflect.Type) bool {
 	for _, method := range []reflect.Type{jsonUnmarshaler, textUnmarshaler} {
 		if t.Implements(method) && t.Kind() != reflect.Pointer || reflect.PointerTo(t).Implements(method) {
 			return true
 		}
 	}
+	return false
+}
+
+// hasRoom reports whether segmentio/encoding makes a value of type t with room for 64
+// entries: 4.8 KB, of which an L1 would not know. An interface may be such a map.
+func hasRoom(t reflect.Type) bool {
+	return t.Kind() == reflect.Interface ||
+		t.Kind() == reflect.Map && t.Key() == reflect.TypeFor[string]() && slices.Contains(roomy, t.Elem())
+}
+
+var roomy = []reflect.Type{
+	reflect.TypeFor[string](), reflect.TypeFor[bool](), reflect.TypeFor[[]string](), reflect.TypeFor[json.RawMessage](),
+}
+
+// typeWalk has the types that were looked at.
+type typeWalk map[reflect.Type]struct{}
+
+// finds reports whether it holds for t, or for a type in it that JSON decodes.
+func (w typeWalk) finds(t reflect.Type, it func(reflect.Type) bool) bool {
+	if _, seen := w[t]; seen {
+		return false
+	}
+	w[t] = struct{}{}
+	switch {
+	case it(t):
+		return true
+	case decodesItself(t):
+		return false
+	}
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return w.keepsData(t.Elem())
+		return w.finds(t.Elem(), it)
 	case reflect.Map:
-		return w.keepsData(t.Key()) || w.keepsData(t.Elem())
+		return w.finds(t.Key(), it) || w.finds(t.Elem(), it)
 	case reflect.Struct:
-		return w.fieldsKeepData(t)
+		return w.findsIn(t, it)
 	}
 	return false
 }
 
-// fieldsKeepData is keepsData for the fields of a struct that JSON decodes.
-func (w typeWalk) fieldsKeepData(t reflect.Type) bool {
+// findsIn is finds for the fields of a struct that JSON decodes.
+func (w typeWalk) findsIn(t reflect.Type, it func(reflect.Type) bool) bool {
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if (f.IsExported() || f.Anonymous) && f.Tag.Get("json") != "-" && w.keepsData(f.Type) {
+		if (f.IsExported() || f.Anonymous) && f.Tag.Get("json") != "-" && w.finds(f.Type, it) {
 			return true
 		}
 	}

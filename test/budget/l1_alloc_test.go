@@ -2,13 +2,17 @@ package budget_test
 
 import (
 	"errors"
+	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/cachetest"
+	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/testkit"
 )
 
@@ -46,5 +50,38 @@ func nearHitAllocates[T any](t *testing.T, v T) {
 			assert.NoError(t, hit())
 			return testing.AllocsPerRun(testkit.AllocRuns, func() { _ = hit() }) == 0
 		}, name+" without allocations")
+	}
+}
+
+// An L1 counts what is encoded, so what it keeps must not be many times as large.
+func TestMapsThatTheL1KeepsHaveNoRoomToSpare(t *testing.T) {
+	type labelled struct {
+		Labels map[string]string
+		More   []struct{ Any any }
+	}
+	v := labelled{Labels: map[string]string{"lang": "en"}}
+	v.More = append(v.More, struct{ Any any }{map[string]any{"a": "b"}})
+	for name, codec := range map[string]cache.Codec{"bare": cache.JSON, "compressed": cache.Compressed(cache.JSON, cache.CompressOptions{})} {
+		t.Run(name, func(t *testing.T) {
+			ctx, rdb := t.Context(), redistest.Single(t).Client(t)
+			c := testkit.NewCache[labelled](t, rdb, cache.WithCodec(codec), cache.WithL1(testkit.NewL1(t, rdb, cache.L1Options{TTL: time.Hour})))
+			testkit.InUse(t, c)
+			other := testkit.NewCache[labelled](t, rdb, cache.WithCodec(codec))
+			const keys = 200
+			for i := range keys {
+				require.NoError(t, other.Set(ctx, fmt.Sprint(i), v))
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for i := range keys {
+				got, err := c.Get(ctx, fmt.Sprint(i))
+				require.NoError(t, err)
+				require.Equal(t, v, got)
+			}
+			runtime.ReadMemStats(&after)
+			each := (after.TotalAlloc - before.TotalAlloc) / keys
+			t.Log("bytes a read that is kept:", each)
+			assert.Less(t, each, uint64(4_500), "with room for 64 entries each it is 6,400")
+		})
 	}
 }
