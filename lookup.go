@@ -89,7 +89,13 @@ func (c *Cache[T]) look(ctx context.Context, call *call[T]) {
 		c.refresh(ctx, call.loader, due)
 	}
 	c.keepRead(call, then)
-	if call.got.outcome == telemetry.Hit && !call.seen.shared {
+	call.done(&rec)
+}
+
+// done gives back the buffer of the record that the call has decoded, unless a refresh
+// looks at it, too.
+func (c *call[T]) done(rec *store.Record) {
+	if c.got.outcome == telemetry.Hit && !c.seen.shared {
 		rec.Release()
 	}
 }
@@ -127,7 +133,7 @@ func (c *Cache[T]) lookup(ctx context.Context, calls []*call[T]) {
 	if len(asked) == 0 {
 		return
 	}
-	errs := c.seeAll(ctx, asked, keys)
+	records, errs := c.seeAll(ctx, asked, keys)
 	var due []*load.Key
 	defer func() { // also if a codec panics: those that are due have flights by now
 		if len(due) > 0 {
@@ -139,6 +145,7 @@ func (c *Cache[T]) lookup(ctx context.Context, calls []*call[T]) {
 			due = append(due, k)
 		}
 		c.keepRead(call, then[i])
+		call.done(&records[i])
 	}
 	if store.Ended(ctx) == nil {
 		c.tel.redisFailed(telemetry.OpGet, errs...)
@@ -146,7 +153,7 @@ func (c *Cache[T]) lookup(ctx context.Context, calls []*call[T]) {
 }
 
 // seeAll is see for several keys, which have one class and name the same tags.
-func (c *Cache[T]) seeAll(ctx context.Context, calls []*call[T], keys []string) []error {
+func (c *Cache[T]) seeAll(ctx context.Context, calls []*call[T], keys []string) ([]store.Record, []error) {
 	tags := calls[0].entry.tags
 	records, tokens, missed := c.region.Read(ctx, keys, tags)
 	read, errs := make([]*record.Record, 0, len(calls)), make([]error, len(calls))
@@ -162,7 +169,7 @@ func (c *Cache[T]) seeAll(ctx context.Context, calls []*call[T], keys []string) 
 			errs[i], verified = verified[0], verified[1:]
 		}
 	}
-	return errs
+	return records, errs
 }
 
 // miss is the answer of a look-up that has found nothing yet.
