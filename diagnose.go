@@ -53,7 +53,7 @@ func Diagnose(ctx context.Context, client redis.UniversalClient) ([]Finding, err
 	}
 	slices.SortFunc(nodes, func(a, b store.Node) int { return cmp.Compare(a.Addr, b.Addr) })
 	var all []Finding
-	for _, p := range store.ClientProblems(client) {
+	for _, p := range store.ClientProblems(client, nodes) {
 		all = append(all, Finding{Name: "client", Detail: p.Text, Mend: p.Mend})
 	}
 	for i := range nodes {

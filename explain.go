@@ -25,11 +25,15 @@ type Explanation struct {
 	Record ExplainedRecord
 	Lease  ExplainedLease
 
-	BreakerOpen bool  // Redis, or a node of it, is not asked, since it did not answer lately
-	Pending     bool  // an invalidation of the key, or of everything, is queued in this process
-	Queued      int64 // invalidations that are queued in this process, of whatever keys
-	Loading     bool  // a load of the key runs in this process
-	Overdue     bool  // a loader of the key runs in this process although its context has ended: the next load waits for it
+	BreakerOpen bool // Redis, or a node of it, is not asked, since it did not answer lately
+	// Refused is what the key's server has refused within the last minute, and is done
+	// without: "TIME", "MGET", "PUBLISH" (an L1 does not hear of changes), "scripts on many
+	// keys".
+	Refused []string
+	Pending bool  // an invalidation of the key, or of everything, is queued in this process
+	Queued  int64 // invalidations that are queued in this process, of whatever keys
+	Loading bool  // a load of the key runs in this process
+	Overdue bool  // a loader of the key runs in this process although its context has ended: the next load waits for it
 	// Refilling is for how long loads are still limited because the cache was emptied.
 	Refilling time.Duration
 	Exchanges int // with Redis, that the explanation took: 1, or 2 for tags that the cache's options do not name

@@ -26,6 +26,7 @@ func (x *exam[T]) lookHere() {
 	x.seen.owed, x.seen.mark = c.region.Pending.Has(pending.Key, x.key), c.region.Pending.Epoch()
 	x.Pending, x.Queued = x.seen.owed, c.region.Pending.Len()
 	x.BreakerOpen = c.region.Store.Open()
+	x.Refused = c.region.Store.Refused(context.Background(), x.RedisKey)
 	x.Loading = c.region.Flights.Foresee(x.key) != load.Lead
 	x.Overdue, x.Refilling = c.region.Flights.Late(x.key), c.region.Flights.Places.Refilling()
 	if c.near != nil {

@@ -36,7 +36,7 @@ func (e Explanation) here() string {
 	if e.Queued > 0 {
 		queued = fmt.Sprintf("%d invalidations queued, none of this key", e.Queued)
 	}
-	return join(breaker,
+	return join(breaker, when(len(e.Refused) > 0, "the server refuses "+strings.Join(e.Refused, ", ")),
 		when(e.Pending, "invalidation queued"), when(!e.Pending, queued), when(e.Loading, "loading"),
 		when(e.Overdue, "a loader hangs"), when(e.Refilling > 0, fmt.Sprintf("refills for %v", rounded(e.Refilling))))
 }

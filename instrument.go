@@ -176,7 +176,9 @@ func (t *reporter) redisFailed(op telemetry.Op, errs ...error) {
 	}
 	t.RedisFailed(op, n)
 	if what, ok := store.Forbidden(first); ok {
-		t.forbidden.tell(t.Logger, string(op), what)
+		if what != "" {
+			t.forbidden.tell(t.Logger, string(op), what)
+		}
 	} else if n == 1 {
 		t.Logger.Warn("redis failed", "op", string(op), "error", first)
 	} else {

@@ -54,6 +54,8 @@ type Client struct {
 	readEnds, scriptEnds deadlines
 
 	onBreaker func(open bool)
+
+	toldMisrouted atomic.Int64 // when, by mono; 0: never
 }
 
 // New wraps client, which stays the caller's to close. It sends nothing.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/larder-go/cache/internal/mono"
 )
 
 // ErrBudget is wrapped by the error of an operation that Redis did not answer
@@ -30,8 +32,11 @@ func (e *AnswerError) Error() string {
 // explain turns the error of a call into what the caller needs to know: the
 // context's own error, bare, if the caller's time is over; ErrBudget if the
 // operation's is, which spent says; else err with the name of what was attempted.
-func explain(ctx context.Context, spent bool, budget time.Duration, name string, err error) error {
+func (c *Client) explain(ctx context.Context, spent bool, budget time.Duration, name string, err error) error {
 	if replied(err) {
+		if c.locate.single() && redis.HasErrorPrefix(err, "MOVED") {
+			err = c.misrouted(err)
+		}
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if own := Ended(ctx); own != nil {
@@ -44,14 +49,41 @@ func explain(ctx context.Context, spent bool, budget time.Duration, name string,
 }
 
 // explainAll is explain for what became of a batch's single keys since start.
-func explainAll(ctx context.Context, start time.Time, budget time.Duration, name string, errs []error) {
+func (c *Client) explainAll(ctx context.Context, start time.Time, budget time.Duration, name string, errs []error) {
 	spent := time.Since(start) >= budget
 	for i, err := range errs {
 		if err != nil {
-			errs[i] = explain(ctx, spent, budget, name, err)
+			errs[i] = c.explain(ctx, spent, budget, name, err)
 		}
 	}
 }
+
+// What is wrong with a client for one server in front of a cluster, and what mends it.
+const (
+	wrongClient   = "the client is made for one server, and this is a node of a cluster: keys of its other nodes are neither cached nor invalidated"
+	mendMisrouted = "redis.NewClusterClient, or IsClusterMode in redis.UniversalOptions"
+)
+
+// MisroutedError is that of a client for one server in front of a node of a cluster. It
+// passes only when the program is another one.
+type MisroutedError struct{ reply error }
+
+// misrouted marks a reply, and tells of it once an hour.
+func (c *Client) misrouted(reply error) error {
+	last, now := c.toldMisrouted.Load(), mono.Now()
+	if (last == 0 || now-last > int64(time.Hour)) && c.toldMisrouted.CompareAndSwap(last, now) {
+		c.log.Warn(wrongClient, "mend", mendMisrouted)
+	}
+	return &MisroutedError{reply}
+}
+
+// Error says what is wrong, and what mends it.
+func (e *MisroutedError) Error() string {
+	return wrongClient + " (" + e.reply.Error() + "); use " + mendMisrouted
+}
+
+// Unwrap returns the reply.
+func (e *MisroutedError) Unwrap() error { return e.reply }
 
 // Ended is ctx.Err, and right also in the moment when a socket's timer has seen
 // the deadline pass and that of the context has not. Whoever asks whose time was

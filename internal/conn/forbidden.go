@@ -10,8 +10,12 @@ import (
 // Forbidden says what a server refuses for good that an operation needs, if err is that:
 // a command that is switched off or that the user may not run, a key that it may not
 // touch. what is the command where the reply names it, else what kind of refusal it is;
-// it holds no key. ok is false for any other error.
+// it holds no key. It is "" if the logger of [Options] was told, as of a [MisroutedError].
+// ok is false for any other error.
 func Forbidden(err error) (what string, ok bool) {
+	if _, ok := errors.AsType[*MisroutedError](err); ok {
+		return "", true
+	}
 	var reply redis.Error
 	if !errors.As(err, &reply) {
 		return "", false

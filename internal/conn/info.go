@@ -146,8 +146,14 @@ func ParseInfo(text string) map[string]string {
 // ClientProblem is what is wrong with a client's settings.
 type ClientProblem struct{ Text, Mend string }
 
-// ClientProblems are the [Client.Warnings] of a client, with what mends them.
-func ClientProblems(client redis.UniversalClient) (all []ClientProblem) {
+// ClientProblems are the [Client.Warnings] of a client, with what mends them, and whether
+// it is one for these servers.
+func ClientProblems(client redis.UniversalClient, servers []Server) (all []ClientProblem) {
+	if l := locatorOf(client); l.single() && len(servers) == 1 && servers[0].Info["redis_mode"] == "cluster" {
+		all = append(all, ClientProblem{
+			Text: wrongClient, Mend: mendMisrouted,
+		})
+	}
 	for _, text := range warningsOf(client) {
 		p := ClientProblem{Text: text, Mend: "cache.Tune(&options) // before redis.NewUniversalClient(&options)"}
 		switch {

@@ -56,6 +56,22 @@ func (n *Node) Knows(l Lesson) bool {
 	return at != 0 && mono.Now()-at < lessonTime
 }
 
+// refusals are the lessons that a server does not do something.
+var refusals = [...]struct {
+	lesson Lesson
+	what   string
+}{{NoTime, "TIME"}, {NoMGet, "MGET"}, {NoManyKeys, "scripts on many keys"}, {NoPublish, "PUBLISH"}}
+
+// Refuses names what n has refused within the last minute, and is done without.
+func (n *Node) Refuses() (all []string) {
+	for _, r := range refusals {
+		if n.Knows(r.lesson) {
+			all = append(all, r.what)
+		}
+	}
+	return all
+}
+
 // NodeOf is the node that has key.
 func (c *Client) NodeOf(ctx context.Context, key string) *Node {
 	b := c.breakers

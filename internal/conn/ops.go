@@ -81,6 +81,11 @@ func (o *Ops) Reply(i int) (any, error) {
 	return o.list[i].reply, o.list[i].err
 }
 
+// NodeOf is the node that the i-th was sent to, once they were.
+func (o *Ops) NodeOf(ctx context.Context, i int) *Node {
+	return o.first.client.NodeOf(ctx, o.list[i].key())
+}
+
 // Err is the first error of any.
 func (o *Ops) Err() error {
 	for i := range o.list {
@@ -182,7 +187,7 @@ func (p *piece) explain(ctx context.Context, start time.Time, budget time.Durati
 	for i := range p.ops {
 		if err := p.ops[i].err; err != nil {
 			spent = spent || time.Since(start) >= budget
-			p.ops[i].err = explain(ctx, spent, budget, p.label, err)
+			p.ops[i].err = p.client.explain(ctx, spent, budget, p.label, err)
 		}
 	}
 }

@@ -60,6 +60,6 @@ func (c *Client) Pipe(ctx context.Context, label string, cmds ...redis.Cmder) []
 			errs[i] = err
 		}
 	}
-	explainAll(ctx, start, WorkBudget, label, errs)
+	c.explainAll(ctx, start, WorkBudget, label, errs)
 	return errs
 }

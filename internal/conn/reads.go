@@ -248,7 +248,7 @@ func (c *Client) pipelined(ctx context.Context, keys []string, ask sampling) []V
 	if err := c.send(ctx, budget, call); err != nil {
 		return unread(len(keys), err)
 	}
-	explainAll(ctx, start, budget, call.name(), call.errs)
+	c.explainAll(ctx, start, budget, call.name(), call.errs)
 	for i := range call.times {
 		if t := &call.times[i]; !call.isCut(t.at) {
 			t.finish()

@@ -44,7 +44,7 @@ func (c *Client) through(ctx context.Context, budget time.Duration, what call) e
 		err = c.detach(ctx, inner, what)
 	}
 	if err != nil {
-		return c.judgeBudget(budget, explain(ctx, Ended(inner) != nil, budget, what.name(), err))
+		return c.judgeBudget(budget, c.explain(ctx, Ended(inner) != nil, budget, what.name(), err))
 	}
 	return nil
 }

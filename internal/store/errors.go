@@ -65,8 +65,11 @@ func Forbidden(err error) (what string, ok bool) { return conn.Forbidden(err) }
 // ReadsReplicas reports whether the client is set up to read from replicas.
 func ReadsReplicas(client redis.UniversalClient) bool { return conn.ReadsReplicas(client) }
 
-// ClientProblems are the [Store.Warnings] of a client, with what mends them.
-func ClientProblems(client redis.UniversalClient) []ClientProblem { return conn.ClientProblems(client) }
+// ClientProblems are the [Store.Warnings] of a client, with what mends them, and whether it
+// is one for these servers.
+func ClientProblems(client redis.UniversalClient, servers []Node) []ClientProblem {
+	return conn.ClientProblems(client, servers)
+}
 
 // ParseInfo reads the text of INFO.
 func ParseInfo(text string) map[string]string { return conn.ParseInfo(text) }

@@ -53,21 +53,6 @@ func code(reply string) string {
 // Unpublished is how many messages of changes that were made were not published.
 func (s *Store) Unpublished() int64 { return s.silence.count.Load() }
 
-// answerIn is the answer in a script's reply: all of it, or the first of {answer, why}
-// if its message was not published.
-func (s *Store) answerIn(reply any) any {
-	pair, _ := reply.([]any)
-	if len(pair) != 2 {
-		return reply
-	}
-	why, ok := pair[1].(string)
-	if !ok {
-		return reply
-	}
-	s.silence.missed(why)
-	return pair[0]
-}
-
 // Publish sends a notice alone.
 func (s *Store) Publish(ctx context.Context, n Notice) error {
 	ops := conn.NewOps("publish", 1)

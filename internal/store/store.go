@@ -93,14 +93,28 @@ func newScript(name, text string) *conn.Script { return conn.NewScript(name, hea
 // newKeyScript is a script on one key, which one command can run on many keys, too.
 func newKeyScript(name, text string) *conn.Script { return conn.NewKeyScript(name, headLua, text) }
 
-// reply is what became of the i-th of ops that were sent. Each is to be asked for once:
-// it counts messages that were not published.
+// Refused names what the server of key has refused within the last minute, and is done
+// without. It sends nothing.
+func (s *Store) Refused(ctx context.Context, key string) []string {
+	return s.conn.NodeOf(ctx, key).Refuses()
+}
+
+// reply is what became of the i-th of ops that were sent: all of what a script has
+// answered, or the first of {answer, why} if its message was not published. Each is to be
+// asked for once: these are counted.
 func (s *Store) reply(ops *conn.Ops, i int) (any, error) {
 	reply, err := ops.Reply(i)
 	if err != nil {
 		return nil, err
 	}
-	return s.answerIn(reply), nil
+	if pair, _ := reply.([]any); len(pair) == 2 {
+		if why, ok := pair[1].(string); ok {
+			ops.NodeOf(context.Background(), i).Learn(conn.NoPublish)
+			s.silence.missed(why)
+			return pair[0], nil
+		}
+	}
+	return reply, nil
 }
 
 // number is the i-th reply of a script that answers a number between lo and hi.

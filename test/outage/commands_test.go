@@ -46,6 +46,23 @@ func TestARequiredCommandThatIsSwitchedOffIsToldOnce(t *testing.T) {
 	}
 }
 
+// What a cache does without it says to who asks, also where that costs it no load.
+func TestExplainTellsWhatTheServerRefuses(t *testing.T) {
+	t.Parallel()
+	server := redistest.Single(t)
+	require.NoError(t, server.Client(t).Do(t.Context(), "ACL", "SETUSER", "some", "on", ">pw", "~*", "+@all", "-mget").Err())
+	c := testkit.NewCache[int](t, server.Client(t, func(o *redis.Options) { o.Username, o.Password = "some", "pw" }))
+	require.NoError(t, c.Invalidate(t.Context(), "a")) // which it may not publish
+	for range 2 {                                      // the first asks for the time
+		_, err := c.GetMany(t.Context(), []string{"a", "b"})
+		require.NoError(t, err)
+	}
+	e, err := c.Explain(t.Context(), "a")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"MGET", "PUBLISH"}, e.Refused)
+	assert.Contains(t, e.String(), "the server refuses MGET, PUBLISH")
+}
+
 // readsWithout reads a key thirty times as a user who may not run command, and returns
 // how often it was loaded, and what was logged.
 func readsWithout(t *testing.T, server *redistest.Server, command string) (loads int, log string) {
