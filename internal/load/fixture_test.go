@@ -249,9 +249,8 @@ type ended struct {
 // request is what a caller is about.
 type request struct {
 	load.Caller
-	keys    []string
-	refresh bool
-	change  func(*load.Key) // before the batch runs
+	keys   []string
+	change func(*load.Key) // before the batch runs
 }
 
 // visit joins or leads the flights of keys, runs those that it leads, and returns at once:
