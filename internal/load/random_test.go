@@ -152,7 +152,7 @@ func TestEveryFlightEndsWhateverHappens(t *testing.T) {
 					}
 					calls.Go(func() { r.Run(t.Context(), c, true, led) })
 				default:
-					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(c.draw(int(4*time.Second))))
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(c.draw(4000))*time.Millisecond)
 					call := r.visit(ctx, c, request{keys: keys, Caller: load.Caller{Waited: c.draw(3) == 0, Solo: c.draw(4) == 0}})
 					calls.Go(func() { <-call; cancel() })
 				}
