@@ -25,7 +25,7 @@ func TestEachFieldIsAskedForWhenItsTimeIsOver(t *testing.T) {
 			"lamp 1: 1000 cents, 20 in stock; queries: details 1, prices 1, stock 1",
 			"lamp 1: 1000 cents, 20 in stock; queries: details 0, prices 0, stock 0",
 			"lamp 1: 1000 cents, 20 in stock; queries: details 0, prices 0, stock 1",
-			"lamp 1: 1000 cents, 20 in stock; queries: details 0, prices 4, stock 1",
+			"lamp 1: 1000 cents, 20 in stock; queries: details 0, prices 1, stock 1",
 			"lamp 1: 1100 cents, 20 in stock; queries: details 0, prices 0, stock 0",
 		}
 		if assert.Len(t, lines, len(want)) {
