@@ -110,9 +110,9 @@ func errorsOf(values []conn.Value) []error {
 
 var (
 	// putScript stores a value, as a late copy of must not.
-	putScript = conn.NewKeyScript("put", "", "local function one(k,a) redis.call('SET',k,ARGV[a+1]) return 1 end\n").SentOnce()
+	putScript = conn.NewKeyScript("put", "", "local function one(k,a) redis.call('SET',k,ARGV[a+1]) return 1 end\n", conn.Quick{}).SentOnce()
 	// delScript removes a key, and says whether it was there.
-	delScript = conn.NewKeyScript("del", "", "local function one(k) return redis.call('DEL',k) end\n")
+	delScript = conn.NewKeyScript("del", "", "local function one(k) return redis.call('DEL',k) end\n", conn.Quick{})
 )
 
 // put sends putScript.

@@ -27,11 +27,28 @@ func NewScript(name, src string) *Script {
 	return &Script{Name: name, src: src, digest: hex.EncodeToString(sum[:])}
 }
 
+// Quick is what a script on one key tries first: the function quick(k,a), which does what
+// is mostly to be done and answers as one would, or answers nil and has changed nothing.
+// The zero value is none.
+type Quick struct {
+	Prelude string // what of the script's own prelude it needs
+	Text    string
+}
+
 // NewKeyScript is a script on one key behind a prelude, which one command can run on many
 // keys, too. Its text has the function one(k,a), whose arguments are ARGV[a+1] and so on.
-func NewKeyScript(name, prelude, text string) *Script {
-	s := NewScript(name, prelude+text+"return one(KEYS[1],0)\n")
-	s.many = NewScript(name, prelude+text+eachLua)
+//
+// On one key quick comes before the prelude, whose functions take as long to make as what
+// it calls. On many keys the prelude is there once.
+func NewKeyScript(name, prelude, text string, quick Quick) *Script {
+	first := "local quick\n"
+	opening := ""
+	if quick.Text != "" {
+		first = quick.Text
+		opening = quick.Prelude + quick.Text + "do local answer=quick(KEYS[1],0) if answer then return answer end end\n"
+	}
+	s := NewScript(name, opening+prelude+text+"return one(KEYS[1],0)\n")
+	s.many = NewScript(name, prelude+first+text+eachLua)
 	return s
 }
 

@@ -52,6 +52,8 @@ type fill struct {
 	seen      record.Record  // as last read: what acquire compares the record with
 	token     envelope.Token // the lease's, unique per acquire
 	grantedAt int64          // Redis time of the grant in ms
+	grantedBy time.Time      // when that was known
+	empty     bool           // there was no value: the record is the lease alone
 	tags      []Tag          // those of the call and of the record that was seen
 	asking    Moment         // before the acquire, for the L1
 	epoch     int64          // of the queue, before the record was read
@@ -150,10 +152,15 @@ func (b *fills) committed(ctx context.Context, span trace.Span, keys []*load.Key
 func (b *fills) commitOf(f *fill, now time.Time) store.Commit {
 	soft, life := f.entry.Times(now)
 	f.entry.lives = life > 0
-	return store.Commit{
+	c := store.Commit{
 		Key: f.redisKey, Token: f.token, TTL: life, Soft: soft, Version: f.entry.Version,
 		Record: f.entry.record, Absent: f.entry.Absent, Notice: b.Notice(f.Name),
 	}
+	if f.empty {
+		c.Until = f.grantedAt + load.LeaseTime.Milliseconds()
+		c.Now = f.grantedAt + now.Sub(f.grantedBy).Milliseconds()
+	}
+	return c
 }
 
 // conclude says what became of a commit, and whether it is proven: with the tokens that

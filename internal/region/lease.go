@@ -72,11 +72,11 @@ func (b *fills) Acquire(ctx context.Context, keys []*load.Key) {
 		got.clear = tokens[len(got.tags)]
 		b.Clear.learn(got.clear, began)
 	}
-	b.answered(ctx, keys, asks, &got)
+	b.answered(ctx, keys, asks, &got, time.Now())
 }
 
-// answered takes what acquire has answered.
-func (b *fills) answered(ctx context.Context, keys []*load.Key, asks []store.Acquire, got *captured) {
+// answered takes what acquire has answered by then.
+func (b *fills) answered(ctx context.Context, keys []*load.Key, asks []store.Acquire, got *captured, then time.Time) {
 	var changed []*load.Key
 	var records []store.Record
 	for i, k := range keys {
@@ -86,7 +86,8 @@ func (b *fills) answered(ctx context.Context, keys []*load.Key, asks []store.Acq
 			k.Answer, k.Held = load.Unanswered, !store.NotSent(err)
 			continue
 		}
-		f.grantedAt, f.stamp = grant.Now, stampOf(got.clear, f.tags, got.of(f.tags))
+		f.grantedAt, f.grantedBy, f.empty = grant.Now, then, grant.Answer == store.Granted
+		f.stamp = stampOf(got.clear, f.tags, got.of(f.tags))
 		switch grant.Answer {
 		case store.Granted, store.GrantedOver:
 			k.Answer, k.Held = load.Granted, true

@@ -102,11 +102,27 @@ func (m *machine) commit(t *rapid.T) {
 		Soft: m.soft(t), Version: versions.Draw(t, "version"), Record: room(bodies.Draw(t, "body")),
 		Absent: rapid.Bool().Draw(t, "absent"), Notice: notices.Draw(t, "notice"),
 	}
+	if m.model.rec != nil && m.model.rec.is(envelope.Lease) && rapid.Bool().Draw(t, "knows its lease") {
+		c.Until, c.Now = m.leaseAsGranted(t)
+	}
 	m.twice(t, func() {
 		got, _, err := commit(m.ctx, m.store, conformKey, c)
 		require.NoError(t, err)
 		require.Equal(t, m.model.commit(c), got)
 	})
+}
+
+// leaseAsGranted is the deadline of the lease that is there, or another one, and the time.
+func (m *machine) leaseAsGranted(t *rapid.T) (until, now int64) {
+	data, err := m.client.Get(m.ctx, conformKey).Bytes()
+	require.NoError(t, err)
+	h, err := envelope.ParseHeader(data)
+	require.NoError(t, err)
+	until = h.Until - rapid.SampledFrom([]int64{0, 0, 7}).Draw(t, "was renewed")
+	if m.mini == nil {
+		return until, time.Now().UnixMilli()
+	}
+	return until, m.model.now
 }
 
 func (m *machine) renew(t *rapid.T) {

@@ -15,15 +15,19 @@ import (
 var (
 	//go:embed lua/acquire.lua
 	acquireLua string
+	//go:embed lua/acquire_quick.lua
+	acquireQuickLua string
 	//go:embed lua/commit.lua
 	commitLua string
+	//go:embed lua/commit_quick.lua
+	commitQuickLua string
 	//go:embed lua/renew.lua
 	renewLua string
 	//go:embed lua/release.lua
 	releaseLua string
 
-	acquireScript = newKeyScript("acquire", acquireLua).SentOnce()
-	commitScript  = newKeyScript("commit", commitLua)
+	acquireScript = conn.NewKeyScript("acquire", prelude, acquireLua, conn.Quick{Prelude: clockLua, Text: acquireQuickLua}).SentOnce()
+	commitScript  = conn.NewKeyScript("commit", prelude, commitLua, conn.Quick{Text: commitQuickLua})
 	renewScript   = newKeyScript("renew", renewLua)
 	releaseScript = newKeyScript("release", releaseLua)
 )
@@ -204,6 +208,10 @@ type Commit struct {
 	Absent bool
 	// Notice is published if a value was replaced or removed.
 	Notice Notice
+	// Until is the deadline of a lease that was granted where there was no value, and Now the
+	// earliest that it can be there: in ms of Redis time, both or none. If the lease was not
+	// renewed the script has less to do with them.
+	Until, Now int64
 
 	// Verdict is what became of it, unless there is Err.
 	Verdict Verdict
@@ -232,15 +240,27 @@ func (s *Store) Commit(ctx context.Context, commits []Commit, reread []string) (
 }
 
 func (c *Commit) op() conn.Op {
-	floor, record := "", []byte(nil)
+	floor, record, end := "", []byte(nil), int64(0)
 	if !c.Absent {
 		floor = version(c.Version)
 	}
 	if c.TTL >= time.Millisecond {
-		record = headed(c.Record, c.Token, c.Version)
+		fresh := int64(0)
+		if c.Until > 0 {
+			fresh = max(c.Now+c.Soft.Milliseconds(), 2)
+			fresh -= fresh % 2 // an odd one is Expire's
+			end = c.Now + c.TTL.Milliseconds()
+		}
+		record = headedUntil(c.Record, c.Token, c.Version, fresh)
 	}
-	return commitScript.On(c.Key, token(c.Token), millis(c.TTL, 0), c.Soft.Milliseconds(), record, floor,
-		c.Notice.Channel, c.Notice.Message)
+	return commitScript.On(c.Key, c.lease(), millis(c.TTL, 0), c.Soft.Milliseconds(), record, floor,
+		c.Notice.Channel, c.Notice.Message, end)
+}
+
+// lease is the record that was granted.
+func (c *Commit) lease() string {
+	var room [envelope.HeaderSize]byte
+	return string(envelope.AppendHeader(room[:0], envelope.Header{Kind: envelope.Lease, Until: c.Until, Token: c.Token}))
 }
 
 // Lease is one that a load holds.

@@ -26,7 +26,9 @@ func limited(t *testing.T, rules ...any) (*store.Store, *redis.Client) {
 // there.
 func TestARefusedCommandIsAnErrorAndNoForeignRecord(t *testing.T) {
 	s, all := limited(t, "&*", "-getrange")
-	require.NoError(t, all.Set(t.Context(), "k", record(envelope.Header{Kind: envelope.Value, CID: alice}, "body"), 0).Err())
+	for _, key := range []string{"k", "l"} {
+		require.NoError(t, all.Set(t.Context(), key, record(envelope.Header{Kind: envelope.Value, CID: alice}, "body"), 0).Err())
+	}
 	for _, col := range columns() {
 		_, err := col.on(t.Context(), s, "k", store.Notice{})
 		require.Error(t, err, col.name)

@@ -85,13 +85,21 @@ func (s *Store) Now(ctx context.Context, key string) int64 {
 	return s.conn.NodeOf(ctx, key).Latest()
 }
 
-//go:embed lua/head.lua
-var headLua string // before all scripts
+var (
+	//go:embed lua/clock.lua
+	clockLua string
+	//go:embed lua/head.lua
+	headLua string
 
-func newScript(name, text string) *conn.Script { return conn.NewScript(name, headLua+text) }
+	prelude = clockLua + headLua // before all scripts
+)
+
+func newScript(name, text string) *conn.Script { return conn.NewScript(name, prelude+text) }
 
 // newKeyScript is a script on one key, which one command can run on many keys, too.
-func newKeyScript(name, text string) *conn.Script { return conn.NewKeyScript(name, headLua, text) }
+func newKeyScript(name, text string) *conn.Script {
+	return conn.NewKeyScript(name, prelude, text, conn.Quick{})
+}
 
 // Refused names what the server of key has refused within the last minute, and is done
 // without. It sends nothing.
@@ -145,7 +153,12 @@ func (s *Store) letter(sc *conn.Script, ops *conn.Ops, i int, letters string) (b
 // headed is rec with the header of a value in its first bytes: one argument, which the
 // script need not copy to put a header before it. The script stamps until when it is fresh.
 func headed(rec []byte, cid envelope.Token, version uint64) []byte {
-	envelope.AppendHeader(rec[:0], envelope.Header{Kind: envelope.Value, CID: cid, Version: version})
+	return headedUntil(rec, cid, version, 0)
+}
+
+// headedUntil is headed by who knows until when it is fresh.
+func headedUntil(rec []byte, cid envelope.Token, version uint64, fresh int64) []byte {
+	envelope.AppendHeader(rec[:0], envelope.Header{Kind: envelope.Value, Fresh: fresh, CID: cid, Version: version})
 	return rec
 }
 

@@ -1,5 +1,5 @@
--- each (a script on one key as the function one(k,a))  KEYS: any number ; ARGV: the arguments of one for the
--- first key, for the second, ...
+-- each (a script on one key as the function one(k,a), and quick(k,a) before it unless that is nil)
+-- KEYS: any number ; ARGV: the arguments of one for the first key, for the second, ...
 -- {answers, failures}: failures are number and text of the errors of one; the answer is then false.
 -- They are no error replies: go-redis 9.23 loses its place in a list that has a known one (OOM).
 -- An error that all keys have is the script's: a client acts on some (READONLY).
@@ -10,7 +10,8 @@ local function text(e) -- Redis 6 says where before what, a miniredis always; an
 end
 local n,answers,failures,all=#ARGV/#KEYS,{},{},nil
 for i,k in ipairs(KEYS) do
-  local ok,answer=pcall(one,k,(i-1)*n)
+  local ok,answer=true,quick and quick(k,(i-1)*n)
+  if not answer then ok,answer=pcall(one,k,(i-1)*n) end
   if ok then
     answers[i],all=answer,false
   else
