@@ -139,8 +139,8 @@ func AppendHeader(dst []byte, h Header) []byte {
 	}
 	dst = append(dst, magic...)
 	dst = append(dst, byte(h.Kind))
-	dst = appendTime(dst, h.Until)
-	dst = appendTime(dst, fresh)
+	dst = AppendTime(dst, h.Until)
+	dst = AppendTime(dst, fresh)
 	dst = appendToken(dst, h.Token)
 	dst = appendToken(dst, h.CID)
 	dst = AppendVersion(dst, version)
@@ -221,8 +221,8 @@ func parseTime(field []byte) (ms int64, ok bool) {
 	return ms, true
 }
 
-// appendTime writes all 13 digits, so that a script can patch a deadline in place.
-func appendTime(dst []byte, ms int64) []byte {
+// AppendTime writes all 13 digits, so that a script can patch a deadline in place.
+func AppendTime(dst []byte, ms int64) []byte {
 	var digits [timeSize]byte
 	s := strconv.AppendInt(digits[:0], min(max(ms, 0), latest), 10)
 	for range timeSize - len(s) {

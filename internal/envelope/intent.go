@@ -6,7 +6,7 @@ const IntentSize = TokenSize + timeSize
 // AppendIntent appends an open write to the record of an [Intent]: its token and
 // its deadline in milliseconds of Redis time.
 func AppendIntent(rec []byte, t Token, until int64) []byte {
-	return appendTime(appendToken(rec, t), until)
+	return AppendTime(appendToken(rec, t), until)
 }
 
 // Intents returns how many writes are in progress at now, in milliseconds of Redis

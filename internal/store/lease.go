@@ -240,10 +240,8 @@ func (s *Store) Commit(ctx context.Context, commits []Commit, reread []string) (
 }
 
 func (c *Commit) op() conn.Op {
-	floor, record, end := "", []byte(nil), int64(0)
-	if !c.Absent {
-		floor = version(c.Version)
-	}
+	var record []byte
+	end := int64(0)
 	if c.TTL >= time.Millisecond {
 		fresh := int64(0)
 		if c.Until > 0 {
@@ -253,14 +251,21 @@ func (c *Commit) op() conn.Op {
 		}
 		record = headedUntil(c.Record, c.Token, c.Version, fresh)
 	}
-	return commitScript.On(c.Key, c.lease(), millis(c.TTL, 0), c.Soft.Milliseconds(), record, floor,
-		c.Notice.Channel, c.Notice.Message, end)
+	return commitScript.On(c.Key, c.terms(end), record, c.Notice.Channel, c.Notice.Message)
 }
 
-// lease is the record that was granted.
-func (c *Commit) lease() string {
-	var room [envelope.HeaderSize]byte
-	return string(envelope.AppendHeader(room[:0], envelope.Header{Kind: envelope.Lease, Until: c.Until, Token: c.Token}))
+// terms are what the script has to know beside the record, which ends then, or its TTL
+// from now on if that is 0.
+func (c *Commit) terms(end int64) string {
+	var room [2 * envelope.HeaderSize]byte
+	t := envelope.AppendHeader(room[:0], envelope.Header{Kind: envelope.Lease, Until: c.Until, Token: c.Token})
+	t = envelope.AppendTime(t, end)
+	t = append(strconv.AppendInt(t, millis(c.TTL, 0), 10), ' ')
+	t = append(strconv.AppendInt(t, c.Soft.Milliseconds(), 10), ' ')
+	if !c.Absent {
+		t = envelope.AppendVersion(t, c.Version)
+	}
+	return string(t)
 }
 
 // Lease is one that a load holds.

@@ -2,7 +2,8 @@
 -- nothing to take apart, nor a version to be compared, nor an L1 that could have a value. The writer says until
 -- when the entry is fresh and when it ends: the clock need not be asked.
 local function quick(k,a)
-  if ARGV[a+8]~='0' and redis.pcall('GET',k)==ARGV[a+1] then
-    if redis.pcall('SET',k,ARGV[a+4],'PXAT',ARGV[a+8]).ok then return 1 end
+  local terms=ARGV[a+1]
+  if string.byte(terms,81)~=48 and redis.pcall('GET',k)==string.sub(terms,1,80) then
+    if redis.pcall('SET',k,ARGV[a+2],'PXAT',string.sub(terms,81,93)).ok then return 1 end
   end
 end
