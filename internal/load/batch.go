@@ -19,9 +19,11 @@ type Batch struct {
 	refresh bool   // in the background: gives way to whoever is loading
 	keys    []*Key // that this goroutine must finish
 
-	ctx    context.Context //nolint:containedctx // ends when nobody waits for any of the keys
-	cancel context.CancelFunc
-	left   atomic.Int64 // keys that somebody waits for
+	base    context.Context //nolint:containedctx // ends with nothing
+	ctx     context.Context //nolint:containedctx // ends when nobody waits for any of the keys
+	cancel  context.CancelFunc
+	left    atomic.Int64            // keys that somebody waits for
+	running atomic.Pointer[running] // the call of the loader; nil: none yet
 }
 
 // Lead makes k the key that the leader at the seat loads: Run is to be called with it. Item
@@ -43,7 +45,10 @@ func (g *Group) Run(ctx context.Context, backend Backend, refresh bool, keys []*
 
 func (g *Group) newBatch(ctx context.Context, backend Backend, refresh bool, keys []*Key) *Batch {
 	b := &Batch{group: g, backend: backend, refresh: refresh, keys: keys}
-	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if b.base = ctx; ctx.Done() != nil {
+		b.base = context.WithoutCancel(ctx)
+	}
+	b.ctx, b.cancel = context.WithCancel(b.base)
 	b.left.Store(int64(len(keys)))
 	for _, k := range keys {
 		if k.batch.Store(b); k.abandoned.Load() {
@@ -57,8 +62,12 @@ func (g *Group) newBatch(ctx context.Context, backend Backend, refresh bool, key
 // of its place. Who abandons a key sets the mark and then looks whether there is a batch;
 // the batch is there before it looks for the mark.
 func (b *Batch) lose(k *Key) {
-	if k.batch.CompareAndSwap(b, nil) && b.left.Add(-1) == 0 {
-		b.cancel()
+	if !k.batch.CompareAndSwap(b, nil) || b.left.Add(-1) != 0 {
+		return
+	}
+	b.cancel()
+	if r := b.running.Load(); r != nil {
+		r.end()
 	}
 }
 
@@ -131,7 +140,7 @@ func (b *Batch) split(keys []*Key, do func(*Batch)) {
 	for _, k := range keys {
 		b.lose(k)
 	}
-	next := b.group.newBatch(b.ctx, b.backend, b.refresh, keys)
+	next := b.group.newBatch(b.base, b.backend, b.refresh, keys)
 	go func() {
 		defer next.cleanUp()
 		do(next)

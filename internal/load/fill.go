@@ -133,25 +133,20 @@ func (b *Batch) call(keys []*Key, bound bound, renews bool) {
 	if len(keys) == 0 {
 		return
 	}
-	here := &nest{Context: b.ctx, parent: nestIn(b.ctx), group: b.group, keys: make([]string, len(keys))}
 	began := time.Now()
-	for i, k := range keys {
-		here.keys[i], k.Began = k.Name, began
+	for _, k := range keys {
+		k.Began = began
 		k.Err = ErrGoexit // until it has returned
 	}
-	ctx, cancel := context.WithTimeout(here, b.group.Timeout)
-	defer cancel()
-	if renews {
-		defer b.keepRenewing(ctx, keys)()
-	}
-	defer b.group.watch(ctx, here, keys)()
+	r := b.begin(keys, renews)
+	defer r.returned()
 	defer func() {
 		took := time.Since(began)
 		for _, k := range keys {
 			k.Took = took
 		}
 	}()
-	b.backend.Load(ctx, keys, b.group.Places.spare(bound))
+	b.backend.Load(r.ctx, keys, b.group.Places.spare(bound))
 }
 
 // store stores what was loaded under leases, and ends the flights. A value that cannot
@@ -192,7 +187,7 @@ func (b *Batch) store(keys []*Key) {
 //  4. R1 commits v1 with T1: accepted, for nobody touched the record. It is
 //     invalid to all readers, but R2 would be served v1.
 func (b *Batch) commit(keys []*Key) {
-	b.backend.Commit(context.WithoutCancel(b.ctx), keys)
+	b.backend.Commit(b.base, keys)
 	for _, k := range keys {
 		k.Held = k.Verdict == Unknown // perhaps
 		switch k.Verdict {

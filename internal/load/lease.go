@@ -1,9 +1,6 @@
 package load
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 const (
 	// LeaseTime is how long a lease holds that nobody renews. Its deadline only says when
@@ -93,7 +90,7 @@ func (b *Batch) release(keys []*Key, backoff time.Duration) {
 	for _, k := range keys {
 		k.Held = false
 	}
-	b.backend.Release(context.WithoutCancel(b.ctx), keys, backoff)
+	b.backend.Release(b.base, keys, backoff)
 }
 
 // releaseFailed gives the leases of loads back that have failed, all of one call of the
@@ -107,32 +104,4 @@ func (b *Batch) releaseFailed(keys []*Key) {
 		b.holdOff(k, backoff)
 	}
 	b.release(keys, backoff)
-}
-
-// keepRenewing renews the leases of keys every second until none is held any more, stop
-// is called or ctx ends. The goroutine is only started by a load that takes that long.
-func (b *Batch) keepRenewing(ctx context.Context, keys []*Key) (stop func()) {
-	halt, halted := make(chan struct{}), make(chan struct{})
-	timer := time.AfterFunc(leaseRenew, func() {
-		defer close(halted)
-		tick := time.NewTicker(leaseRenew)
-		defer tick.Stop()
-		for ctx.Err() == nil {
-			if !b.backend.Renew(ctx, keys) {
-				return // taken over or invalidated: the commit will be refused
-			}
-			select {
-			case <-tick.C:
-			case <-halt:
-				return
-			case <-ctx.Done():
-			}
-		}
-	})
-	return func() {
-		close(halt)
-		if !timer.Stop() {
-			<-halted
-		}
-	}
 }

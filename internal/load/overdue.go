@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 )
 
@@ -80,51 +79,6 @@ func (b *Batch) problem(k *Key, err error) error {
 		return b.group.Problem(k.Name, err)
 	}
 	return err
-}
-
-// watch watches one call of the loader, which has ctx and here, for keys. When ctx ends
-// before it has returned, it is overdue; if it still has not returned a moment later,
-// nobody waits for it any longer. The function that is returned is to be called when it
-// has.
-func (g *Group) watch(ctx context.Context, here *nest, keys []*Key) (returned func()) {
-	var moment atomic.Pointer[time.Timer]
-	stop := context.AfterFunc(ctx, func() {
-		for _, k := range keys {
-			g.overrun(k)
-		}
-		moment.Store(time.AfterFunc(overdue, func() { g.giveUp(ctx, keys) }))
-	})
-	return func() {
-		here.over.Store(true)
-		stop()
-		hung := false
-		for _, k := range keys {
-			hung = g.returned(k) || hung
-		}
-		if timer := moment.Load(); timer != nil {
-			timer.Stop()
-		}
-		if hung {
-			g.Hangs(false)
-		}
-	}
-}
-
-// giveUp ends the flights of a loader that has not returned a moment after ctx had
-// ended: with an error if its time was over; else nobody wanted its value, and who has
-// waited for its end looks again.
-func (g *Group) giveUp(ctx context.Context, keys []*Key) {
-	if !g.hang(keys[0]) {
-		return // it has returned, and the batch finishes them
-	}
-	g.Hangs(true)
-	for _, k := range keys {
-		r := Result{Outcome: Abandoned}
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			r = Result{Outcome: Failed, Err: g.Problem(k.Name, context.DeadlineExceeded)}
-		}
-		g.finish(k.Name, k.flight, r)
-	}
 }
 
 // late is closed when a loader of key returns whose context has ended; nil: none runs.

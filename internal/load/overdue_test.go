@@ -60,6 +60,35 @@ func TestALoaderThatHangs(t *testing.T) {
 	})
 }
 
+// Who leaves ends the loader's context, and one that does not look at it is overdue from
+// then on, however short it has run.
+func TestALoaderThatNobodyWaitsForAnyMoreIsOverdueAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, keys []string) {
+		r, goes := newRoom(t), make(chan struct{})
+		hangs := play(script{loads: func(context.Context, *load.Key) { <-goes }})
+		ctx, leave := context.WithCancel(t.Context())
+		call := r.visit(ctx, hangs, request{keys: keys})
+		synctest.Wait()
+		assert.Zero(t, r.Overdue())
+		leave()
+		synctest.Wait()
+		assert.ErrorIs(t, (<-call)["a"].left, context.Canceled)
+		assert.Equal(t, len(keys), r.Overdue())
+		assert.Zero(t, r.hung.Load())
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		assert.EqualValues(t, 1, r.hung.Load())
+		time.Sleep(5 * time.Second)
+		hangs.mu.Lock()
+		assert.Zero(t, hangs.renewed, "its lease is not renewed")
+		hangs.mu.Unlock()
+		close(goes)
+		synctest.Wait()
+		assert.Zero(t, r.Overdue())
+		assert.Zero(t, r.hung.Load())
+	})
+}
+
 // A loader becomes overdue while a later batch, which a change had led anew, waits for
 // other processes: that asks for its lease, and gives it back without a back-off.
 func TestALoaderThatBecomesOverdueBeforeTheNextIsCalled(t *testing.T) {

@@ -35,7 +35,7 @@ func TestAnOperationOnOneKeyAllocatesNoMoreThanItMust(t *testing.T) {
 			asks := [1]store.Acquire{{Key: "l", Token: alice, Lease: time.Minute, Retain: time.Hour}}
 			s.Acquire(ctx, asks[:], nil)
 		}},
-		{"commit", 14, func() {
+		{"commit", 11, func() {
 			commits := [1]store.Commit{{Key: "l", Token: bob, TTL: time.Minute, Soft: time.Second, Record: body}}
 			s.Commit(ctx, commits[:], nil)
 		}},

@@ -13,8 +13,8 @@ import (
 
 // The most allocations of a miss that loads, of one key and of a batch of one.
 const (
-	mostMiss       = 130.0
-	mostBatchOfOne = 147.0
+	mostMiss       = 80.0
+	mostBatchOfOne = 90.0
 )
 
 func TestAllocationsOfAMissThatLoads(t *testing.T) {
