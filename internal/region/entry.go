@@ -3,6 +3,7 @@ package region
 import (
 	"context"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
@@ -28,8 +29,12 @@ type Entry struct {
 	record []byte // room for the header, and the body
 	head   int    // where the value begins in it
 	crcAt  int
-	lives  bool // something was left of its life when it was sent
+	lives  bool          // something was left of its life when it was sent
+	usual  *atomic.Int64 // hears how large the value is
 }
+
+// mostUsual bounds the room for a value that is made because the last one needed it.
+const mostUsual = 4 << 10
 
 // life is the PX of the entry: Fresh runs from the start of the load, so a load
 // that took longer than that leaves nothing to store, and 0 removes the record.
@@ -57,14 +62,16 @@ func (r *Region) Open(e *Entry, redisKey string) ([]byte, error) {
 	if e.LoadedAt == 0 && !e.Behind {
 		e.LoadedAt = r.Store.Earliest(context.Background(), redisKey)
 	}
-	e.Size = -1
+	e.Size, e.usual = -1, &r.usual
+	room := envelope.HeaderSize + 128
 	if e.Absent {
 		e.Soft, e.Grace = e.Class.Absent, 0
 	} else {
+		room += int(r.usual.Load())
 		e.Soft = e.Class.Soft(rand.Float64())
 		e.Grace = e.Class.Grace(r.LoadTimeout, max(e.Delta, e.EWMA))
 	}
-	data, crcAt, err := envelope.AppendBody(make([]byte, envelope.HeaderSize, envelope.HeaderSize+128), &envelope.Body{
+	data, crcAt, err := envelope.AppendBody(make([]byte, envelope.HeaderSize, room), &envelope.Body{
 		Absent: e.Absent, Codec: r.Codec, Schema: r.Schema, LoadedAt: e.LoadedAt, Delta: e.Delta, EWMA: e.EWMA,
 		Clear: e.Stamp.Clear, Tags: e.Stamp.Tags, Soft: e.Soft, Grace: e.Grace,
 	})
@@ -76,6 +83,7 @@ func (r *Region) Open(e *Entry, redisKey string) ([]byte, error) {
 func (e *Entry) Seal(data []byte, redisKey string) {
 	if !e.Absent {
 		e.Size = len(data) - e.head
+		e.usual.Store(int64(min(e.Size, mostUsual)))
 	}
 	envelope.Seal(data[envelope.HeaderSize:], e.crcAt, redisKey, e.Version)
 	e.record = data

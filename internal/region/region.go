@@ -3,6 +3,7 @@ package region
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/larder-go/cache/internal/expiry"
@@ -51,7 +52,8 @@ type Region struct {
 
 	Options
 	releases *load.Slots
-	channel  string // where changes are told
+	channel  string       // where changes are told
+	usual    atomic.Int64 // encoded bytes of the last value, at most mostUsual
 }
 
 // New returns a region that has not asked Redis for anything.

@@ -88,8 +88,9 @@ type Grant struct {
 func (s *Store) Acquire(ctx context.Context, asks []Acquire, capture []TokenKey) (tokens []envelope.Token) {
 	sent := time.Now()
 	ops := conn.NewOps(acquireScript.Name, len(asks)+len(capture))
+	var times leaseTimes
 	for i := range asks {
-		ops.Add(asks[i].op())
+		ops.Add(asks[i].op(&times))
 	}
 	for _, k := range capture {
 		ops.Add(mint(k, false, Notice{}))
@@ -109,7 +110,20 @@ func (s *Store) Acquire(ctx context.Context, asks []Acquire, capture []TokenKey)
 	return tokens
 }
 
-func (a *Acquire) op() conn.Op {
+// leaseTimes are the times of a lease as arguments, which are mostly the same for all.
+type leaseTimes struct {
+	lease, retain time.Duration
+	args          [2]any
+}
+
+func (t *leaseTimes) of(a *Acquire) [2]any {
+	if t.args[0] == nil || t.lease != a.Lease || t.retain != a.Retain {
+		*t = leaseTimes{a.Lease, a.Retain, [2]any{millis(a.Lease, 1), millis(a.Retain, 1)}}
+	}
+	return t.args
+}
+
+func (a *Acquire) op(times *leaseTimes) conn.Op {
 	seen, invalid := "", "0"
 	if a.Seen != (envelope.Token{}) {
 		seen = a.Seen.String()
@@ -117,7 +131,8 @@ func (a *Acquire) op() conn.Op {
 	if a.Invalid {
 		invalid = "1"
 	}
-	return acquireScript.On(a.Key, token(a.Token), millis(a.Lease, 1), millis(a.Retain, 1), seen, invalid)
+	t := times.of(a)
+	return acquireScript.On(a.Key, token(a.Token), t[0], t[1], seen, invalid)
 }
 
 // grantOf reads the answer of n to an acquire that was sent at sent, and takes its time.
