@@ -39,11 +39,11 @@ func granted(t *testing.T, s *store.Store, key string, token envelope.Token) sto
 	return c
 }
 
-func TestALoadOfWhatIsNotThereTakesNoRecordApart(t *testing.T) {
+func TestALoadOfWhatIsNotThereTakesTheShortWay(t *testing.T) {
 	c := redistest.Single(t).Client(t)
 	s := open(t, c)
 	store.Learn(s, conn.IsRedis)
-	before := calls(t, c, "getrange")
+	before := calls(t, c, "setrange")
 	verdict, _, err := commit(t.Context(), s, "one", granted(t, s, "one", alice))
 	require.NoError(t, err)
 	require.Equal(t, store.Committed, verdict)
@@ -51,7 +51,8 @@ func TestALoadOfWhatIsNotThereTakesNoRecordApart(t *testing.T) {
 	verdicts, _, errs := commitMany(t.Context(), s, []string{"k", "l"}, commits)
 	require.Equal(t, make([]error, 2), errs)
 	require.Equal(t, []store.Verdict{store.Committed, store.Committed}, verdicts)
-	assert.Equal(t, before, calls(t, c, "getrange"))
+	assert.Equal(t, before, calls(t, c, "setrange"), "the writer stamps the entries")
+	assert.Equal(t, "calls=3", calls(t, c, "getrange"), "a lease each is compared, and nothing read to be granted one")
 }
 
 // A commit that knows its lease to the byte is as one that knows its token only: pair does
