@@ -41,12 +41,12 @@ func kinds(t *testing.T, addr string) map[string]redis.UniversalClient {
 		return r
 	}
 	return map[string]redis.UniversalClient{
-		"plain":                   dial(t, addr, brief),
-		"plain, inline":           dial(t, addr, contexts),
-		"embedded":                embedder{dial(t, addr, brief)},
-		"embedded, inline":        embedder{dial(t, addr, contexts)},
-		"unknown":                 stranger{dial(t, addr, contexts, brief)},
-		"without socket timeouts": dial(t, addr, contexts, func(o *redis.Options) { o.ReadTimeout = -2 }),
+		"plain":                   redistest.Dial(t, addr, brief),
+		"plain, inline":           redistest.Dial(t, addr, contexts),
+		"embedded":                embedder{redistest.Dial(t, addr, brief)},
+		"embedded, inline":        embedder{redistest.Dial(t, addr, contexts)},
+		"unknown":                 stranger{redistest.Dial(t, addr, contexts, brief)},
+		"without socket timeouts": redistest.Dial(t, addr, contexts, func(o *redis.Options) { o.ReadTimeout = -2 }),
 		"ring":                    ring(false),
 		"ring, inline":            ring(true),
 	}
@@ -55,7 +55,7 @@ func kinds(t *testing.T, addr string) map[string]redis.UniversalClient {
 var inlineKinds = map[string]bool{"plain, inline": true, "embedded, inline": true, "ring, inline": true}
 
 func TestCommandsRunInlineOnlyOnClientsThatHonourDeadlines(t *testing.T) {
-	for name, c := range kinds(t, mini(t).Addr()) {
+	for name, c := range kinds(t, redistest.Mini(t).Addr()) {
 		s := open(t, c)
 		assert.Equal(t, inlineKinds[name], s.Inline(), name)
 		if inlineKinds[name] {
@@ -269,11 +269,11 @@ func TestServerThatIsGoneIsAnInfrastructureError(t *testing.T) {
 }
 
 func TestBodyOfACallerWhoLeftIsNotSharedWithTheCommandLeftBehind(t *testing.T) {
-	m := mini(t)
+	m := redistest.Mini(t)
 	p := redistest.NewProxy(t, m.Addr())
-	beside := dial(t, m.Addr())
+	beside := redistest.Dial(t, m.Addr())
 	gate := &gate{reached: make(chan struct{}), open: make(chan struct{})}
-	c := dial(t, p.Addr())
+	c := redistest.Dial(t, p.Addr())
 	c.AddHook(gate)
 	s := open(t, c)
 	require.False(t, s.Inline())
@@ -319,7 +319,7 @@ func (*gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPi
 // and has none of the client's hooks: what traces commands, or changes their keys,
 // would be passed by.
 func TestHooksOfAClientThatDoesNotHonourDeadlinesSeeItsCommands(t *testing.T) {
-	c := dial(t, mini(t).Addr())
+	c := redistest.Dial(t, redistest.Mini(t).Addr())
 	s := open(t, c)
 	c.AddHook(veto{})
 	_, err := read(t.Context(), s, "k")
@@ -331,7 +331,7 @@ func TestHooksOfAClientThatDoesNotHonourDeadlinesSeeItsCommands(t *testing.T) {
 }
 
 func TestGoroutinesForCommandsAreUsedAgainAndEndWithTheStore(t *testing.T) {
-	c := dial(t, mini(t).Addr())
+	c := redistest.Dial(t, redistest.Mini(t).Addr())
 	s := conn.New(c, conn.Options{})
 	for range 100 {
 		_, err := read(t.Context(), s, "k")

@@ -20,14 +20,14 @@ func TestTheClockOfRedisIsBetweenItsBounds(t *testing.T) {
 	s := open(t, c)
 	ctx := t.Context()
 	assert.Zero(t, conn.Latest(s), "nothing is known before a read")
-	_, err := readAll(ctx, s, keys(1)...)
+	_, err := readAll(ctx, s, redistest.Keys(1)...)
 	require.NoError(t, err)
 	for range 100 {
 		earliest := s.NodeOf(ctx, "k").Earliest() * 1000
 		now := c.Time(ctx).Val().UnixMicro()
 		latest := conn.Latest(s)
 		if latest == 0 {
-			_, err := readAll(ctx, s, keys(1)...) // the sample is too old by now
+			_, err := readAll(ctx, s, redistest.Keys(1)...) // the sample is too old by now
 			require.NoError(t, err)
 			continue
 		}
@@ -39,10 +39,10 @@ func TestTheClockOfRedisIsBetweenItsBounds(t *testing.T) {
 // miniredis lets keys grow old without its clock (FastForward), so a clock is
 // believed only of what calls itself Redis.
 func TestTheClockOfAnImitationIsNotUsed(t *testing.T) {
-	c := dial(t, mini(t).Addr())
+	c := redistest.Dial(t, redistest.Mini(t).Addr())
 	s := open(t, c)
 	for range 3 {
-		_, err := readAll(t.Context(), s, keys(2)...)
+		_, err := readAll(t.Context(), s, redistest.Keys(2)...)
 		require.NoError(t, err)
 	}
 	assert.Zero(t, conn.Latest(s))
@@ -52,7 +52,7 @@ func TestTheClockOfAnImitationIsNotUsed(t *testing.T) {
 // timeAskers are what asks for the time on its way.
 var timeAskers = map[string]func(*conn.Client, context.Context) error{
 	"reads": func(s *conn.Client, ctx context.Context) error {
-		_, err := readAll(ctx, s, keys(2)...)
+		_, err := readAll(ctx, s, redistest.Keys(2)...)
 		return err
 	},
 	"scripts that ask": func(s *conn.Client, ctx context.Context) error {
@@ -67,7 +67,7 @@ func TestReadsAndScriptsThatAskTellTheTime(t *testing.T) {
 	for name, ask := range timeAskers {
 		t.Run(name, func(t *testing.T) {
 			p := redistest.NewProxy(t, redistest.Single(t).Addr())
-			s := open(t, dial(t, p.Addr()))
+			s := open(t, redistest.Dial(t, p.Addr()))
 			require.NoError(t, ask(s, t.Context()))
 			assert.NotZero(t, conn.Latest(s))
 			assert.EqualValues(t, 1, p.CommandsNamed("info"))
@@ -95,7 +95,7 @@ func refusesItsTime(t *testing.T, refused string, ask func(*conn.Client, context
 	ctx := t.Context()
 	require.NoError(t, server.Client(t).Do(ctx, "acl", "setuser", "reader", "on", "nopass", "~*", "+@all", refused).Err())
 	p := redistest.NewProxy(t, server.Addr())
-	s := open(t, dial(t, p.Addr(), func(o *redis.Options) { o.Username, o.Password = "reader", "any" }))
+	s := open(t, redistest.Dial(t, p.Addr(), func(o *redis.Options) { o.Username, o.Password = "reader", "any" }))
 	for range 3 {
 		require.NoError(t, ask(s, ctx))
 	}
@@ -146,11 +146,11 @@ func TestASampleFromBeforeAFailureIsNotUsed(t *testing.T) {
 func TestAFailureForgetsTheClock(t *testing.T) {
 	server := redistest.Single(t)
 	s := open(t, server.Client(t, func(o *redis.Options) { o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1 }))
-	_, err := readAll(t.Context(), s, keys(1)...)
+	_, err := readAll(t.Context(), s, redistest.Keys(1)...)
 	require.NoError(t, err)
 	require.NotZero(t, conn.Latest(s))
 	server.Kill()
-	_, err = readAll(t.Context(), s, keys(1)...)
+	_, err = readAll(t.Context(), s, redistest.Keys(1)...)
 	require.Error(t, err)
 	assert.Zero(t, conn.Latest(s))
 }

@@ -69,7 +69,7 @@ func clusterForgetsPrimary(t *testing.T, cluster *redistest.Cluster) {
 func clusterTellsTime(t *testing.T, cluster *redistest.Cluster) {
 	s := open(t, cluster.Client(t, forCache))
 	ctx := t.Context()
-	all := keys(60) // of all nodes
+	all := redistest.Keys(60) // of all nodes
 	_, err := readAll(ctx, s, all...)
 	require.NoError(t, err)
 	for _, key := range all {
@@ -93,7 +93,7 @@ func clusterTellsTime(t *testing.T, cluster *redistest.Cluster) {
 func clusterForgets(t *testing.T, cluster *redistest.Cluster) {
 	s := open(t, cluster.Client(t, forCache))
 	ctx := t.Context()
-	all := keys(60)
+	all := redistest.Keys(60)
 	_, errs := del(ctx, s, all...)
 	require.NoError(t, errors.Join(errs...))
 	node := cluster.Owner(all[0]).Client(t)
@@ -110,7 +110,7 @@ func clusterForgets(t *testing.T, cluster *redistest.Cluster) {
 func clusterRefusesMany(t *testing.T, cluster *redistest.Cluster) {
 	ctx := t.Context()
 	node := cluster.Owner("key0")
-	its := slices.DeleteFunc(keys(60), func(key string) bool { return cluster.Owner(key) != node })
+	its := slices.DeleteFunc(redistest.Keys(60), func(key string) bool { return cluster.Owner(key) != node })
 	require.Greater(t, len(its), 2)
 	require.NotEqual(t, cluster.Slot(its[0]), cluster.Slot(its[1]))
 	beside, s := node.Client(t), open(t, node.Client(t))
@@ -133,7 +133,7 @@ func clusterRefusesMany(t *testing.T, cluster *redistest.Cluster) {
 
 func clusterPeer(t *testing.T, cluster *redistest.Cluster) {
 	s := open(t, cluster.Client(t, forCache))
-	for _, k := range keys(10) {
+	for _, k := range redistest.Keys(10) {
 		host, port := s.Peer(t.Context(), k)
 		assert.Equal(t, cluster.Owner(k).Addr(), fmt.Sprint(host, ":", port))
 	}
@@ -159,7 +159,7 @@ func clusterPartly(t *testing.T, cluster *redistest.Cluster) {
 	ctx := t.Context()
 	// Long enough for the nodes that answer, on any machine.
 	s := openWith(t, cluster.Client(t, forCache), conn.Options{ReadBudget: time.Second, ScriptBudget: time.Second})
-	all := keys(30)
+	all := redistest.Keys(30)
 	answers(t, func() error { _, err := readAll(ctx, s, all...); return err })
 	answers(t, func() error { _, errs := del(ctx, s, all...); return errors.Join(errs...) })
 	victim := cluster.Owner(all[0])

@@ -39,7 +39,7 @@ func TestWBAllkeysRefused(t *testing.T) {
 }
 
 func TestRedisThatDoesNotTellIsRefused(t *testing.T) {
-	s := open(t, dial(t, mini(t).Addr()))
+	s := open(t, redistest.Dial(t, redistest.Mini(t).Addr()))
 	err := s.CheckDurability(t.Context())
 	assert.ErrorIs(t, err, conn.ErrVolatile)
 	assert.ErrorContains(t, err, "INFO does not tell")

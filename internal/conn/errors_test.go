@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/larder-go/cache/internal/conn"
+	"github.com/larder-go/cache/internal/redistest"
 )
 
 // reply is an error reply of Redis.
@@ -79,7 +80,7 @@ func TestPeerIsTheConfiguredAddressWhereThereIsOne(t *testing.T) {
 		"/tmp/redis":     {},
 		"host:named":     {},
 	} {
-		host, port := conn.New(dial(t, addr), conn.Options{}).Peer(t.Context(), "k")
+		host, port := conn.New(redistest.Dial(t, addr), conn.Options{}).Peer(t.Context(), "k")
 		assert.Equal(t, want.host, host, addr)
 		assert.Equal(t, want.port, port, addr)
 	}
@@ -88,15 +89,15 @@ func TestPeerIsTheConfiguredAddressWhereThereIsOne(t *testing.T) {
 	host, port := conn.New(failover, conn.Options{}).Peer(t.Context(), "k")
 	assert.Empty(t, host)
 	assert.Zero(t, port)
-	host, port = conn.New(stranger{dial(t, "127.0.0.1:1")}, conn.Options{}).Peer(t.Context(), "k")
+	host, port = conn.New(stranger{redistest.Dial(t, "127.0.0.1:1")}, conn.Options{}).Peer(t.Context(), "k")
 	assert.Empty(t, host)
 	assert.Zero(t, port)
 }
 
 func TestCloseSaysWhatItLeavesBehind(t *testing.T) {
-	m := mini(t)
+	m := redistest.Mini(t)
 	g := &gate{reached: make(chan struct{}), open: make(chan struct{})}
-	c := dial(t, m.Addr())
+	c := redistest.Dial(t, m.Addr())
 	c.AddHook(g)
 	s := conn.New(c, conn.Options{ScriptBudget: 20 * time.Millisecond})
 	require.ErrorIs(t, put(t.Context(), s, "k", nil), conn.ErrBudget)

@@ -3,54 +3,16 @@ package conn_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/larder-go/cache/internal/conn"
 	"github.com/larder-go/cache/internal/redistest"
 )
-
-// mini starts a miniredis.
-func mini(t testing.TB) *miniredis.Miniredis {
-	t.Helper()
-	if strconv.IntSize == 32 {
-		t.Skip("miniredis cuts the times in replies of scripts to an int")
-	}
-	m := miniredis.NewMiniRedis()
-	require.NoError(t, m.Start())
-	t.Cleanup(m.Close)
-	return m
-}
-
-// dial returns a client of the server at addr that is closed with the test.
-func dial(t testing.TB, addr string, mutate ...func(*redis.Options)) *redis.Client {
-	t.Helper()
-	o := &redis.Options{
-		Addr:                     addr,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	}
-	for _, m := range mutate {
-		m(o)
-	}
-	c := redis.NewClient(o)
-	t.Cleanup(func() { require.NoError(t, c.Close()) })
-	return c
-}
-
-// onEach runs f on a miniredis and on a real server.
-func onEach(t *testing.T, f func(t *testing.T, c *redis.Client)) {
-	t.Helper()
-	t.Run("miniredis", func(t *testing.T) { f(t, dial(t, mini(t).Addr())) })
-	t.Run("redis", func(t *testing.T) { f(t, redistest.Single(t).Client(t)) })
-}
 
 // patience bounds what must happen at all.
 const patience = time.Minute
@@ -74,18 +36,8 @@ func openWith(t testing.TB, r redis.UniversalClient, o conn.Options) *conn.Clien
 // miniredis, and a client beside the proxy.
 func through(t *testing.T) (*conn.Client, *redistest.Proxy, *redis.Client) {
 	t.Helper()
-	m := mini(t)
-	p := redistest.NewProxy(t, m.Addr())
-	return open(t, dial(t, p.Addr())), p, dial(t, m.Addr())
-}
-
-// keys returns n keys.
-func keys(n int) []string {
-	all := make([]string, n)
-	for i := range all {
-		all[i] = fmt.Sprint("key", i)
-	}
-	return all
+	p, front, beside := redistest.Through(t, redistest.Mini(t))
+	return open(t, front), p, beside
 }
 
 // read reads one key, with others if they are on their way.

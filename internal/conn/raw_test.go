@@ -19,7 +19,7 @@ import (
 )
 
 func TestARawReadTellsWhatIsUnderTheKeyAndNotForHowLong(t *testing.T) {
-	onEach(t, func(t *testing.T, c *redis.Client) {
+	redistest.OnEach(t, redistest.Mini, func(t *testing.T, c *redis.Client) {
 		s := open(t, c)
 		conn.TellTime(s)
 		ctx := t.Context()
@@ -170,8 +170,8 @@ func TestRawReadsOverConnectionsThatARestartHasClosed(t *testing.T) {
 }
 
 func TestServerErrorsOfRawReadsAreReturned(t *testing.T) {
-	m := mini(t)
-	s := open(t, dial(t, m.Addr(), func(o *redis.Options) { o.MaxRetries = -1 }))
+	m := redistest.Mini(t)
+	s := open(t, redistest.Dial(t, m.Addr(), func(o *redis.Options) { o.MaxRetries = -1 }))
 	conn.TellTime(s)
 	m.SetError("LOADING Redis is loading the dataset in memory")
 	_, err := read(t.Context(), s, "k")

@@ -11,10 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/larder-go/cache/internal/conn"
+	"github.com/larder-go/cache/internal/redistest"
 )
 
 func TestReadTellsWhatIsUnderTheKey(t *testing.T) {
-	onEach(t, func(t *testing.T, c *redis.Client) {
+	redistest.OnEach(t, redistest.Mini, func(t *testing.T, c *redis.Client) {
 		s := open(t, c)
 		ctx := t.Context()
 		require.NoError(t, c.Set(ctx, "timed", "a\x00b", time.Hour).Err())
@@ -44,17 +45,17 @@ func TestReadTellsWhatIsUnderTheKey(t *testing.T) {
 }
 
 func TestServerErrorIsReturnedAndNotTakenForAMiss(t *testing.T) {
-	m := mini(t)
-	s := open(t, dial(t, m.Addr(), func(o *redis.Options) { o.MaxRetries = -1 }))
+	m := redistest.Mini(t)
+	s := open(t, redistest.Dial(t, m.Addr(), func(o *redis.Options) { o.MaxRetries = -1 }))
 	_, err := read(t.Context(), s, "k")
 	require.NoError(t, err)
 	m.SetError("LOADING Redis is loading the dataset in memory")
 	for name, run := range map[string]func() error{
 		"read":      func() error { _, err := read(t.Context(), s, "k"); return err },
-		"read many": func() error { _, err := readAll(t.Context(), s, keys(3)...); return err },
+		"read many": func() error { _, err := readAll(t.Context(), s, redistest.Keys(3)...); return err },
 		"script":    func() error { err := put(t.Context(), s, "k", nil); return err },
 		"scripts": func() error {
-			_, errs := del(t.Context(), s, keys(3)...)
+			_, errs := del(t.Context(), s, redistest.Keys(3)...)
 			return errors.Join(errs...)
 		},
 	} {
@@ -76,20 +77,20 @@ func (veto) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipeline
 }
 
 func TestPipelineThatAHookRefusedIsNoMiss(t *testing.T) {
-	c := dial(t, mini(t).Addr())
+	c := redistest.Dial(t, redistest.Mini(t).Addr())
 	c.AddHook(veto{})
 	s := open(t, c)
 	_, err := read(t.Context(), s, "k")
 	require.ErrorIs(t, err, errVeto)
-	_, err = readAll(t.Context(), s, keys(2)...)
+	_, err = readAll(t.Context(), s, redistest.Keys(2)...)
 	require.ErrorIs(t, err, errVeto)
-	_, errs := del(t.Context(), s, keys(2)...)
+	_, errs := del(t.Context(), s, redistest.Keys(2)...)
 	require.Len(t, errs, 2)
 	require.ErrorIs(t, errs[1], errVeto)
 }
 
 func TestReadAllocatesLittleMoreThanTheBarePipeline(t *testing.T) {
-	c := dial(t, mini(t).Addr(), func(o *redis.Options) { o.ContextTimeoutEnabled = true })
+	c := redistest.Dial(t, redistest.Mini(t).Addr(), func(o *redis.Options) { o.ContextTimeoutEnabled = true })
 	s := open(t, c)
 	ctx := t.Context()
 	require.NoError(t, c.Set(ctx, "k", "value", time.Hour).Err())

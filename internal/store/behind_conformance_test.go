@@ -214,7 +214,7 @@ func conformBehind(t *testing.T, c *redis.Client) {
 func TestBehindConformanceOnMiniredis(t *testing.T) {
 	t.Parallel()
 	m := mini(t)
-	conformBehind(t, dial(t, m.Addr()))
+	conformBehind(t, redistest.Dial(t, m.Addr()))
 }
 
 func TestBehindConformanceOnRedis(t *testing.T) {

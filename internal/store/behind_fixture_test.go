@@ -37,7 +37,7 @@ func openBehind(t testing.TB, c redis.UniversalClient) *behind {
 // onEachBehind runs f on a miniredis and on a real server.
 func onEachBehind(t *testing.T, f func(t *testing.T, b *behind)) {
 	t.Helper()
-	onEach(t, func(t *testing.T, c *redis.Client) { f(t, openBehind(t, c)) })
+	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) { f(t, openBehind(t, c)) })
 }
 
 // put stores a body and returns its version.

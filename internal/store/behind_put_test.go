@@ -154,7 +154,7 @@ func TestPutPublishesWhatItStored(t *testing.T) {
 func TestPutIsNotSentTwice(t *testing.T) {
 	server := redistest.Single(t)
 	proxy := redistest.NewProxy(t, server.Addr())
-	b := openBehind(t, dial(t, proxy.Addr()))
+	b := openBehind(t, redistest.Dial(t, proxy.Addr()))
 	b.put("k", "one") // teaches the script
 	proxy.DropReplyTo(func(args [][]byte) bool { return string(args[0]) == "evalsha" })
 	_, _, err := b.store.Put(t.Context(), store.Put{Partition: part, Key: "k", Body: []byte("two"), MaxDirty: 9})
@@ -168,7 +168,7 @@ func TestPutIsNotSentTwice(t *testing.T) {
 func TestPutIsOneRoundTrip(t *testing.T) {
 	server := redistest.Single(t)
 	proxy := redistest.NewProxy(t, server.Addr())
-	b := openBehind(t, dial(t, proxy.Addr()))
+	b := openBehind(t, redistest.Dial(t, proxy.Addr()))
 	v := b.put("a", "one")
 	b.put("b", "one")
 	tickets := b.take("worker")

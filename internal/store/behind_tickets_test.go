@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -104,7 +105,7 @@ func TestGroupThatIsGoneIsNamedAndMadeAnew(t *testing.T) {
 
 func TestGaugesTellWhatWaits(t *testing.T) {
 	m := mini(t)
-	b := openBehind(t, dial(t, m.Addr()))
+	b := openBehind(t, redistest.Dial(t, m.Addr()))
 	parts := []*store.Partition{part}
 	all, err := b.store.Gauges(t.Context(), parts)
 	require.NoError(t, err)

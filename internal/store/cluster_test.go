@@ -15,7 +15,7 @@ import (
 func TestKeysOfAllNodesOfAClusterAreServed(t *testing.T) {
 	t.Parallel()
 	s := open(t, redistest.SharedCluster(t).Client(t, func(o *redis.ClusterOptions) { o.ContextTimeoutEnabled = true }))
-	ctx, all := t.Context(), keys(60)
+	ctx, all := t.Context(), redistest.Keys(60)
 	asks, commits := make([]store.Acquire, len(all)), make([]store.Commit, len(all))
 	for i := range all {
 		asks[i], commits[i] = lead(alice, envelope.Token{}), fill(alice)

@@ -60,7 +60,7 @@ func TestManyKeysOfOneNodeAreOneScriptForEach64(t *testing.T) {
 			s, p, _ := through(t)
 			store.Learn(s, conn.IsRedis)
 			for i := range 2 { // the first teaches the scripts
-				all := keys(test.keys)
+				all := redistest.Keys(test.keys)
 				for k := range all {
 					all[k] += fmt.Sprint(" ", i)
 				}
@@ -99,7 +99,7 @@ func TestManyKeysOfOneNodeAreOneScriptForEach64(t *testing.T) {
 // A key that is in a batch twice is one after the other: the second finds what the
 // first has left.
 func TestKeyThatIsInABatchTwice(t *testing.T) {
-	onEach(t, func(t *testing.T, c *redis.Client) {
+	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
 		s := open(t, c)
 		store.Learn(s, conn.IsRedis)
 		grants, _, errs := acquireMany(t.Context(), s, []string{"k", "other", "k"}, []store.Acquire{
@@ -122,10 +122,10 @@ func TestScriptOnManyKeysIsSentOnceMoreAfterALostReplyExceptWhereALateCopyHurts(
 	s, p, beside := through(t)
 	store.Learn(s, conn.IsRedis)
 	batchOperations(t, s, 3, func(_ string, run func() []error) { run() }) // teaches the scripts
-	require.NoError(t, beside.Del(t.Context(), keys(3)...).Err())
+	require.NoError(t, beside.Del(t.Context(), redistest.Keys(3)...).Err())
 	p.DropReplyTo(func(args [][]byte) bool { return strings.EqualFold(string(args[0]), "evalsha") })
 	p.Reset()
-	_, errs := attempt(t, s, keys(3))
+	_, errs := attempt(t, s, redistest.Keys(3))
 	for _, err := range errs {
 		require.Error(t, err)
 		assert.True(t, store.Infrastructure(err), err)
@@ -133,7 +133,7 @@ func TestScriptOnManyKeysIsSentOnceMoreAfterALostReplyExceptWhereALateCopyHurts(
 	assert.EqualValues(t, 1, p.CommandsNamed("evalsha"))
 	p.DropReplyTo(func(args [][]byte) bool { return strings.EqualFold(string(args[0]), "evalsha") })
 	p.Reset()
-	held, errs := renewMany(t.Context(), s, keys(3), []envelope.Token{bob, bob, bob})
+	held, errs := renewMany(t.Context(), s, redistest.Keys(3), []envelope.Token{bob, bob, bob})
 	assert.Equal(t, make([]error, 3), errs)
 	assert.Equal(t, []bool{true, true, true}, held, "the acquire whose reply was lost had been granted")
 	assert.EqualValues(t, 2, p.CommandsNamed("evalsha"))
@@ -153,7 +153,7 @@ func TestKeysThatFailForLackOfMemoryLeaveTheOthersTheirAnswers(t *testing.T) {
 	c := redistest.Single(t).Client(t, func(o *redis.Options) { o.PoolSize = 1 })
 	s := open(t, c)
 	store.Learn(s, conn.IsRedis)
-	all := keys(10)
+	all := redistest.Keys(10)
 	for i, key := range all {
 		if i%2 == 0 {
 			require.NoError(t, c.Set(ctx, key, "somebody else's", 0).Err())
@@ -196,7 +196,7 @@ func TestKeysThatAllFailHaveTheErrorOfOne(t *testing.T) {
 			c := server.Client(t, func(o *redis.Options) { o.MaxRetries = -1 })
 			s := open(t, c)
 			store.Learn(s, conn.IsRedis)
-			tokens := acquireAll(t, s, keys(70))
+			tokens := acquireAll(t, s, redistest.Keys(70))
 			test.fail(t, server.Client(t))
 			_, want := acquire(ctx, s, "another", lead(bob, envelope.Token{}))
 			require.True(t, redis.HasErrorPrefix(want, test.prefix), want)
@@ -204,7 +204,7 @@ func TestKeysThatAllFailHaveTheErrorOfOne(t *testing.T) {
 			for i := range commits {
 				commits[i] = fill(tokens[i])
 			}
-			_, _, errs := commitMany(ctx, s, keys(70), commits)
+			_, _, errs := commitMany(ctx, s, redistest.Keys(70), commits)
 			for i, err := range errs {
 				require.ErrorContains(t, err, ": "+test.prefix+" ", "%d", i)
 				require.True(t, redis.HasErrorPrefix(err, test.prefix), "%d: %v", i, err)

@@ -332,7 +332,7 @@ func conform(t *testing.T, c *redis.Client, m *miniredis.Miniredis, spans ...tim
 func TestScriptsConformOnMiniredisWithItsClockInHand(t *testing.T) {
 	t.Parallel()
 	m := mini(t)
-	conform(t, dial(t, m.Addr()), m, 10*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond)
+	conform(t, redistest.Dial(t, m.Addr()), m, 10*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond)
 }
 
 func TestScriptsConformOnRedisWhileNothingExpires(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -20,7 +21,7 @@ func TestErrorsOfABatchAreFoundThroughIt(t *testing.T) {
 }
 
 func TestAnswerOfAnotherScriptIsAnErrorThatNamesIt(t *testing.T) {
-	c := dial(t, mini(t).Addr())
+	c := redistest.Dial(t, mini(t).Addr())
 	c.AddHook(liar{})
 	s := open(t, c)
 	operations(t, s, func(name string, run func() error) {

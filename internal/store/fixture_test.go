@@ -1,13 +1,11 @@
 package store_test
 
 import (
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/stretchr/testify/require"
 
 	"github.com/larder-go/cache/internal/envelope"
@@ -33,37 +31,10 @@ const (
 // mini starts a miniredis whose clock stands still unless the test moves it.
 func mini(t testing.TB) *miniredis.Miniredis {
 	t.Helper()
-	if strconv.IntSize == 32 {
-		t.Skip("miniredis cuts the times in replies of scripts to an int")
-	}
-	m := miniredis.NewMiniRedis()
-	require.NoError(t, m.Start())
-	t.Cleanup(m.Close)
+	m := redistest.Mini(t)
 	m.ClockTTL(true)
 	m.SetTime(epoch)
 	return m
-}
-
-// dial returns a client of the server at addr that is closed with the test.
-func dial(t testing.TB, addr string, mutate ...func(*redis.Options)) *redis.Client {
-	t.Helper()
-	o := &redis.Options{
-		Addr:                     addr,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	}
-	for _, m := range mutate {
-		m(o)
-	}
-	c := redis.NewClient(o)
-	t.Cleanup(func() { require.NoError(t, c.Close()) })
-	return c
-}
-
-// onEach runs f on a miniredis and on a real server.
-func onEach(t *testing.T, f func(t *testing.T, c *redis.Client)) {
-	t.Helper()
-	t.Run("miniredis", func(t *testing.T) { f(t, dial(t, mini(t).Addr())) })
-	t.Run("redis", func(t *testing.T) { f(t, redistest.Single(t).Client(t)) })
 }
 
 // patience bounds what must happen at all.

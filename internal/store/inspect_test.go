@@ -17,7 +17,7 @@ import (
 // What Inspect foresees is what Acquire answers, in every state, and to look
 // changes nothing.
 func TestInspectForeseesAcquire(t *testing.T) {
-	onEach(t, func(t *testing.T, c *redis.Client) {
+	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
 		s := open(t, c)
 		for _, st := range states() {
 			for name, invalid := range map[string]bool{"found good": false, "found invalid": true} {
@@ -58,7 +58,7 @@ func TestInspectForeseesAcquire(t *testing.T) {
 func TestInspectIsOneExchange(t *testing.T) {
 	server := redistest.Single(t)
 	link := redistest.NewProxy(t, server.Addr())
-	c := dial(t, link.Addr())
+	c := redistest.Dial(t, link.Addr())
 	require.NoError(t, c.Ping(t.Context()).Err())
 	s := open(t, c)
 	require.NoError(t, c.ScriptFlush(t.Context()).Err())
@@ -69,7 +69,7 @@ func TestInspectIsOneExchange(t *testing.T) {
 }
 
 func TestInspectReadsWhatIsBeside(t *testing.T) {
-	onEach(t, func(t *testing.T, c *redis.Client) {
+	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
 		ctx, s := t.Context(), open(t, c)
 		p := &store.Partition{Records: "v", Dirty: "d", Doomed: "g"}
 		seen, err := s.Inspect(ctx, "vk", store.Inspect{Behind: p, Name: "k", Tokens: []string{"a", "b"}, Meta: "m"})
@@ -93,7 +93,7 @@ func TestInspectReadsWhatIsBeside(t *testing.T) {
 }
 
 func TestInspectSaysWhyItFailed(t *testing.T) {
-	c := dial(t, mini(t).Addr())
+	c := redistest.Dial(t, mini(t).Addr())
 	s := open(t, c)
 	require.NoError(t, c.SAdd(t.Context(), "a", "no token").Err())
 	_, err := s.Inspect(t.Context(), "k", store.Inspect{Tokens: []string{"a"}})

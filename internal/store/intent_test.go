@@ -19,7 +19,7 @@ import (
 // however often others write it meanwhile.
 func TestAnIntentEndsAtItsOwnDeadlineHoweverOftenOthersWrite(t *testing.T) {
 	m := mini(t)
-	s := open(t, dial(t, m.Addr()))
+	s := open(t, redistest.Dial(t, m.Addr()))
 	begin := func(writer envelope.Token) int {
 		n, _, err := beginWrite(t.Context(), s, "k", writer, 30*time.Second, store.Notice{})
 		require.NoError(t, err)
@@ -47,7 +47,7 @@ func TestAnIntentEndsAtItsOwnDeadlineHoweverOftenOthersWrite(t *testing.T) {
 // A write that is over before one that began earlier ends with it, and what is left of
 // the record is no longer than the last of them.
 func TestARecordOfIntentsLivesAsLongAsTheLastOfThem(t *testing.T) {
-	onEach(t, func(t *testing.T, c *redis.Client) {
+	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
 		s := open(t, c)
 		for writer, d := range map[envelope.Token]time.Duration{alice: time.Hour, bob: time.Minute} {
 			_, _, err := beginWrite(t.Context(), s, "k", writer, d, store.Notice{})

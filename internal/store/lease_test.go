@@ -9,12 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/store"
 )
 
 func TestLeaseIsOverAtItsDeadlineAndNotBefore(t *testing.T) {
 	m := mini(t)
-	s := open(t, dial(t, m.Addr()))
+	s := open(t, redistest.Dial(t, m.Addr()))
 	ctx := t.Context()
 	first, err := acquire(ctx, s, "k", lead(alice, envelope.Token{}))
 	require.NoError(t, err)
@@ -36,7 +37,7 @@ func TestLeaseIsOverAtItsDeadlineAndNotBefore(t *testing.T) {
 }
 
 func TestRecordThatChangedIsHandedOverWithWhatItHasLeft(t *testing.T) {
-	onEach(t, func(t *testing.T, c *redis.Client) {
+	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
 		s := open(t, c)
 		ctx := t.Context()
 		text := record(envelope.Header{Kind: envelope.Value, CID: alice, Version: 9}, "body\x00\xff\r\n")

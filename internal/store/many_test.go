@@ -10,6 +10,7 @@ import (
 
 	"github.com/larder-go/cache/internal/conn"
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -18,7 +19,7 @@ import (
 func batchOperations(t *testing.T, s *store.Store, n int, each func(name string, run func() []error)) {
 	t.Helper()
 	ctx := t.Context()
-	all := keys(n)
+	all := redistest.Keys(n)
 	tokens, acquires, commits, entries := make([]envelope.Token, n), make([]store.Acquire, n), make([]store.Commit, n), make([]store.Entry, n)
 	for i := range n {
 		tokens[i] = envelope.NewToken()
@@ -61,7 +62,7 @@ func TestEachOperationOfManyIsOneRoundTripAndOneMoreForAForgottenScript(t *testi
 	s, p, beside := through(t)
 	store.Learn(s, conn.IsRedis)
 	batchOperations(t, s, 50, func(_ string, run func() []error) { run() }) // teaches the server the scripts
-	require.NoError(t, beside.Del(t.Context(), keys(50)...).Err())
+	require.NoError(t, beside.Del(t.Context(), redistest.Keys(50)...).Err())
 	for _, trips := range []int64{1, 2} {
 		batchOperations(t, s, 50, func(name string, run func() []error) {
 			if trips == 2 {
@@ -73,7 +74,7 @@ func TestEachOperationOfManyIsOneRoundTripAndOneMoreForAForgottenScript(t *testi
 			}
 			assert.Equal(t, trips, p.Exchanges(), name)
 		})
-		require.NoError(t, beside.Del(t.Context(), keys(50)...).Err())
+		require.NoError(t, beside.Del(t.Context(), redistest.Keys(50)...).Err())
 	}
 }
 
@@ -81,7 +82,7 @@ func TestOperationsOfManyKeepWhatBelongsToEachKey(t *testing.T) {
 	s, _, beside := through(t)
 	store.Learn(s, conn.IsRedis)
 	ctx := t.Context()
-	all := keys(4)
+	all := redistest.Keys(4)
 	require.NoError(t, beside.LPush(ctx, all[0], "a list").Err())
 	_, err := acquire(ctx, s, all[1], lead(bob, envelope.Token{}))
 	require.NoError(t, err)
@@ -117,7 +118,7 @@ func TestLeasesAreGivenUpWhereWhatTheyDependOnWasNotCaptured(t *testing.T) {
 	store.Learn(s, conn.IsRedis)
 	ctx := t.Context()
 	require.NoError(t, beside.LPush(ctx, tagKey.Key, "a list").Err())
-	_, _, errs := acquireMany(ctx, s, keys(2), []store.Acquire{lead(alice, envelope.Token{}), lead(bob, envelope.Token{})}, tagKey)
+	_, _, errs := acquireMany(ctx, s, redistest.Keys(2), []store.Acquire{lead(alice, envelope.Token{}), lead(bob, envelope.Token{})}, tagKey)
 	for _, err := range errs {
 		require.Error(t, err)
 		assert.False(t, store.NotSent(err), "the lease may be held: it must be released")

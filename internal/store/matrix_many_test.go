@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/larder-go/cache/internal/conn"
+	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -33,7 +34,7 @@ func cellsOf(matrix string) map[string]string {
 // begins, is full, is followed by one key alone, and by another.
 func TestMatrixHoldsForEachOfManyKeys(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, c *redis.Client) {
+	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
 		t.Run("by scripts on many keys", func(t *testing.T) {
 			s := open(t, c)
 			store.Learn(s, conn.IsRedis)

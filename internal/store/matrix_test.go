@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -289,7 +290,7 @@ func dump(ctx context.Context, t *testing.T, c *redis.Client, keys ...string) []
 }
 
 func TestMatrix(t *testing.T) {
-	onEach(t, func(t *testing.T, c *redis.Client) {
+	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
 		ctx := t.Context()
 		s := open(t, c)
 		sub := c.Subscribe(ctx, "notices")

@@ -219,7 +219,7 @@ func TestACommitThatKnowsItsLeaseIsAsOneThatKnowsItsToken(t *testing.T) {
 	}
 	t.Run("miniredis", func(t *testing.T) {
 		m := mini(t)
-		run(t, dial(t, m.Addr()), m)
+		run(t, redistest.Dial(t, m.Addr()), m)
 	})
 	t.Run("redis", func(t *testing.T) { run(t, redistest.Single(t).Client(t), nil) })
 }
@@ -228,7 +228,7 @@ func TestACommitThatKnowsItsLeaseIsAsOneThatKnowsItsToken(t *testing.T) {
 // on its way makes it no longer.
 func TestACommitThatComesLateMakesTheEntryNoLonger(t *testing.T) {
 	m := mini(t)
-	c := dial(t, m.Addr())
+	c := redistest.Dial(t, m.Addr())
 	s := open(t, c)
 	late := granted(t, s, "k", alice)
 	late.Soft = 40 * time.Second

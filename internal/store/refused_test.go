@@ -79,7 +79,7 @@ func TestWhatIsNotPublishedIsToldOnceAndFailsNothing(t *testing.T) {
 // Entries that live long depend on the token that they have captured, also where one
 // that lives shortly captures it after them.
 func TestATokenNeverLivesShorterThanItWouldHave(t *testing.T) {
-	onEach(t, func(t *testing.T, c *redis.Client) {
+	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
 		s := open(t, c)
 		long, short := store.TokenKey{Key: "tag", TTL: 2880 * time.Hour}, store.TokenKey{Key: "tag", TTL: 24 * time.Hour}
 		first := captured(t, s, long)

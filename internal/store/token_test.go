@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/larder-go/cache/internal/envelope"
+	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -24,7 +25,7 @@ func captured(t *testing.T, s *store.Store, k store.TokenKey) envelope.Token {
 }
 
 func TestMintedTokenStaysUntilItIsReplacedAndIsNotComputedByTheClient(t *testing.T) {
-	onEach(t, func(t *testing.T, c *redis.Client) {
+	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
 		s := open(t, c)
 		ctx := t.Context()
 		first := captured(t, s, tagKey)
@@ -47,7 +48,7 @@ func TestMintedTokenStaysUntilItIsReplacedAndIsNotComputedByTheClient(t *testing
 }
 
 func TestTokenWithoutLifetimeNeverExpires(t *testing.T) {
-	onEach(t, func(t *testing.T, c *redis.Client) {
+	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
 		s := open(t, c)
 		forever := store.TokenKey{Key: "clear"}
 		first := captured(t, s, forever)
@@ -60,7 +61,7 @@ func TestTokenWithoutLifetimeNeverExpires(t *testing.T) {
 }
 
 func TestAcquireCommitAndIntentTakeTokensAlong(t *testing.T) {
-	onEach(t, func(t *testing.T, c *redis.Client) {
+	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
 		s := open(t, c)
 		ctx := t.Context()
 		g, before, err := acquireTagged(ctx, s, "k", lead(alice, envelope.Token{}), tagKey, store.TokenKey{Key: "clear"})
@@ -87,7 +88,7 @@ func TestAcquireCommitAndIntentTakeTokensAlong(t *testing.T) {
 }
 
 func TestTokenKeyThatHoldsSomethingElseIsAnError(t *testing.T) {
-	c := dial(t, mini(t).Addr())
+	c := redistest.Dial(t, mini(t).Addr())
 	s := open(t, c)
 	require.NoError(t, c.Set(t.Context(), "tag", "short", 0).Err())
 	_, err := s.Capture(t.Context(), []store.TokenKey{tagKey})

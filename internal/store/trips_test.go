@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -20,18 +19,8 @@ import (
 // miniredis, and a client beside the proxy.
 func through(t *testing.T) (*store.Store, *redistest.Proxy, *redis.Client) {
 	t.Helper()
-	m := mini(t)
-	p := redistest.NewProxy(t, m.Addr())
-	return open(t, dial(t, p.Addr())), p, dial(t, m.Addr())
-}
-
-// keys returns n keys.
-func keys(n int) []string {
-	all := make([]string, n)
-	for i := range all {
-		all[i] = fmt.Sprint("key", i)
-	}
-	return all
+	p, front, beside := redistest.Through(t, mini(t))
+	return open(t, front), p, beside
 }
 
 // lead is an acquire by t.
@@ -93,7 +82,7 @@ func TestEachOperationIsOneRoundTrip(t *testing.T) {
 		require.NoError(t, run(), name) // teaches the server the script
 	})
 	tagged(t, s, func(name string, run func() error) { require.NoError(t, run(), name) })
-	_, err := invalidateAll(ctx, s, keys(2)...)
+	_, err := invalidateAll(ctx, s, redistest.Keys(2)...)
 	require.NoError(t, err)
 	trips := func(name string, run func() error) {
 		p.Reset()
@@ -103,9 +92,9 @@ func TestEachOperationIsOneRoundTrip(t *testing.T) {
 	operations(t, s, trips)
 	tagged(t, s, trips)
 	trips("read", func() error { _, err := read(ctx, s, "k"); return err })
-	trips("read many", func() error { _, err := readAll(ctx, s, keys(50)...); return err })
-	trips("read tokens", func() error { _, err := s.ReadTokens(ctx, keys(50)); return err })
-	trips("invalidate many", func() error { _, err := invalidateAll(ctx, s, keys(50)...); return err })
+	trips("read many", func() error { _, err := readAll(ctx, s, redistest.Keys(50)...); return err })
+	trips("read tokens", func() error { _, err := s.ReadTokens(ctx, redistest.Keys(50)); return err })
+	trips("invalidate many", func() error { _, err := invalidateAll(ctx, s, redistest.Keys(50)...); return err })
 }
 
 func TestBatchesOfNothingAreNotSent(t *testing.T) {
@@ -141,7 +130,7 @@ func TestForgottenScriptInABatchIsSentInFullOnceForAll(t *testing.T) {
 	s, p, beside := through(t)
 	store.Learn(s, conn.IsRedis)
 	ctx := t.Context()
-	all := keys(130)
+	all := redistest.Keys(130)
 	for _, k := range all {
 		require.NoError(t, beside.Set(ctx, k, "foreign", 0).Err())
 	}
