@@ -107,15 +107,14 @@ func (c *Cache[T]) getOrLoad(ctx context.Context, key string, load Loader[T], e 
 
 // getFar looks in Redis, and loads if the look-up finds nothing to serve.
 func (c *Cache[T]) getFar(ctx context.Context, r request[T]) (answer[T], error) {
-	one := call[T]{request: r, began: c.region.Flights.Now(), round: 1}
-	c.look(ctx, &one)
-	if one.err != nil || one.seen.State.Serves() {
-		return one.got, one.err
+	l := c.lookups()
+	defer c.put(l)
+	call := l.one(r, c.region.Flights.Now())
+	if c.lookup(ctx, l, l.only[:]); call.err == nil && !call.seen.State.Serves() {
+		call.missed = true
+		c.serve(ctx, l, l.only[:])
 	}
-	waits := one // a hit needs no room on the heap
-	waits.missed = true
-	c.serve(ctx, []*call[T]{&waits})
-	return waits.got, waits.err
+	return call.got, call.err
 }
 
 // endNear is endGet for a look-up that the L1 has answered.

@@ -31,6 +31,7 @@ type Cache[T any] struct {
 	region   *region.Region
 	near     *nearby[T] // nil: no L1
 	slides   *load.Slots
+	rooms    sync.Pool // of *lookups[T]
 
 	closed atomic.Bool
 	close  sync.Once
@@ -120,8 +121,10 @@ func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
 			return got.value, err
 		}
 	}
-	call := call[T]{request: request[T]{key: key, entry: c.config.entry}}
-	c.look(ctx, &call)
+	l := c.lookups()
+	defer c.put(l)
+	call := l.one(request[T]{key: key, entry: c.config.entry}, 0)
+	c.lookup(ctx, l, l.only[:])
 	err := call.err
 	switch {
 	case err != nil:
@@ -159,11 +162,7 @@ func (c *Cache[T]) Set(ctx context.Context, key string, v T, opts ...EntryOption
 // Delete removes records by strategy. Under [Aside] it is [Cache.Invalidate]:
 // it removes the entries, and the rows stay in the system of record.
 func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
-	lasting, err := c.removal(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.agree(lasting, "delete", ""); err != nil {
+	if err := c.mayRemove(ctx, "delete"); err != nil {
 		return err
 	}
 	return c.strategy.remove(ctx, c, "delete", keys)
@@ -182,11 +181,7 @@ func (c *Cache[T]) Delete(ctx context.Context, keys ...string) error {
 // 256 keys, one after the other, on a cluster for each node; one that fails
 // concerns its own keys only.
 func (c *Cache[T]) Invalidate(ctx context.Context, keys ...string) error {
-	ctx, err := c.removal(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.agree(ctx, "invalidate", ""); err != nil {
+	if err := c.mayRemove(ctx, "invalidate"); err != nil {
 		return err
 	}
 	return c.invalidate(ctx, "invalidate", keys)

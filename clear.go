@@ -17,19 +17,18 @@ import (
 // not flushed yet are not touched.
 //
 // If ctx ends during the second, or has ended before, the error is ctx's: the new token
-// is minted all the same, and is everywhere within the second. If Redis fails the error is an [*OpError] that Is
+// is minted all the same, and is everywhere within the second. If Redis fails, or is
+// turned back five times while the call waits, the error is an [*OpError] that Is
 // [ErrPending]: it is made again until Redis accepts it, and until then this
-// process reads nothing from Redis. Two round trips and the second.
+// process reads nothing from Redis. Two round trips and the second; as often again for
+// each failover that loses the token.
 func (c *Cache[T]) InvalidateAll(ctx context.Context) error {
-	lasting, err := c.removal(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.agree(lasting, "invalidate all", ""); err != nil {
+	if err := c.mayRemove(ctx, "invalidate all"); err != nil {
 		return err
 	}
 	ctx, span := c.tel.Start(ctx, telemetry.OpFlush)
-	if err = c.region.InvalidateAll(ctx); errors.As(err, &pending.Error{}) {
+	err := c.region.InvalidateAll(ctx)
+	if errors.As(err, &pending.Error{}) {
 		err = &OpError{Op: "invalidate all", Err: err}
 	}
 	c.tel.EndRemove(ctx, span, c.region.Space.Clear(), err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/larder-go/cache/internal/region"
 	"github.com/larder-go/cache/internal/telemetry"
 )
 
@@ -80,12 +81,11 @@ func (c *Cache[T]) usable(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// removal is the context of a removal, which has no use for its caller's cancellation:
-// the system of record has changed, and who gave up waiting must not leave the old value
-// to everybody. The budgets bound it all the same. The error is ErrClosed.
-func (c *Cache[T]) removal(ctx context.Context) (context.Context, error) {
+// mayRemove is why a removal is not begun, nil if it may be. It has no use for its caller's
+// cancellation: see [region.Removal].
+func (c *Cache[T]) mayRemove(ctx context.Context, op string) error {
 	if c.closed.Load() {
-		return ctx, ErrClosed
+		return ErrClosed
 	}
-	return context.WithoutCancel(ctx), nil
+	return c.agree(region.Removal(ctx), op, "")
 }

@@ -67,36 +67,105 @@ type answer[T any] struct {
 	problem error         // Redis's, why it is not
 }
 
-// look reads the call's key once: one round trip. What may be served is in call.got.
-// The call's error is ErrNotFound for a remembered absence, ctx's, or ErrClosed.
-func (c *Cache[T]) look(ctx context.Context, call *call[T]) {
-	if call.begin(c.region.RedisKey(call.key), c.usable(ctx)); call.err != nil {
-		return
-	}
-	then := c.region.Moment(call.key)
-	if c.skips(call.key, &call.seen) {
-		return
-	}
-	call.got.asked = true
-	rec, tokens, err := c.see(ctx, &call.seen, call.entry)
-	if err == nil {
-		err = c.region.Verify(ctx, &call.seen.Record, call.entry.tags, tokens)
-	}
-	if err != nil && store.Ended(ctx) == nil {
-		c.tel.redisFailed(telemetry.OpGet, err)
-	}
-	if due := c.consider(ctx, call, err); due != nil {
-		c.refresh(ctx, call.loader, due)
-	}
-	c.keepRead(call, then)
-	call.done(&rec)
+// lookups are look-ups that leave together, and room for them that later ones use again.
+type lookups[T any] struct {
+	single call[T] // of who asks for one key
+	only   [1]*call[T]
+
+	asked []*call[T]       // those whose records are read
+	then  []region.Moment  // before that; this and what follows is aligned with asked
+	seen  []*record.Record // nil where Redis did not tell
+	errs  []error          // why
 }
 
-// done gives back the buffer of the record that the call has decoded, unless a refresh
-// looks at it, too.
-func (c *call[T]) done(rec *store.Record) {
-	if c.got.outcome == telemetry.Hit && !c.seen.shared {
-		rec.Release()
+// lookups is room for some.
+func (c *Cache[T]) lookups() *lookups[T] {
+	if l, ok := c.rooms.Get().(*lookups[T]); ok {
+		return l
+	}
+	return &lookups[T]{}
+}
+
+// one is the call of r, which begins at began.
+func (l *lookups[T]) one(r request[T], began uint64) *call[T] {
+	l.single.request, l.single.began, l.single.round = r, began, 1
+	l.only[0] = &l.single
+	return &l.single
+}
+
+// put gives room back, without what it holds.
+func (c *Cache[T]) put(l *lookups[T]) {
+	l.single = call[T]{}
+	l.forget()
+	c.rooms.Put(l)
+}
+
+// forget drops what an earlier look-up has left.
+func (l *lookups[T]) forget() {
+	clear(l.asked)
+	clear(l.seen)
+	clear(l.errs)
+	l.asked, l.then, l.seen, l.errs = l.asked[:0], l.then[:0], l.seen[:0], l.errs[:0]
+}
+
+// lookup reads the keys of calls, which are of one request, once: one exchange, and one
+// more for the tokens of tags that only entries name. What may be served is in a call's
+// got. Its error is ErrNotFound for a remembered absence, ctx's, or ErrClosed.
+func (c *Cache[T]) lookup(ctx context.Context, l *lookups[T], calls []*call[T]) {
+	l.forget()
+	for _, call := range calls {
+		if call.begin(c.region.RedisKey(call.key), c.usable(ctx)); call.err != nil {
+			continue
+		}
+		then := c.region.Moment(call.key)
+		if !c.skips(call.key, &call.seen) {
+			call.got.asked = true
+			l.asked, l.then = append(l.asked, call), append(l.then, then)
+		}
+	}
+	if len(l.asked) > 0 {
+		c.weigh(ctx, l, c.see(ctx, l))
+	}
+}
+
+// see reads and judges the records of those that are asked for.
+func (c *Cache[T]) see(ctx context.Context, l *lookups[T]) []store.Record {
+	keys := make([]string, len(l.asked)) // who reads may have it after ctx has ended
+	for i, call := range l.asked {
+		keys[i] = call.seen.redisKey
+	}
+	tags := l.asked[0].entry.tags
+	records, tokens, missed := c.region.Read(ctx, keys, tags)
+	for i, call := range l.asked {
+		var seen *record.Record
+		err := cmp.Or(records[i].Err, missed)
+		if err == nil {
+			seen = &call.seen.Record
+			*seen = c.region.Judge(ctx, call.entry.class.policy(), keys[i], &records[i])
+		}
+		l.seen, l.errs = append(l.seen, seen), append(l.errs, err)
+	}
+	c.region.Verify(ctx, l.seen, tags, tokens, l.errs)
+	return records
+}
+
+// weigh decides what the records are good for, and has refreshed what is due.
+func (c *Cache[T]) weigh(ctx context.Context, l *lookups[T], records []store.Record) {
+	var due []*load.Key
+	defer func() { // also if a codec panics: those that are due have flights by now
+		if len(due) > 0 {
+			c.refresh(ctx, l.asked[0].loader, due)
+		}
+	}()
+	if store.Ended(ctx) == nil {
+		c.tel.redisFailed(telemetry.OpGet, l.errs...)
+	}
+	for i, call := range l.asked {
+		if k := c.consider(ctx, call, l.errs[i]); k != nil {
+			due = append(due, k)
+		}
+		c.keepRead(call, l.then[i])
+		call.done(&records[i])
 	}
 }
 
@@ -105,71 +174,12 @@ func (c *call[T]) begin(redisKey string, err error) {
 	c.got, c.seen, c.err = c.miss(), sight{redisKey: redisKey}, err
 }
 
-// see reads and judges the record that seen is about.
-func (c *Cache[T]) see(ctx context.Context, seen *sight, e entry) (store.Record, []envelope.Token, error) {
-	keys := [1]string{seen.redisKey}
-	records, tokens, err := c.region.Read(ctx, keys[:], e.tags)
-	if err = cmp.Or(records[0].Err, err); err == nil {
-		seen.Record = c.region.Judge(ctx, e.class.policy(), seen.redisKey, &records[0])
+// done gives back the buffer of the record that the call has decoded, unless a refresh
+// looks at it, too.
+func (c *call[T]) done(rec *store.Record) {
+	if c.got.outcome == telemetry.Hit && !c.seen.shared {
+		rec.Release()
 	}
-	return records[0], tokens, err
-}
-
-// lookup is look for several keys: one pipeline, and one more for the tokens of
-// tags that only entries name.
-func (c *Cache[T]) lookup(ctx context.Context, calls []*call[T]) {
-	asked, then := make([]*call[T], 0, len(calls)), make([]region.Moment, 0, len(calls))
-	keys := make([]string, 0, len(calls))
-	for _, call := range calls {
-		if call.begin(c.region.RedisKey(call.key), c.usable(ctx)); call.err != nil {
-			continue
-		}
-		now := c.region.Moment(call.key)
-		if !c.skips(call.key, &call.seen) {
-			call.got.asked = true
-			asked, then, keys = append(asked, call), append(then, now), append(keys, call.seen.redisKey)
-		}
-	}
-	if len(asked) == 0 {
-		return
-	}
-	records, errs := c.seeAll(ctx, asked, keys)
-	var due []*load.Key
-	defer func() { // also if a codec panics: those that are due have flights by now
-		if len(due) > 0 {
-			c.refresh(ctx, asked[0].loader, due...)
-		}
-	}()
-	for i, call := range asked {
-		if k := c.consider(ctx, call, errs[i]); k != nil {
-			due = append(due, k)
-		}
-		c.keepRead(call, then[i])
-		call.done(&records[i])
-	}
-	if store.Ended(ctx) == nil {
-		c.tel.redisFailed(telemetry.OpGet, errs...)
-	}
-}
-
-// seeAll is see for several keys, which have one class and name the same tags.
-func (c *Cache[T]) seeAll(ctx context.Context, calls []*call[T], keys []string) ([]store.Record, []error) {
-	tags := calls[0].entry.tags
-	records, tokens, missed := c.region.Read(ctx, keys, tags)
-	read, errs := make([]*record.Record, 0, len(calls)), make([]error, len(calls))
-	for i, call := range calls {
-		if errs[i] = cmp.Or(records[i].Err, missed); errs[i] == nil {
-			call.seen.Record = c.region.Judge(ctx, call.entry.class.policy(), keys[i], &records[i])
-			read = append(read, &call.seen.Record)
-		}
-	}
-	verified := c.region.VerifyAll(ctx, read, tags, tokens)
-	for i := range errs {
-		if errs[i] == nil {
-			errs[i], verified = verified[0], verified[1:]
-		}
-	}
-	return records, errs
 }
 
 // miss is the answer of a look-up that has found nothing yet.

@@ -155,9 +155,11 @@ func (c *Cache[T]) calls(keys []string, load loader[T], kept entry) []*call[T] {
 
 // getBatch is getFar for the keys of one batch.
 func (c *Cache[T]) getBatch(ctx context.Context, batch []*call[T]) {
-	c.lookup(ctx, batch)
+	l := c.lookups()
+	defer c.put(l)
+	c.lookup(ctx, l, batch)
 	if len(batch) > 0 && batch[0].loader != nil {
-		c.serve(ctx, unserved(batch))
+		c.serve(ctx, l, unserved(batch))
 	}
 }
 

@@ -64,7 +64,7 @@ func (c *Cache[T]) toRefresh(call *call[T], seen *sight, why telemetry.Cause) *l
 // refresh reloads entries in the background, under leases: at most one load of a key runs
 // in the fleet, and at most as many refreshes in this process as the load limit. Keys
 // that one call has found due are refreshed together.
-func (c *Cache[T]) refresh(ctx context.Context, loader loader[T], keys ...*load.Key) {
+func (c *Cache[T]) refresh(ctx context.Context, loader loader[T], keys []*load.Key) {
 	names := make([]string, len(keys))
 	for i, k := range keys {
 		names[i] = k.Name
@@ -76,7 +76,7 @@ func (c *Cache[T]) refresh(ctx context.Context, loader loader[T], keys ...*load.
 				c.region.Background.End()
 			}
 		}()
-		ctx, span := c.tel.StartRoot(load.Outside(context.WithoutCancel(ctx)), telemetry.OpRefresh)
+		ctx, span := c.tel.StartRoot(load.Outside(ctx), telemetry.OpRefresh)
 		if span != nil {
 			c.tel.DescribeKey(span, names...) // its spans may tell no other: a load that fails
 		}

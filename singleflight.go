@@ -73,7 +73,7 @@ func next(outcome load.Outcome, entitled bool, round int) step {
 
 // serve finds an outcome for each of calls, all of one request, which have looked up
 // once and found nothing to serve.
-func (c *Cache[T]) serve(ctx context.Context, calls []*call[T]) {
+func (c *Cache[T]) serve(ctx context.Context, l *lookups[T], calls []*call[T]) {
 	for range rounds {
 		if calls = c.join(ctx, calls); len(calls) == 0 {
 			return
@@ -81,7 +81,7 @@ func (c *Cache[T]) serve(ctx context.Context, calls []*call[T]) {
 		for _, call := range calls {
 			call.round++
 		}
-		c.lookup(ctx, calls)
+		c.lookup(ctx, l, calls)
 		calls = unserved(calls)
 	}
 	for _, call := range calls {
@@ -149,7 +149,7 @@ func (c *Cache[T]) board(ctx context.Context, calls []*call[T]) (boarded []*call
 	nested := load.Nested(ctx)
 	defer func() { // also if a codec panics: what is led must be run
 		if len(led) > 0 {
-			go c.run(context.WithoutCancel(ctx), loader, false, led)
+			go c.run(ctx, loader, false, led)
 		}
 	}()
 	for _, call := range calls {

@@ -35,11 +35,7 @@ func (c *Cache[T]) InvalidateTags(ctx context.Context, tags ...string) error {
 	if slices.Contains(tags, "") {
 		return argError("invalidate tags", "", "a tag is empty")
 	}
-	ctx, err := c.removal(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.agree(ctx, "invalidate tags", ""); err != nil || len(tags) == 0 {
+	if err := c.mayRemove(ctx, "invalidate tags"); err != nil || len(tags) == 0 {
 		return err
 	}
 	refs, known := make([]region.Tag, 0, len(tags)), make(map[uint64]bool, len(tags))
@@ -50,7 +46,7 @@ func (c *Cache[T]) InvalidateTags(ctx context.Context, tags ...string) error {
 		}
 	}
 	ctx, span := c.tel.Start(ctx, telemetry.OpRemove)
-	err = changeError("invalidate tags", nil, c.region.InvalidateTags(ctx, refs))
+	err := changeError("invalidate tags", nil, c.region.InvalidateTags(ctx, refs))
 	c.tel.EndRemove(ctx, span, refs[0].Key, err)
 	return err
 }

@@ -190,7 +190,9 @@ func (w *warming[T]) look(ctx context.Context, chunk []string) (seen warmed) {
 	c := w.cache
 	ctx, span := c.tel.Start(ctx, telemetry.OpGet)
 	all := c.calls(chunk, nil, c.config.entry)
-	c.lookup(ctx, all)
+	l := c.lookups()
+	c.lookup(ctx, l, all)
+	c.put(l)
 	done := make([]*call[T], 0, len(all))
 	for _, l := range all {
 		if l.err == nil && l.seen.State != record.Fresh && !l.seen.unread && l.seen.State.Replaceable() {

@@ -55,10 +55,6 @@ func (aside[T]) set(ctx context.Context, c *Cache[T], key string, v T, kept entr
 }
 
 func (aside[T]) remove(ctx context.Context, c *Cache[T], op string, keys []string) error {
-	ctx, err := c.removal(ctx)
-	if err != nil {
-		return err
-	}
 	return c.invalidate(ctx, op, keys)
 }
 
@@ -123,11 +119,7 @@ func (c *Cache[T]) invalidate(ctx context.Context, op string, keys []string) err
 // [Cache.Invalidate]. What becomes of ctx, the errors
 // and the round trips are those of Invalidate.
 func (c *Cache[T]) Expire(ctx context.Context, keys ...string) error {
-	ctx, err := c.removal(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.agree(ctx, "expire", ""); err != nil {
+	if err := c.mayRemove(ctx, "expire"); err != nil {
 		return err
 	}
 	window := c.config.entry.class.policy().StaleWindow()

@@ -33,8 +33,8 @@ func (s *Seat) Lead(k *Key, item any) {
 }
 
 // Run takes keys, whose flights the caller leads, to their results. Call it on a
-// goroutine of its own, with a context that does not end with a caller's. refresh says
-// that nobody need wait: it gives way to whoever is loading.
+// goroutine of its own: it uses ctx's values and does not end with it. refresh says that
+// nobody need wait: it gives way to whoever is loading.
 func (g *Group) Run(ctx context.Context, backend Backend, refresh bool, keys []*Key) {
 	b := g.newBatch(ctx, backend, refresh, keys)
 	defer b.cleanUp()

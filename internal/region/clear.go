@@ -3,6 +3,7 @@ package region
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -156,6 +157,13 @@ func (t *ClearLease) Vouches(stamped envelope.Token) (valid, known bool) {
 	return false, false
 }
 
+// outdates reports whether an entry that carries stamped was cleared, if that is known
+// without asking Redis.
+func (t *ClearLease) outdates(stamped envelope.Token) bool {
+	valid, known := t.Vouches(stamped)
+	return known && !valid
+}
+
 // clearKey is where the clear token is. It never expires: that it is missing tells
 // that Redis was flushed, or replaced by an empty one.
 func (r *Region) clearKey() store.TokenKey { return store.TokenKey{Key: r.Space.Clear()} }
@@ -168,11 +176,12 @@ func (r *Region) clearKey() store.TokenKey { return store.TokenKey{Key: r.Space.
 //  3. W reads after its second: T1, older than T2. It mints T3, and waits again,
 //     since others may just have read T1.
 //
-// A newer token is another caller's, and clears for both. The error is ctx's, which ends
+// A newer token is another caller's, and clears for both. A Redis that goes back each time
+// ends the call after clearTries: its clearing is queued. The error is ctx's, which ends
 // the wait and not the change, or a [pending.Error].
 func (r *Region) InvalidateAll(ctx context.Context) error {
-	for {
-		minted, err := r.replaceClear(context.WithoutCancel(ctx))
+	for range clearTries {
+		minted, err := r.replaceClear(Removal(ctx))
 		if err != nil {
 			return r.Owe(pending.Target{Kind: pending.All}, err)
 		}
@@ -190,7 +199,13 @@ func (r *Region) InvalidateAll(ctx context.Context) error {
 			return nil
 		}
 	}
+	return r.Owe(pending.Target{Kind: pending.All}, errTurnedBack)
 }
+
+// clearTries is how often one call mints at most. One failover needs two.
+const clearTries = 5
+
+var errTurnedBack = errors.New("the new clear token was replaced by an older one each time: Redis is restored again and again")
 
 // replaceClear mints a new clear token and drops what this process holds of the
 // cache, also if Redis did not answer: it may have minted all the same.

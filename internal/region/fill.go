@@ -124,7 +124,7 @@ func (b *fills) Commit(ctx context.Context, keys []*load.Key) {
 	for i, k := range keys {
 		commits[i] = b.commitOf(fillOf(k), sent)
 	}
-	got := captured{tags: tagsOf(keys)}
+	got := dependencies{tags: tagsOf(keys)}
 	reread := TagKeys(got.tags)
 	clear, held := b.Clear.Current()
 	if !held {
@@ -165,7 +165,7 @@ func (b *fills) commitOf(f *fill, now time.Time) store.Commit {
 
 // conclude says what became of a commit, and whether it is proven: with the tokens that
 // were read behind the seal. Then it goes into the L1: it was current when it was sent.
-func (b *fills) conclude(f *fill, c *store.Commit, got *captured, sent time.Time) {
+func (b *fills) conclude(f *fill, c *store.Commit, got *dependencies, sent time.Time) {
 	f.Verdict, f.Problem = f.verdictOf(c), c.Err
 	switch f.Verdict {
 	case load.Committed, load.Vanished:

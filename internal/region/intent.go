@@ -38,21 +38,13 @@ func (i *Intent) begin(ctx context.Context, holds time.Duration, kept *Wanted) (
 		r.Store.BeginWrite(ctx, intents[:], holds, nil)
 		return intents[0].Open, intents[0].Err
 	}
-	capture := tokenKeys(kept.Tags, kept.Class)
-	clear, held := r.Clear.Current()
-	if !held {
-		capture = append(capture, r.clearKey())
-	}
-	sent := time.Now()
-	tokens := r.Store.BeginWrite(ctx, intents[:], holds, capture)
+	c := r.capture(kept.Tags, kept.Class)
+	tokens := r.Store.BeginWrite(ctx, intents[:], holds, c.keys)
 	if err := intents[0].Err; err != nil {
 		return 0, err
 	}
-	if !held {
-		clear = tokens[len(kept.Tags)]
-		r.Clear.learn(clear, sent)
-	}
-	i.Stamp = stampOf(clear, kept.Tags, tokens)
+	tokens = r.captured(&c, tokens)
+	i.Stamp = stampOf(c.clear, kept.Tags, tokens)
 	return intents[0].Open, nil
 }
 

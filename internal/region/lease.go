@@ -14,8 +14,8 @@ import (
 // This file is what a batch asks of Redis about leases: who may load, and what others
 // have made of the keys meanwhile.
 
-// captured are the tokens that entries depend on.
-type captured struct {
+// dependencies are the tokens that entries depend on.
+type dependencies struct {
 	clear  envelope.Token
 	tags   []Tag
 	tokens []envelope.Token
@@ -23,7 +23,7 @@ type captured struct {
 }
 
 // of are the tokens of some of the tags.
-func (t *captured) of(tags []Tag) []envelope.Token {
+func (t *dependencies) of(tags []Tag) []envelope.Token {
 	if len(tags) == 0 || !t.known {
 		return nil
 	}
@@ -59,24 +59,16 @@ func (b *fills) Acquire(ctx context.Context, keys []*load.Key) {
 			Seen: f.seen.Header.CID, Invalid: f.seen.State == record.Invalid,
 		}
 	}
-	got := captured{tags: tagsOf(keys), known: true}
-	capture := tokenKeys(got.tags, fillOf(keys[0]).wanted.Class)
-	clear, held := b.Clear.Current()
-	if !held {
-		capture = append(capture, b.clearKey())
-	}
-	began := time.Now()
-	tokens := b.Store.Acquire(ctx, asks, capture)
-	got.clear, got.tokens = clear, tokens[:len(got.tags)]
-	if !held && tokens[len(got.tags)] != (envelope.Token{}) {
-		got.clear = tokens[len(got.tags)]
-		b.Clear.learn(got.clear, began)
-	}
+	got := dependencies{tags: tagsOf(keys), known: true}
+	c := b.capture(got.tags, fillOf(keys[0]).wanted.Class)
+	tokens := b.Store.Acquire(ctx, asks, c.keys)
+	got.tokens = b.captured(&c, tokens)
+	got.clear = c.clear
 	b.answered(ctx, keys, asks, &got, time.Now())
 }
 
 // answered takes what acquire has answered by then.
-func (b *fills) answered(ctx context.Context, keys []*load.Key, asks []store.Acquire, got *captured, then time.Time) {
+func (b *fills) answered(ctx context.Context, keys []*load.Key, asks []store.Acquire, got *dependencies, then time.Time) {
 	var changed []*load.Key
 	var records []store.Record
 	for i, k := range keys {
@@ -117,14 +109,15 @@ func (b *fills) answered(ctx context.Context, keys []*load.Key, asks []store.Acq
 // were read beside them. Those that may be served are decoded: the answer is Served. Else
 // it is Busy where somebody loads, Untouchable or Changed: acquire is then asked about
 // that record.
-func (b *fills) judge(ctx context.Context, keys []*load.Key, records []store.Record, got *captured) {
+func (b *fills) judge(ctx context.Context, keys []*load.Key, records []store.Record, got *dependencies) {
 	seen := make([]*record.Record, len(keys))
 	for i, k := range keys {
 		f := fillOf(k)
 		f.seen = b.Judge(ctx, f.wanted.Class, f.redisKey, &records[i])
 		seen[i] = &f.seen
 	}
-	errs := b.VerifyAll(ctx, seen, got.tags, got.tokens)
+	errs := make([]error, len(keys))
+	b.Verify(ctx, seen, got.tags, got.tokens, errs)
 	b.failed(telemetry.OpLoad, errs...)
 	for i, k := range keys {
 		if k.Problem = errs[i]; k.Problem != nil {
@@ -184,7 +177,7 @@ func (b *fills) Poll(ctx context.Context, keys []*load.Key) {
 	}
 	b.failed(telemetry.OpLockWait, errs...)
 	if len(read) > 0 {
-		b.judge(ctx, read, heard, &captured{tags: tags, tokens: tokens, known: true})
+		b.judge(ctx, read, heard, &dependencies{tags: tags, tokens: tokens, known: true})
 	}
 }
 

@@ -77,27 +77,42 @@ func (r *Region) Read(ctx context.Context, redisKeys []string, tags []Tag) ([]st
 	return records[:n], tokens, err
 }
 
-// VerifyAll is Verify for several records. The errors are aligned with them.
-func (r *Region) VerifyAll(ctx context.Context, all []*record.Record, tags []Tag, tokens []envelope.Token) []error {
-	errs := make([]error, len(all))
-	tags, tokens, failed := r.readUnread(ctx, all, tags, tokens)
+// Verify makes records void whose entries depend on a token that is not there any more; a
+// record that is nil was not read. named are the tags that were read with the records,
+// tokens theirs. errs, aligned with the records, gets the error of the read of a token
+// that was not: it costs one exchange for all tags that only entries name.
+func (r *Region) Verify(ctx context.Context, all []*record.Record, named []Tag, tokens []envelope.Token, errs []error) {
+	named, tokens, failed := r.readUnread(ctx, all, named, tokens)
 	for i, rec := range all {
-		if failed != nil && r.unsure(rec, tags) {
+		switch {
+		case rec == nil || !rec.Dependent():
+		case failed != nil && r.unsure(rec, named):
 			errs[i] = failed // Redis failed for one: the others must not wait for it one by one
-			continue
+		default:
+			errs[i] = r.verify(ctx, rec, named, tokens)
+			failed = cmp.Or(failed, errs[i])
 		}
-		errs[i] = r.Verify(ctx, rec, tags, tokens)
-		failed = cmp.Or(failed, errs[i])
 	}
-	return errs
 }
 
-// readUnread reads the tokens of tags that the entries of a batch have and the call
-// does not name, in one go.
+// verify is Verify for one record, the tokens of whose tags were read.
+func (r *Region) verify(ctx context.Context, rec *record.Record, named []Tag, tokens []envelope.Token) error {
+	ok, err := r.uncleared(ctx, rec.Body.Clear)
+	if ok && rec.Body.Tags.Len() > 0 {
+		ok, err = r.TagsValid(ctx, rec.Body.Tags, named, tokens)
+	}
+	if err == nil && !ok {
+		rec.Revoke()
+	}
+	return err
+}
+
+// readUnread reads the tokens of tags that entries have and the call does not name, in
+// one go. An entry that was cleared needs none.
 func (r *Region) readUnread(ctx context.Context, batch []*record.Record, tags []Tag, tokens []envelope.Token) ([]Tag, []envelope.Token, error) {
 	all := slices.Clip(tags)
 	for _, rec := range batch {
-		if rec.Dependent() {
+		if rec != nil && rec.Dependent() && !r.Clear.outdates(rec.Body.Clear) {
 			all = r.WithRecorded(all, rec.Body.Tags)
 		}
 	}
@@ -112,12 +127,9 @@ func (r *Region) readUnread(ctx context.Context, batch []*record.Record, tags []
 	return all, slices.Concat(tokens, found), nil
 }
 
-// unsure reports whether rec depends on a token that verify would ask Redis for:
-// those of tags were read.
+// unsure reports whether verify would ask Redis for a token that rec depends on: those of
+// tags were read.
 func (r *Region) unsure(rec *record.Record, tags []Tag) bool {
-	if !rec.Dependent() {
-		return false
-	}
 	clear, held := r.Clear.Current()
 	return !held || bytes.Compare(rec.Body.Clear[:], clear[:]) > 0 || len(r.WithRecorded(tags, rec.Body.Tags)) > len(tags)
 }

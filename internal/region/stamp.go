@@ -7,7 +7,6 @@ import (
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/expiry"
-	"github.com/larder-go/cache/internal/record"
 	"github.com/larder-go/cache/internal/store"
 )
 
@@ -48,28 +47,59 @@ func (s *Stamp) valid(tokens []envelope.Token) bool {
 	return true
 }
 
+// capture is what a command asks for beside its own: the tokens of tags, and perhaps the
+// clear token.
+type capture struct {
+	keys  []store.TokenKey
+	clear envelope.Token // as it is known, or learnt
+	asks  bool           // for the clear token, which is the last one
+	sent  time.Time
+}
+
+// capture captures the tokens that entries of class with tags will depend on: the clear
+// token only where no lease of it holds.
+func (r *Region) capture(tags []Tag, class *expiry.Policy) capture {
+	clear, held := r.Clear.Current()
+	return r.captureWith(tags, class, clear, !held)
+}
+
+func (r *Region) captureWith(tags []Tag, class *expiry.Policy, clear envelope.Token, asks bool) capture {
+	c := capture{keys: tokenKeys(tags, class), clear: clear, asks: asks, sent: time.Now()}
+	if asks {
+		c.keys = append(c.keys, r.clearKey())
+	}
+	return c
+}
+
+// captured takes what the command has brought, and returns the tokens of the tags. A clear
+// token that is zero was not heard.
+func (r *Region) captured(c *capture, tokens []envelope.Token) []envelope.Token {
+	if !c.asks {
+		return tokens
+	}
+	tags := len(c.keys) - 1
+	if heard := tokens[tags]; heard != (envelope.Token{}) {
+		c.clear = heard
+		r.Clear.learn(heard, c.sent)
+	}
+	return tokens[:tags]
+}
+
 // Capture stamps a value that the caller brings. Without tags it costs nothing,
 // but for the first of a process: a clear token that is out of date only makes
 // the entry invalid, and is asked for in the background.
 func (r *Region) Capture(ctx context.Context, tags []Tag, class *expiry.Policy) (Stamp, error) {
-	keys := tokenKeys(tags, class)
 	clear, held := r.Clear.last()
-	known := clear != envelope.Token{}
-	if !known {
-		keys = append(keys, r.clearKey())
-	}
-	sent := time.Now()
-	tokens, err := r.Store.Capture(ctx, keys)
+	c := r.captureWith(tags, class, clear, clear == envelope.Token{})
+	tokens, err := r.Store.Capture(ctx, c.keys)
 	if err != nil {
 		return Stamp{}, err
 	}
-	if !known {
-		clear = tokens[len(tags)]
-		r.Clear.learn(clear, sent)
-	} else if !held {
+	if !c.asks && !held {
 		r.RenewClear(ctx)
 	}
-	return stampOf(clear, tags, tokens), nil
+	ofTags := r.captured(&c, tokens)
+	return stampOf(c.clear, tags, ofTags), nil
 }
 
 // RenewClear asks for the clear token in the background, unless somebody does.
@@ -92,23 +122,6 @@ func (r *Region) RenewClear(ctx context.Context) {
 		}
 		r.Clear.learn(tokens[0], sent)
 	}()
-}
-
-// Verify makes a record void whose entry depends on a token that is not there any
-// more. named are the tags that were read with the record, tokens theirs. An error
-// is that of the read of tokens that were not.
-func (r *Region) Verify(ctx context.Context, rec *record.Record, named []Tag, tokens []envelope.Token) error {
-	if !rec.Dependent() {
-		return nil
-	}
-	ok, err := r.uncleared(ctx, rec.Body.Clear)
-	if ok && rec.Body.Tags.Len() > 0 {
-		ok, err = r.TagsValid(ctx, rec.Body.Tags, named, tokens)
-	}
-	if err == nil && !ok {
-		rec.Revoke()
-	}
-	return err
 }
 
 // TagsValid compares an entry's tags with the tokens that were read, and reads
