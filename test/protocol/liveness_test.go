@@ -267,7 +267,7 @@ func TestCallersWithShortDeadlinesLoadWhileRedisIsFrozen(t *testing.T) {
 				t.Logf("%d calls, %d late, %d failed", ok, late, failed)
 				assert.Zero(t, failed)
 				assert.Greater(t, ok, int64(100))
-				return []testkit.Figure{{What: "calls without an answer in time", Took: time.Duration(late), Bound: time.Duration(1 + ok/200)}} // the machine may stall
+				return []testkit.Figure{{What: "calls without an answer in time", Took: time.Duration(late), Bound: 1}}
 			})
 		})
 	}
