@@ -11,7 +11,8 @@ import (
 // This file is the read path, from top to bottom in the order in which it
 // happens: the call, the look-up (lookup.go, one round trip), what a hit does
 // (refresh.go), and for a miss the flights (singleflight.go) of internal/load, which ask
-// Redis and the loader by fill.go.
+// Redis and the loader by fill.go. What a record is good for is judged by internal/record;
+// why a given key is not served, Explain tells (explain_action.go).
 
 // GetOrLoad returns the value of key, calling load and storing its result if
 // there is none. Concurrent calls for one key share one load, in this process
@@ -39,9 +40,9 @@ func (c *Cache[T]) GetOrLoad(ctx context.Context, key string, load Loader[T], op
 	if len(opts) > 0 || load == nil {
 		return c.getOrLoadWith(ctx, key, load, opts)
 	}
-	hit, said := c.hitNear(ctx, key, c.config.entry.class)
+	hit, said := c.hitLocal(ctx, key, c.config.entry.class)
 	if hit != nil {
-		return hit.value, hit.answer()
+		return hit.value, hit.err()
 	}
 	return c.getOrLoad(ctx, key, load, c.config.entry, said)
 }
@@ -52,14 +53,14 @@ func (c *Cache[T]) getOrLoadWith(ctx context.Context, key string, load Loader[T]
 	if err != nil {
 		return v, &OpError{Op: "get", Key: key, Err: err}
 	}
-	return c.getOrLoad(ctx, key, load, kept, nearUnasked)
+	return c.getOrLoad(ctx, key, load, kept, localUnasked)
 }
 
 // ReadThrough is a loader bound to a cache, with its options.
 type ReadThrough[T any] struct {
 	cache *Cache[T]
 	load  Loader[T]
-	entry entry
+	entry entryPolicy
 	err   error
 }
 
@@ -76,49 +77,49 @@ func (r *ReadThrough[T]) Get(ctx context.Context, key string) (T, error) {
 		var zero T
 		return zero, &OpError{Op: "get", Key: key, Err: r.err}
 	}
-	said := nearUnasked
+	said := localUnasked
 	if r.load != nil {
-		var hit *held[T]
-		if hit, said = r.cache.hitNear(ctx, key, r.entry.class); hit != nil {
-			return hit.value, hit.answer()
+		var hit *localEntry[T]
+		if hit, said = r.cache.hitLocal(ctx, key, r.entry.class); hit != nil {
+			return hit.value, hit.err()
 		}
 	}
 	return r.cache.getOrLoad(ctx, key, r.load, r.entry, said)
 }
 
 // getOrLoad is a call that has heard from the L1 what it said.
-func (c *Cache[T]) getOrLoad(ctx context.Context, key string, load Loader[T], e entry, said nearState) (v T, err error) {
+func (c *Cache[T]) getOrLoad(ctx context.Context, key string, load Loader[T], e entryPolicy, said localState) (v T, err error) {
 	if load == nil {
 		return v, argError("get", key, "loader is nil")
 	}
 	began := c.tel.Begin(ctx)
 	ctx, span := c.tel.Start(ctx, telemetry.OpGet)
-	if said == nearUnasked {
-		var near answer[T]
-		if near, said, err = c.serveNear(ctx, key, e.class); said == nearServes {
-			c.endNear(ctx, span, began, key, near, err)
+	if said == localUnasked {
+		var near result[T]
+		if near, said, err = c.serveLocal(ctx, key, e.class); said == localServes {
+			c.endLocal(ctx, span, began, key, near, err)
 			return near.value, err
 		}
 	}
-	got, err := c.getFar(ctx, request[T]{key: key, loader: load, entry: e, early: said == nearElects})
+	got, err := c.getFar(ctx, request[T]{key: key, loader: load, entry: e, early: said == localElects})
 	c.endGet(ctx, span, began, key, &got, err)
 	return got.value, err
 }
 
 // getFar looks in Redis, and loads if the look-up finds nothing to serve.
-func (c *Cache[T]) getFar(ctx context.Context, r request[T]) (answer[T], error) {
-	l := c.lookups()
-	defer c.put(l)
+func (c *Cache[T]) getFar(ctx context.Context, r request[T]) (result[T], error) {
+	l := c.takeRoom()
+	defer c.giveRoom(l)
 	call := l.one(r, c.region.Flights.Now())
-	if c.lookup(ctx, l, l.only[:]); call.err == nil && !call.seen.State.Serves() {
+	if c.lookup(ctx, l, l.only[:]); call.err == nil && !call.lookup.State.Serves() {
 		call.missed = true
 		c.serve(ctx, l, l.only[:])
 	}
-	return call.got, call.err
+	return call.result, call.err
 }
 
-// endNear is endGet for a look-up that the L1 has answered.
-func (c *Cache[T]) endNear(ctx context.Context, span trace.Span, began int64, key string, got answer[T], err error) {
+// endLocal is endGet for a look-up that the L1 has answered.
+func (c *Cache[T]) endLocal(ctx context.Context, span trace.Span, began int64, key string, got result[T], err error) {
 	c.tel.LookedUp(ctx, began, key, got.outcome)
 	if span != nil {
 		c.tel.EndLookup(ctx, span, telemetry.Lookup{Key: key, Outcome: got.outcome, Size: got.size, TTL: got.ttl, Err: err})
@@ -126,7 +127,7 @@ func (c *Cache[T]) endNear(ctx context.Context, span trace.Span, began int64, ke
 }
 
 // endGet counts a look-up and ends its span.
-func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, began int64, key string, got *answer[T], err error) {
+func (c *Cache[T]) endGet(ctx context.Context, span trace.Span, began int64, key string, got *result[T], err error) {
 	c.tel.LookedUp(ctx, began, key, got.outcome)
 	if span != nil {
 		c.tel.EndLookup(ctx, span, c.looked(key, got, err))
@@ -143,8 +144,8 @@ func (c *Cache[T]) endGetMany(ctx context.Context, span trace.Span, began int64,
 func (c *Cache[T]) countMany(all []*call[T]) bool {
 	hit := true
 	for _, l := range all {
-		c.tel.Look(l.key, l.got.outcome)
-		hit = hit && l.got.outcome != telemetry.Miss
+		c.tel.Look(l.key, l.result.outcome)
+		hit = hit && l.result.outcome != telemetry.Miss
 	}
 	return hit
 }
@@ -156,13 +157,13 @@ func (c *Cache[T]) endSpanOfMany(ctx context.Context, span trace.Span, all []*ca
 	}
 	lookups := make([]telemetry.Lookup, len(all))
 	for i, l := range all {
-		lookups[i] = c.looked(l.key, &l.got, l.err)
+		lookups[i] = c.looked(l.key, &l.result, l.err)
 	}
 	c.tel.EndLookups(ctx, span, lookups)
 }
 
 // looked is a look-up as spans tell of it.
-func (c *Cache[T]) looked(key string, got *answer[T], err error) telemetry.Lookup {
+func (c *Cache[T]) looked(key string, got *result[T], err error) telemetry.Lookup {
 	return telemetry.Lookup{
 		Key: key, Outcome: got.outcome, Size: c.sizeOf(key, got, err), TTL: got.ttl,
 		Asked: got.asked, Refused: got.refused, Err: err,
@@ -171,7 +172,7 @@ func (c *Cache[T]) looked(key string, got *answer[T], err error) telemetry.Looku
 
 // sizeOf is the encoded size of what a look-up returns for a span, -1 if that
 // is no value. A value that was loaded and not stored has not been encoded yet.
-func (c *Cache[T]) sizeOf(key string, got *answer[T], err error) (size int) {
+func (c *Cache[T]) sizeOf(key string, got *result[T], err error) (size int) {
 	switch {
 	case err != nil:
 		return -1

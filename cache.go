@@ -29,7 +29,7 @@ type Cache[T any] struct {
 	tel      *reporter
 	version  func(T) uint64
 	region   *region.Region
-	near     *nearby[T] // nil: no L1
+	local    *localSide[T] // nil: no L1
 	slides   *load.Slots
 	rooms    sync.Pool // of *lookups[T]
 
@@ -65,7 +65,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		_ = c.Close() // nothing of it has been used
 		return nil, &OpError{Op: "new", Key: name, Err: err}
 	}
-	c.openNearby()
+	c.openLocal()
 	c.tel.Watch(c.reading)
 	for _, warning := range c.region.Store.Warnings() {
 		c.tel.Logger.Warn("the Redis client is not set up for a cache", "problem", warning, "mend", "cache.Tune")
@@ -109,32 +109,32 @@ func (c *Cache[T]) unpublished(code string) {
 // no fresh entry, and [ErrNotFound], bare, for a remembered absence. A Redis
 // that does not answer is an [*OpError]. It costs one round trip.
 func (c *Cache[T]) Get(ctx context.Context, key string) (T, error) {
-	hit, said := c.hitNear(ctx, key, c.config.entry.class)
+	hit, said := c.hitLocal(ctx, key, c.config.entry.class)
 	if hit != nil {
-		return hit.value, hit.answer()
+		return hit.value, hit.err()
 	}
 	began := c.tel.Begin(ctx)
 	ctx, span := c.tel.Start(ctx, telemetry.OpGet)
-	if said == nearUnasked {
-		if got, said, err := c.serveNear(ctx, key, c.config.entry.class); said == nearServes {
-			c.endNear(ctx, span, began, key, got, err)
+	if said == localUnasked {
+		if got, said, err := c.serveLocal(ctx, key, c.config.entry.class); said == localServes {
+			c.endLocal(ctx, span, began, key, got, err)
 			return got.value, err
 		}
 	}
-	l := c.lookups()
-	defer c.put(l)
+	l := c.takeRoom()
+	defer c.giveRoom(l)
 	call := l.one(request[T]{key: key, entry: c.config.entry}, 0)
 	c.lookup(ctx, l, l.only[:])
 	err := call.err
 	switch {
 	case err != nil:
-	case call.seen.failure != nil:
-		err = &OpError{Op: "get", Key: key, Err: call.seen.failure}
-	case call.seen.State != record.Fresh:
+	case call.lookup.failure != nil:
+		err = &OpError{Op: "get", Key: key, Err: call.lookup.failure}
+	case call.lookup.State != record.Fresh:
 		err = ErrMiss
 	}
-	c.endGet(ctx, span, began, key, &call.got, err)
-	return call.got.value, err
+	c.endGet(ctx, span, began, key, &call.result, err)
+	return call.result.value, err
 }
 
 // Set stores v under key, by strategy. Under [Aside] it writes the entry and
@@ -207,8 +207,8 @@ func (c *Cache[T]) reading() telemetry.Reading {
 	if s, ok := c.strategy.(buffering); ok {
 		now.Behind, now.Sampled = true, s.hasSampled()
 	}
-	if c.near != nil {
-		s := c.near.space.Stats()
+	if c.local != nil {
+		s := c.local.space.Stats()
 		now.Near = &telemetry.NearStats{Entries: int64(s.Entries), Bytes: s.Bytes, Evictions: s.Evictions}
 	}
 	return now

@@ -20,8 +20,8 @@ func (c *Cache[T]) Close() error {
 		c.closed.Store(true)
 		c.region.Background.Shut()
 		c.tel.Unwatch()
-		if c.near != nil {
-			c.near.leave()
+		if c.local != nil {
+			c.local.leave()
 		}
 		c.region.Flights.Close()
 		c.region.Flights.Places.Close()

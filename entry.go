@@ -42,7 +42,7 @@ func StoreIf(ok bool) EntryOption {
 }
 
 // entry is how one call keeps its entry: New's options, then the call's.
-type entry struct {
+type entryPolicy struct {
 	class *TTL
 	store bool
 	names []string     // of the tags
@@ -50,10 +50,12 @@ type entry struct {
 }
 
 // wanted is e as internal/region knows it.
-func (e *entry) wanted() region.Wanted { return region.Wanted{Class: e.class.policy(), Tags: e.tags} }
+func (e *entryPolicy) wanted() region.Wanted {
+	return region.Wanted{Class: e.class.policy(), Tags: e.tags}
+}
 
 // add applies one option. The error names the option and the field.
-func (e *entry) add(o EntryOption) error {
+func (e *entryPolicy) add(o EntryOption) error {
 	switch o.given {
 	case givenExpires:
 		if err := o.class.policy().Validate(); err != nil {
@@ -71,7 +73,7 @@ func (e *entry) add(o EntryOption) error {
 }
 
 // tag adds tags to e.
-func (e *entry) tag(tags []string) error {
+func (e *entryPolicy) tag(tags []string) error {
 	all := slices.Clone(e.names) // the cache's own are shared by all calls
 	for _, tag := range tags {
 		if tag == "" {
@@ -89,7 +91,7 @@ func (e *entry) tag(tags []string) error {
 }
 
 // refer looks up the tags that e names.
-func (e *entry) refer(space keyspace.Space) {
+func (e *entryPolicy) refer(space keyspace.Space) {
 	e.tags = nil
 	for _, name := range e.names {
 		e.tags = region.WithTag(e.tags, region.TagIn(space, keyspace.TagID(name)))
@@ -97,7 +99,7 @@ func (e *entry) refer(space keyspace.Space) {
 }
 
 // with is how a call with these options keeps its entry, whose defaults are e.
-func (e entry) with(opts []EntryOption, space keyspace.Space) (entry, error) {
+func (e entryPolicy) with(opts []EntryOption, space keyspace.Space) (entryPolicy, error) {
 	tagged := false
 	for i := range opts {
 		if err := e.add(opts[i]); err != nil {

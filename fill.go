@@ -26,8 +26,8 @@ func (c *Cache[T]) run(ctx context.Context, loader loader[T], refresh bool, keys
 
 // keyOf is a key on its way into Redis, whose flight seat leads, after a look-up that has
 // seen that.
-func keyOf(seat *load.Seat, e *entry, seen *sight) *load.Key {
-	return region.KeyOf(seat, e.wanted(), seen.redisKey, &seen.Record, seen.unread || !e.store)
+func keyOf(seat *load.Seat, e *entryPolicy, seen *lookup) *load.Key {
+	return region.KeyOf(seat, e.wanted(), seen.redisKey, &seen.Record, seen.bypass || !e.store)
 }
 
 // Load calls the loader, with its span. A panic is its error.
@@ -78,8 +78,8 @@ func (v *values[T]) found(k *load.Key, value T, err error) {
 
 // Decode decodes a record that may be served.
 func (v *values[T]) Decode(k *load.Key, rec *record.Record) {
-	got, absent := answer[T]{size: -1}, error(nil)
-	if err := contain(func() error { absent = v.cache.open(k.Name, rec, &got); return nil }); err != nil {
+	got, absent := result[T]{size: -1}, error(nil)
+	if err := contain(func() error { absent = v.cache.decode(k.Name, rec, &got); return nil }); err != nil {
 		rec.State = record.Invalid
 	}
 	if rec.State != record.Fresh {
@@ -102,7 +102,7 @@ func (v *values[T]) Encode(k *load.Key, e *region.Entry, redisKey string) bool {
 
 // Keep puts what was stored into the L1.
 func (v *values[T]) Keep(k *load.Key, e *region.Entry, class *expiry.Policy, left time.Duration, then region.Moment) {
-	v.cache.keepNear(k.Name, valueOf[T](k.Value), near.Entry{
+	v.cache.keepLocal(k.Name, valueOf[T](k.Value), near.Entry{
 		Size: int32(max(e.Size, 0)), Absent: e.Absent, Clear: e.Stamp.Clear,
 		Soft: e.Soft, Delta: expiry.Cost(e.Delta, e.EWMA),
 	}, class, left, then)

@@ -87,7 +87,7 @@ type Stats struct {
 	RefusedFills int64         // loaded values that were not stored because they may be outdated
 	Refreshes    int64         // refreshes begun in the background; one that finds the key being loaded ends without a load
 	Bypassed     int64         // reads and writes that went past the cache: Redis failed, or the record must not be touched
-	Corrupt      int64         // records of ours that could not be used: damaged, another codec, an older schema
+	Corrupt      int64         // records of ours that could not be used: damaged, another codec, an older schema, or not decoded
 	Foreign      int64         // records that are not ours
 	Pending      int64         // invalidations that are queued now
 	Dirty        int64         // write-behind keys of all processes that are not in the sink, as the workers of this process last sampled
@@ -153,7 +153,7 @@ func (t *reporter) saw(r *record.Record) {
 			t.Logger.Error("a write that is not flushed yet cannot be read by this program; it stays, and values are loaded beside it")
 		}
 	case record.Invalid:
-		if !r.Void {
+		if r.Why.Corrupt() {
 			t.Corrupt.Add(1)
 		}
 	}

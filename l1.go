@@ -116,8 +116,8 @@ func (l *L1) tier(o tierOwner) *localTier {
 // tierOwner is a cache, to its tier. tick is called by one goroutine; the others one
 // at a time, as the bus does.
 type tierOwner interface {
-	hear(message string)
-	lost()
+	onMessage(message string)
+	onLost()
 	tick()
 }
 
@@ -140,11 +140,11 @@ func (t *localTier) join(channel string) {
 }
 
 // Message, Lost and Back are what the bus calls.
-func (t *localTier) Message(payload string) { t.owner.hear(payload) }
+func (t *localTier) Message(payload string) { t.owner.onMessage(payload) }
 
 func (t *localTier) Lost() {
 	t.space.Suspect()
-	t.owner.lost()
+	t.owner.onLost()
 }
 
 func (t *localTier) Back() { t.space.Restore() }

@@ -17,22 +17,22 @@ import (
 
 // This file is one look-up: a record is read, and judged.
 
-// sight is what a look-up saw of a key.
-type sight struct {
+// lookup is what a look-up saw of a key.
+type lookup struct {
 	record.Record
 	redisKey string
 	shared   bool  // a refresh has it, too
-	unread   bool  // not read from Redis: load without a lease
-	failure  error // why: Redis did not answer
-	owed     bool  // an invalidation of the key was queued before the read
-	mark     int64 // of the queue, before the read
+	bypass   bool  // load without a lease: it was not read, or is not to be used
+	failure  error // why it was not read
+	pending  bool  // an invalidation of the key was queued before the read
+	epoch    int64 // of the queue, before the read
 }
 
 // request is one call for one key.
 type request[T any] struct {
 	key    string
 	loader loader[T] // nil in Get: look only
-	entry  entry
+	entry  entryPolicy
 	early  bool // the L1 has drawn that it refreshes the entry, unless somebody did
 	many   bool // one of several keys
 	warms  bool // of Warm: nothing stale will do
@@ -48,14 +48,14 @@ type call[T any] struct {
 	waited bool      // it waited for a load that was not for it; it does so once
 	until  time.Time // when it stops waiting for back-offs; zero: it did not yet
 
-	seen sight // by the last look-up
-	seat load.Seat
-	got  answer[T]
-	err  error
+	lookup lookup // by the last look-up
+	seat   load.Seat
+	result result[T]
+	err    error
 }
 
-// answer is what a call ends with, for the caller and for telemetry.
-type answer[T any] struct {
+// result is what a call ends with, for the caller and for telemetry.
+type result[T any] struct {
 	value   T
 	outcome telemetry.Outcome
 	size    int           // encoded bytes of the value; -1: not known
@@ -67,8 +67,8 @@ type answer[T any] struct {
 	problem error         // Redis's, why it is not
 }
 
-// lookups are look-ups that leave together, and room for them that later ones use again.
-type lookups[T any] struct {
+// lookupRoom is room for look-ups that leave together, which later ones use again.
+type lookupRoom[T any] struct {
 	single call[T] // of who asks for one key
 	only   [1]*call[T]
 
@@ -78,30 +78,30 @@ type lookups[T any] struct {
 	errs  []error          // why
 }
 
-// lookups is room for some.
-func (c *Cache[T]) lookups() *lookups[T] {
-	if l, ok := c.rooms.Get().(*lookups[T]); ok {
+// takeRoom is room that an earlier call has given back, or new.
+func (c *Cache[T]) takeRoom() *lookupRoom[T] {
+	if l, ok := c.rooms.Get().(*lookupRoom[T]); ok {
 		return l
 	}
-	return &lookups[T]{}
+	return &lookupRoom[T]{}
 }
 
 // one is the call of r, which begins at began.
-func (l *lookups[T]) one(r request[T], began uint64) *call[T] {
+func (l *lookupRoom[T]) one(r request[T], began uint64) *call[T] {
 	l.single.request, l.single.began, l.single.round = r, began, 1
 	l.only[0] = &l.single
 	return &l.single
 }
 
-// put gives room back, without what it holds.
-func (c *Cache[T]) put(l *lookups[T]) {
+// giveRoom gives room back, without what it holds.
+func (c *Cache[T]) giveRoom(l *lookupRoom[T]) {
 	l.single = call[T]{}
 	l.forget()
 	c.rooms.Put(l)
 }
 
 // forget drops what an earlier look-up has left.
-func (l *lookups[T]) forget() {
+func (l *lookupRoom[T]) forget() {
 	clear(l.asked)
 	clear(l.seen)
 	clear(l.errs)
@@ -110,29 +110,29 @@ func (l *lookups[T]) forget() {
 
 // lookup reads the keys of calls, which are of one request, once: one exchange, and one
 // more for the tokens of tags that only entries name. What may be served is in a call's
-// got. Its error is ErrNotFound for a remembered absence, ctx's, or ErrClosed.
-func (c *Cache[T]) lookup(ctx context.Context, l *lookups[T], calls []*call[T]) {
+// result. Its error is ErrNotFound for a remembered absence, ctx's, or ErrClosed.
+func (c *Cache[T]) lookup(ctx context.Context, l *lookupRoom[T], calls []*call[T]) {
 	l.forget()
 	for _, call := range calls {
 		if call.begin(c.region.RedisKey(call.key), c.usable(ctx)); call.err != nil {
 			continue
 		}
 		then := c.region.Moment(call.key)
-		if !c.skips(call.key, &call.seen) {
-			call.got.asked = true
+		if !c.bypassPending(call.key, &call.lookup) {
+			call.result.asked = true
 			l.asked, l.then = append(l.asked, call), append(l.then, then)
 		}
 	}
 	if len(l.asked) > 0 {
-		c.weigh(ctx, l, c.see(ctx, l))
+		c.judge(ctx, l, c.read(ctx, l))
 	}
 }
 
-// see reads and judges the records of those that are asked for.
-func (c *Cache[T]) see(ctx context.Context, l *lookups[T]) []store.Record {
+// read reads and judges the records of those that are asked for.
+func (c *Cache[T]) read(ctx context.Context, l *lookupRoom[T]) []store.Record {
 	keys := make([]string, len(l.asked)) // who reads may have it after ctx has ended
 	for i, call := range l.asked {
-		keys[i] = call.seen.redisKey
+		keys[i] = call.lookup.redisKey
 	}
 	tags := l.asked[0].entry.tags
 	records, tokens, missed := c.region.Read(ctx, keys, tags)
@@ -140,7 +140,7 @@ func (c *Cache[T]) see(ctx context.Context, l *lookups[T]) []store.Record {
 		var seen *record.Record
 		err := cmp.Or(records[i].Err, missed)
 		if err == nil {
-			seen = &call.seen.Record
+			seen = &call.lookup.Record
 			*seen = c.region.Judge(ctx, call.entry.class.policy(), keys[i], &records[i])
 		}
 		l.seen, l.errs = append(l.seen, seen), append(l.errs, err)
@@ -149,8 +149,8 @@ func (c *Cache[T]) see(ctx context.Context, l *lookups[T]) []store.Record {
 	return records
 }
 
-// weigh decides what the records are good for, and has refreshed what is due.
-func (c *Cache[T]) weigh(ctx context.Context, l *lookups[T], records []store.Record) {
+// judge decides what the records are good for, and has refreshed what is due.
+func (c *Cache[T]) judge(ctx context.Context, l *lookupRoom[T], records []store.Record) {
 	var due []*load.Key
 	defer func() { // also if a codec panics: those that are due have flights by now
 		if len(due) > 0 {
@@ -161,7 +161,7 @@ func (c *Cache[T]) weigh(ctx context.Context, l *lookups[T], records []store.Rec
 		c.tel.redisFailed(telemetry.OpGet, l.errs...)
 	}
 	for i, call := range l.asked {
-		if k := c.consider(ctx, call, l.errs[i]); k != nil {
+		if k := c.classify(ctx, call, l.errs[i]); k != nil {
 			due = append(due, k)
 		}
 		c.keepRead(call, l.then[i])
@@ -171,90 +171,90 @@ func (c *Cache[T]) weigh(ctx context.Context, l *lookups[T], records []store.Rec
 
 // begin forgets what an earlier look-up has found.
 func (c *call[T]) begin(redisKey string, err error) {
-	c.got, c.seen, c.err = c.miss(), sight{redisKey: redisKey}, err
+	c.result, c.lookup, c.err = c.miss(), lookup{redisKey: redisKey}, err
 }
 
 // done gives back the buffer of the record that the call has decoded, unless a refresh
 // looks at it, too.
 func (c *call[T]) done(rec *store.Record) {
-	if c.got.outcome == telemetry.Hit && !c.seen.shared {
+	if c.result.outcome == telemetry.Hit && !c.lookup.shared {
 		rec.Release()
 	}
 }
 
 // miss is the answer of a look-up that has found nothing yet.
-func (c *call[T]) miss() answer[T] {
-	return answer[T]{outcome: telemetry.Miss, size: -1, ttl: c.entry.class.Fresh}
+func (c *call[T]) miss() result[T] {
+	return result[T]{outcome: telemetry.Miss, size: -1, ttl: c.entry.class.Fresh}
 }
 
-// skips reports whether Redis is not asked about key, because an invalidation of it
+// bypassPending reports whether Redis is not asked about key, because an invalidation of it
 // is queued. A strategy with unflushed writes is asked all the same: a put is newer
 // than what was invalidated.
-func (c *Cache[T]) skips(key string, seen *sight) bool {
-	seen.owed, seen.mark = c.region.Pending.Has(pending.Key, key), c.region.Pending.Epoch()
-	if c.region.Buffered || !seen.owed {
+func (c *Cache[T]) bypassPending(key string, seen *lookup) bool {
+	seen.pending, seen.epoch = c.region.Pending.Has(pending.Key, key), c.region.Pending.Epoch()
+	if c.region.Buffered || !seen.pending {
 		return false
 	}
 	c.tel.Bypassed.Add(1)
-	seen.unread = true
+	seen.bypass = true
 	return true
 }
 
-// consider decides what the record that was read, or failed to be with problem, is good
+// classify decides what the record that was read, or failed to be with problem, is good
 // for, and decodes what may be served. It returns a key that is to be refreshed, or nil.
-func (c *Cache[T]) consider(ctx context.Context, call *call[T], problem error) (due *load.Key) {
-	seen := &call.seen
+func (c *Cache[T]) classify(ctx context.Context, call *call[T], problem error) (due *load.Key) {
+	seen := &call.lookup
 	if disagreed := c.region.Strategy.Problem(); disagreed != nil {
 		call.err = &OpError{Op: "get", Key: call.key, Err: disagreed}
 		return nil
 	}
 	if problem != nil {
-		c.unread(ctx, call, problem)
+		c.bypassed(ctx, call, problem)
 		return nil
 	}
-	if c.owes(seen) {
+	if c.overtaken(seen) {
 		c.tel.Bypassed.Add(1)
-		*seen = sight{redisKey: seen.redisKey, unread: true}
+		*seen = lookup{redisKey: seen.redisKey, bypass: true}
 		return nil
 	}
 	if call.loader == nil && seen.State == record.Stale || call.warms && seen.State > record.Fresh {
 		seen.State = record.Expired // Get looks for fresh entries only, and Warm makes them
 	}
 	if seen.State.Serves() {
-		call.err = c.open(call.key, &seen.Record, &call.got)
+		call.err = c.decode(call.key, &seen.Record, &call.result)
 	}
 	c.tel.saw(&seen.Record)
 	if seen.State.Serves() {
 		due = c.refreshIfDue(ctx, call, seen)
 	}
-	if call.missed && call.got.outcome != telemetry.Stale {
-		call.got.outcome = telemetry.Miss // what the first read found is what counts
+	if call.missed && call.result.outcome != telemetry.Stale {
+		call.result.outcome = telemetry.Miss // what the first read found is what counts
 	}
 	return due
 }
 
-// unread is consider for a record that Redis did not tell.
-func (c *Cache[T]) unread(ctx context.Context, call *call[T], problem error) {
+// bypassed is classify for a record that Redis did not tell.
+func (c *Cache[T]) bypassed(ctx context.Context, call *call[T], problem error) {
 	if call.err = store.Ended(ctx); call.err != nil {
 		return
 	}
 	c.tel.Bypassed.Add(1)
-	call.got.refused = errors.Is(problem, store.ErrOpen)
-	call.seen = sight{redisKey: call.seen.redisKey, unread: true, failure: problem}
+	call.result.refused = errors.Is(problem, store.ErrOpen)
+	call.lookup = lookup{redisKey: call.lookup.redisKey, bypass: true, failure: problem}
 	if call.warms {
 		call.err = &OpError{Op: "warm", Key: call.key, Err: problem}
 	}
 }
 
-// owes reports whether the record must not be used, because an invalidation that
+// overtaken reports whether the record must not be used, because an invalidation that
 // concerns it is queued, or was when it was read.
-func (c *Cache[T]) owes(seen *sight) bool {
-	return seen.Header.Kind != envelope.Dirty && (seen.owed || c.region.Pending.Overtook(c.region.Space, seen.Body.Tags, seen.mark))
+func (c *Cache[T]) overtaken(seen *lookup) bool {
+	return seen.Header.Kind != envelope.Dirty && (seen.pending || c.region.Pending.Overtook(c.region.Space, seen.Body.Tags, seen.epoch))
 }
 
-// open decodes a record that may be served into got. One that does not decode
+// decode decodes a record that may be served into got. One that does not decode
 // is invalid from here on, or bypassed if it is a write that is not flushed yet.
-func (c *Cache[T]) open(key string, rec *record.Record, got *answer[T]) error {
+func (c *Cache[T]) decode(key string, rec *record.Record, got *result[T]) error {
 	if rec.Timed {
 		got.ttl = max(rec.Left, 0)
 	}

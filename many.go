@@ -29,16 +29,16 @@ func (c *Cache[T]) GetMany(ctx context.Context, keys []string) (map[string]T, er
 	failed := map[string]bool{}
 	for _, l := range all {
 		switch {
-		case l.seen.failure != nil:
-			host, port := c.region.Store.Peer(ctx, l.seen.redisKey)
+		case l.lookup.failure != nil:
+			host, port := c.region.Store.Peer(ctx, l.lookup.redisKey)
 			if node := net.JoinHostPort(host, strconv.Itoa(port)); !failed[node] {
 				failed[node] = true
-				errs = append(errs, &OpError{Op: "get", Key: l.key, Err: l.seen.failure})
+				errs = append(errs, &OpError{Op: "get", Key: l.key, Err: l.lookup.failure})
 			}
 		case l.err != nil && !isAbsent(l.err):
 			errs = appendOnce(errs, l.err)
-		case l.err == nil && l.seen.State == record.Fresh:
-			found[l.key] = l.got.value
+		case l.err == nil && l.lookup.State == record.Fresh:
+			found[l.key] = l.result.value
 		}
 	}
 	return found, errors.Join(errs...)
@@ -79,7 +79,7 @@ func (r *ReadThrough[T]) GetMany(ctx context.Context, keys []string) (map[string
 	return r.cache.getOrLoadMany(ctx, keys, r.load, r.entry)
 }
 
-func (c *Cache[T]) getOrLoadMany(ctx context.Context, keys []string, load loader[T], kept entry) (map[string]T, error) {
+func (c *Cache[T]) getOrLoadMany(ctx context.Context, keys []string, load loader[T], kept entryPolicy) (map[string]T, error) {
 	if err := c.usable(ctx); err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (c *Cache[T]) getOrLoadMany(ctx context.Context, keys []string, load loader
 	for _, l := range all {
 		switch {
 		case l.err == nil:
-			values[l.key] = l.got.value
+			values[l.key] = l.result.value
 		case isAbsent(l.err):
 		case l.err == ctx.Err(), errors.Is(l.err, ErrClosed): //nolint:errorlint // ctx's own, bare
 			errs = appendOnce(errs, l.err)
@@ -120,7 +120,7 @@ func appendOnce(errs []error, err error) []error {
 
 // getMany finds an outcome for each of keys, in batches. Without a loader it only
 // looks.
-func (c *Cache[T]) getMany(ctx context.Context, keys []string, load loader[T], kept entry) []*call[T] {
+func (c *Cache[T]) getMany(ctx context.Context, keys []string, load loader[T], kept entryPolicy) []*call[T] {
 	if len(keys) == 0 {
 		return nil
 	}
@@ -128,8 +128,8 @@ func (c *Cache[T]) getMany(ctx context.Context, keys []string, load loader[T], k
 	ctx, span := c.tel.Start(ctx, telemetry.OpGet)
 	all := c.calls(keys, load, kept)
 	far := all
-	if c.near != nil {
-		far = c.nearMany(ctx, all)
+	if c.local != nil {
+		far = c.localMany(ctx, all)
 	}
 	inBatches(far, func(batch []*call[T]) { c.getBatch(ctx, batch) })
 	c.endGetMany(ctx, span, began, all)
@@ -137,7 +137,7 @@ func (c *Cache[T]) getMany(ctx context.Context, keys []string, load loader[T], k
 }
 
 // calls are those of keys, each once.
-func (c *Cache[T]) calls(keys []string, load loader[T], kept entry) []*call[T] {
+func (c *Cache[T]) calls(keys []string, load loader[T], kept entryPolicy) []*call[T] {
 	room, all := make([]call[T], len(keys)), make([]*call[T], 0, len(keys))
 	known := make(map[string]bool, len(keys))
 	began := c.region.Flights.Now()
@@ -155,23 +155,23 @@ func (c *Cache[T]) calls(keys []string, load loader[T], kept entry) []*call[T] {
 
 // getBatch is getFar for the keys of one batch.
 func (c *Cache[T]) getBatch(ctx context.Context, batch []*call[T]) {
-	l := c.lookups()
-	defer c.put(l)
+	l := c.takeRoom()
+	defer c.giveRoom(l)
 	c.lookup(ctx, l, batch)
 	if len(batch) > 0 && batch[0].loader != nil {
 		c.serve(ctx, l, unserved(batch))
 	}
 }
 
-// nearMany answers what the L1 can, and returns the rest.
-func (c *Cache[T]) nearMany(ctx context.Context, all []*call[T]) (far []*call[T]) {
+// localMany answers what the L1 can, and returns the rest.
+func (c *Cache[T]) localMany(ctx context.Context, all []*call[T]) (far []*call[T]) {
 	for _, call := range all {
-		var said nearState
-		if call.got, said, call.err = c.serveNear(ctx, call.key, call.entry.class); said == nearServes {
-			call.seen.State = record.Fresh
+		var said localState
+		if call.result, said, call.err = c.serveLocal(ctx, call.key, call.entry.class); said == localServes {
+			call.lookup.State = record.Fresh
 			continue
 		}
-		call.early = said == nearElects
+		call.early = said == localElects
 		far = append(far, call)
 	}
 	return far

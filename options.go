@@ -61,7 +61,7 @@ type config struct {
 	meters       metric.MeterProvider
 	keyAttribute func(string) string
 	keyGroup     func(string) string
-	entry        entry
+	entry        entryPolicy
 	l1           *L1
 	budgets      store.Options // zero: the store's defaults
 	problems     []error
@@ -75,7 +75,7 @@ func defaultConfig() config {
 		loadLimit:   64,
 		notFound:    isNotFound,
 		logger:      slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.Level(math.MaxInt)})),
-		entry:       entry{class: defaultTTL, store: true},
+		entry:       entryPolicy{class: defaultTTL, store: true},
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // refreshIfDue returns a key that is to be refreshed in the background, because it is
 // served stale, or because XFetch elects the call, and nil if there is none. It slides
 // one that is in use.
-func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight) *load.Key {
+func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *lookup) *load.Key {
 	if seen.State == record.Stale {
 		c.tel.servedStale(ctx, call.key, seen.Age(), nil)
 	}
@@ -42,7 +42,7 @@ func (c *Cache[T]) refreshIfDue(ctx context.Context, call *call[T], seen *sight)
 
 // toRefresh takes what a refresh needs: a slot, and a flight that nobody else has. A
 // refresh that has none now is not made: the next reader asks again, after a while.
-func (c *Cache[T]) toRefresh(call *call[T], seen *sight, why telemetry.Cause) *load.Key {
+func (c *Cache[T]) toRefresh(call *call[T], seen *lookup, why telemetry.Cause) *load.Key {
 	if !c.region.Flights.Refresh.Begin(call.key) {
 		return nil
 	}
@@ -89,7 +89,7 @@ func (c *Cache[T]) refresh(ctx context.Context, loader loader[T], keys []*load.K
 // less than half of its soft TTL is left it gets all of it again, counted from
 // now, though never beyond MaxAge after its load, in Redis time. An entry whose
 // load time is unknown is left alone.
-func (c *Cache[T]) slideIfDue(ctx context.Context, call *call[T], seen *sight, age time.Duration) {
+func (c *Cache[T]) slideIfDue(ctx context.Context, call *call[T], seen *lookup, age time.Duration) {
 	soft, class := seen.Body.Soft, call.entry.class
 	if seen.Body.LoadedAt == 0 || seen.Left >= soft/2 {
 		return

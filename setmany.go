@@ -32,13 +32,13 @@ func (c *Cache[T]) SetMany(ctx context.Context, entries map[string]T, opts ...En
 }
 
 // setEach is setMany of a strategy that sets each key by itself.
-func setEach[T any](ctx context.Context, c *Cache[T], s Strategy[T], entries map[string]T, kept entry) error {
+func setEach[T any](ctx context.Context, c *Cache[T], s Strategy[T], entries map[string]T, kept entryPolicy) error {
 	return forEach(slices.Sorted(maps.Keys(entries)), func(_ int, key string) error {
 		return s.set(ctx, c, key, entries[key], kept)
 	})
 }
 
-func (aside[T]) setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entry) error {
+func (aside[T]) setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entryPolicy) error {
 	return c.setEntries(ctx, entries, kept)
 }
 
@@ -52,7 +52,7 @@ type setting[T any] struct {
 
 // setEntries is setEntry for several keys, which all have the tokens that were
 // captured before the first of them was sent.
-func (c *Cache[T]) setEntries(ctx context.Context, values map[string]T, kept entry) error {
+func (c *Cache[T]) setEntries(ctx context.Context, values map[string]T, kept entryPolicy) error {
 	if !kept.store || len(values) == 0 {
 		return nil
 	}

@@ -73,7 +73,7 @@ func next(outcome load.Outcome, entitled bool, round int) step {
 
 // serve finds an outcome for each of calls, all of one request, which have looked up
 // once and found nothing to serve.
-func (c *Cache[T]) serve(ctx context.Context, l *lookups[T], calls []*call[T]) {
+func (c *Cache[T]) serve(ctx context.Context, l *lookupRoom[T], calls []*call[T]) {
 	for range rounds {
 		if calls = c.join(ctx, calls); len(calls) == 0 {
 			return
@@ -93,7 +93,7 @@ func (c *Cache[T]) serve(ctx context.Context, l *lookups[T], calls []*call[T]) {
 func unserved[T any](calls []*call[T]) []*call[T] {
 	left := calls[:0:0]
 	for _, call := range calls {
-		if call.err == nil && !call.seen.State.Serves() {
+		if call.err == nil && !call.lookup.State.Serves() {
 			call.missed = true
 			left = append(left, call)
 		}
@@ -120,7 +120,7 @@ func (c *Cache[T]) join(ctx context.Context, calls []*call[T]) (again []*call[T]
 		if call.err = c.region.Flights.Await(ctx, call.seat); call.err != nil {
 			continue
 		}
-		looks, end := c.take(ctx, call)
+		looks, end := c.conclude(ctx, call)
 		if !looks {
 			continue
 		}
@@ -164,7 +164,7 @@ func (c *Cache[T]) board(ctx context.Context, calls []*call[T]) (boarded []*call
 		case call.err != nil:
 			continue
 		case call.seat.Role == load.Lead:
-			led, loader = append(led, keyOf(&call.seat, &call.entry, &call.seen)), call.loader
+			led, loader = append(led, keyOf(&call.seat, &call.entry, &call.lookup)), call.loader
 		case call.seat.Role == load.Share && !call.joined:
 			call.joined = true
 			c.tel.Coalesced.Add(1)
@@ -174,9 +174,9 @@ func (c *Cache[T]) board(ctx context.Context, calls []*call[T]) (boarded []*call
 	return boarded
 }
 
-// take is what a caller makes of a flight that has ended: the table at the top. ready is
+// conclude is what a caller makes of a flight that has ended: the table at the top. ready is
 // the end of a back-off that it has to wait out first.
-func (c *Cache[T]) take(ctx context.Context, call *call[T]) (again bool, ready time.Time) {
+func (c *Cache[T]) conclude(ctx context.Context, call *call[T]) (again bool, ready time.Time) {
 	if call.seat.Role == load.WaitLoad || call.seat.Role == load.WaitCommit {
 		call.waited = call.waited || call.seat.Role == load.WaitLoad
 		return true, ready
@@ -184,9 +184,9 @@ func (c *Cache[T]) take(ctx context.Context, call *call[T]) (again bool, ready t
 	result, entitled := call.seat.Result()
 	switch next(result.Outcome, entitled, call.round) {
 	case stepReturn:
-		call.got.value, call.got.size, call.got.problem = valueOf[T](result.Value), result.Size, result.Problem
-		call.got.kept = result.Outcome == load.Stored || result.Outcome == load.Found
-		call.got.loaded = true
+		call.result.value, call.result.size, call.result.problem = valueOf[T](result.Value), result.Size, result.Problem
+		call.result.kept = result.Outcome == load.Stored || result.Outcome == load.Found
+		call.result.loaded = true
 		call.err = c.orStale(ctx, call, result.Err)
 		return false, ready
 	case stepWaitOutBackoff:
@@ -208,25 +208,25 @@ func (c *Cache[T]) orStale(ctx context.Context, call *call[T], err error) error 
 	if err == nil || isAbsent(err) || errors.Is(err, ErrClosed) {
 		return err
 	}
-	seen := &call.seen
+	seen := &call.lookup
 	if seen.State != record.StaleIfError {
-		return c.orNear(ctx, call, err)
+		return c.orFallback(ctx, call, err)
 	}
-	if c.open(call.key, &seen.Record, &call.got) != nil || seen.State != record.StaleIfError {
+	if c.decode(call.key, &seen.Record, &call.result) != nil || seen.State != record.StaleIfError {
 		return err
 	}
-	call.got.outcome = telemetry.Stale
+	call.result.outcome = telemetry.Stale
 	c.tel.servedStale(ctx, call.key, seen.Age(), err)
 	return nil
 }
 
-// orNear is err, or nil and what the L1 held when its messages ceased.
-func (c *Cache[T]) orNear(ctx context.Context, call *call[T], err error) error {
-	v, size, age, ok := c.nearStale(call.key, call.entry.class)
+// orFallback is err, or nil and what the L1 held when its messages ceased.
+func (c *Cache[T]) orFallback(ctx context.Context, call *call[T], err error) error {
+	v, size, age, ok := c.localFallback(call.key, call.entry.class)
 	if !ok {
 		return err
 	}
-	call.got.value, call.got.size, call.got.outcome = v, size, telemetry.Stale
+	call.result.value, call.result.size, call.result.outcome = v, size, telemetry.Stale
 	c.tel.servedStale(ctx, call.key, age, err)
 	return nil
 }

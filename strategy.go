@@ -22,8 +22,8 @@ type Strategy[T any] interface {
 	flush(ctx context.Context) (dirty int, err error)
 	drain(ctx context.Context) (dirty int, err error)
 	shut() (dirty int, err error)
-	set(ctx context.Context, c *Cache[T], key string, v T, kept entry) error
-	setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entry) error
+	set(ctx context.Context, c *Cache[T], key string, v T, kept entryPolicy) error
+	setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entryPolicy) error
 	remove(ctx context.Context, c *Cache[T], op string, keys []string) error
 }
 

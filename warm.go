@@ -190,21 +190,21 @@ func (w *warming[T]) look(ctx context.Context, chunk []string) (seen warmed) {
 	c := w.cache
 	ctx, span := c.tel.Start(ctx, telemetry.OpGet)
 	all := c.calls(chunk, nil, c.config.entry)
-	l := c.lookups()
+	l := c.takeRoom()
 	c.lookup(ctx, l, all)
-	c.put(l)
+	c.giveRoom(l)
 	done := make([]*call[T], 0, len(all))
 	for _, l := range all {
-		if l.err == nil && l.seen.State != record.Fresh && !l.seen.unread && l.seen.State.Replaceable() {
+		if l.err == nil && l.lookup.State != record.Fresh && !l.lookup.bypass && l.lookup.State.Replaceable() {
 			l.loader, l.missed, l.warms = w.load, true, true
 			w.missing = append(w.missing, l)
 			continue
 		}
 		done = append(done, l)
-		if l.err == nil && l.seen.State != record.Fresh {
+		if l.err == nil && l.lookup.State != record.Fresh {
 			l.err = &OpError{Op: "warm", Key: l.key, Err: errNotKeeping}
-			if l.seen.failure != nil {
-				l.err = &OpError{Op: "warm", Key: l.key, Err: l.seen.failure}
+			if l.lookup.failure != nil {
+				l.err = &OpError{Op: "warm", Key: l.key, Err: l.lookup.failure}
 			}
 		}
 	}
@@ -260,14 +260,14 @@ func (w *warming[T]) judge(ctx context.Context, all []*call[T]) (sorted warmed) 
 			sorted.ended = w.cache.usable(ctx)
 		case !answered:
 			sorted.fail(loadError(l.key, l.err))
-		case l.seen.State.Serves():
+		case l.lookup.State.Serves():
 			sorted.Skipped++
-		case l.got.kept:
+		case l.result.kept:
 			sorted.Loaded++
 		case l.err != nil && forgets:
 			sorted.Skipped++
 		default:
-			sorted.fail(&OpError{Op: "warm", Key: l.key, Err: cmp.Or(l.got.problem, errNotKept)})
+			sorted.fail(&OpError{Op: "warm", Key: l.key, Err: cmp.Or(l.result.problem, errNotKept)})
 		}
 	}
 	return sorted

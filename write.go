@@ -50,7 +50,7 @@ func (aside[T]) failClosed() bool { return false }
 
 func (aside[T]) open(*Cache[T]) error { return nil }
 
-func (aside[T]) set(ctx context.Context, c *Cache[T], key string, v T, kept entry) error {
+func (aside[T]) set(ctx context.Context, c *Cache[T], key string, v T, kept entryPolicy) error {
 	return c.setEntry(ctx, key, v, kept)
 }
 
@@ -60,7 +60,7 @@ func (aside[T]) remove(ctx context.Context, c *Cache[T], op string, keys []strin
 
 // setEntry writes v's entry, whatever is there, but for an open write, a write
 // that is not flushed yet, a newer version and what is not ours.
-func (c *Cache[T]) setEntry(ctx context.Context, key string, v T, kept entry) error {
+func (c *Cache[T]) setEntry(ctx context.Context, key string, v T, kept entryPolicy) error {
 	if !kept.store {
 		return nil
 	}
@@ -77,7 +77,7 @@ func (c *Cache[T]) setEntry(ctx context.Context, key string, v T, kept entry) er
 }
 
 // setStamped captures the tokens that the entry depends on, and sends it.
-func (c *Cache[T]) setStamped(ctx context.Context, key, redisKey string, v T, kept entry, entry *region.Entry) (err error) {
+func (c *Cache[T]) setStamped(ctx context.Context, key, redisKey string, v T, kept entryPolicy, entry *region.Entry) (err error) {
 	entry.Stamp, err = c.region.Capture(ctx, kept.tags, kept.class.policy())
 	if err := c.encode(entry, key, redisKey, v); err != nil {
 		c.tel.unencodable(err)

@@ -215,11 +215,11 @@ func (s *writeBehind[T]) options() behind.Options {
 }
 
 // set puts a value.
-func (s *writeBehind[T]) set(ctx context.Context, c *Cache[T], key string, v T, kept entry) error {
+func (s *writeBehind[T]) set(ctx context.Context, c *Cache[T], key string, v T, kept entryPolicy) error {
 	return s.put(ctx, "set", key, v, kept, region.Entry{Class: kept.class.policy(), Behind: true})
 }
 
-func (s *writeBehind[T]) setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entry) error {
+func (s *writeBehind[T]) setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entryPolicy) error {
 	return setEach(ctx, c, s, entries, kept)
 }
 
@@ -232,7 +232,7 @@ func (s *writeBehind[T]) remove(ctx context.Context, c *Cache[T], op string, key
 }
 
 // put captures the tokens that the value will depend on once it is flushed.
-func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, kept entry, entry region.Entry) error {
+func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, kept entryPolicy, entry region.Entry) error {
 	c := s.cache
 	ctx, span := c.tel.Start(ctx, spanOf(op))
 	redisKey := c.region.RedisKey(key)
@@ -245,7 +245,7 @@ func (s *writeBehind[T]) put(ctx context.Context, op, key string, v T, kept entr
 	return err
 }
 
-func (s *writeBehind[T]) send(ctx context.Context, op, key, redisKey string, v T, kept entry, entry *region.Entry) (err error) {
+func (s *writeBehind[T]) send(ctx context.Context, op, key, redisKey string, v T, kept entryPolicy, entry *region.Entry) (err error) {
 	c := s.cache
 	if entry.Stamp, err = c.region.Capture(ctx, kept.tags, kept.class.policy()); err != nil {
 		return s.translate(ctx, op, key, err)

@@ -97,7 +97,7 @@ func (s *writeThrough[T]) failClosed() bool { return s.refuse }
 
 func (s *writeThrough[T]) open(*Cache[T]) error { return nil }
 
-func (s *writeThrough[T]) set(ctx context.Context, c *Cache[T], key string, v T, kept entry) error {
+func (s *writeThrough[T]) set(ctx context.Context, c *Cache[T], key string, v T, kept entryPolicy) error {
 	write := func(ctx context.Context) (T, error) { return s.write(ctx, key, v) }
 	if s.unguarded {
 		return c.writeVersioned(ctx, key, kept, write)
@@ -105,7 +105,7 @@ func (s *writeThrough[T]) set(ctx context.Context, c *Cache[T], key string, v T,
 	return c.writeGuarded(ctx, "set", key, kept, write)
 }
 
-func (s *writeThrough[T]) setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entry) error {
+func (s *writeThrough[T]) setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entryPolicy) error {
 	return setEach(ctx, c, s, entries, kept)
 }
 
@@ -130,7 +130,7 @@ func (s *writeThrough[T]) remove(ctx context.Context, c *Cache[T], op string, ke
 
 // writeGuarded makes a write under an intent and then stores what write
 // returned. After errDeleted the absence is stored, if the class remembers it.
-func (c *Cache[T]) writeGuarded(ctx context.Context, op, key string, kept entry, write func(context.Context) (T, error)) (err error) {
+func (c *Cache[T]) writeGuarded(ctx context.Context, op, key string, kept entryPolicy, write func(context.Context) (T, error)) (err error) {
 	ctx, span := c.tel.Start(ctx, spanOf(op))
 	var sent *region.Entry
 	err = errWriteLeft // until it returns
@@ -140,7 +140,7 @@ func (c *Cache[T]) writeGuarded(ctx context.Context, op, key string, kept entry,
 }
 
 // guarded returns what was sent to be stored, too.
-func (c *Cache[T]) guarded(ctx context.Context, op, key string, kept entry, write func(context.Context) (T, error)) (*region.Entry, error) {
+func (c *Cache[T]) guarded(ctx context.Context, op, key string, kept entryPolicy, write func(context.Context) (T, error)) (*region.Entry, error) {
 	wanted := kept.wanted()
 	g, err := c.guard(ctx, op, key, &wanted)
 	if err != nil {
@@ -164,7 +164,7 @@ var errDeleted = errors.New("deleted")
 
 // entryOf encodes what a write left in the system of record, or returns nil if
 // that is not to be stored or cannot be encoded.
-func (c *Cache[T]) entryOf(kept entry, stamp region.Stamp, key string, v T, absent bool) *region.Entry {
+func (c *Cache[T]) entryOf(kept entryPolicy, stamp region.Stamp, key string, v T, absent bool) *region.Entry {
 	if !kept.store || absent && kept.class.Absent <= 0 {
 		return nil
 	}
@@ -178,7 +178,7 @@ func (c *Cache[T]) entryOf(kept entry, stamp region.Stamp, key string, v T, abse
 
 // writeVersioned makes a write without an intent and lets its version decide
 // what the cache holds.
-func (c *Cache[T]) writeVersioned(ctx context.Context, key string, kept entry, write func(context.Context) (T, error)) (err error) {
+func (c *Cache[T]) writeVersioned(ctx context.Context, key string, kept entryPolicy, write func(context.Context) (T, error)) (err error) {
 	ctx, span := c.tel.Start(ctx, telemetry.OpPut)
 	var sent *region.Entry
 	err = errWriteLeft // until it returns
@@ -188,7 +188,7 @@ func (c *Cache[T]) writeVersioned(ctx context.Context, key string, kept entry, w
 }
 
 // versioned returns what was sent to be stored, too.
-func (c *Cache[T]) versioned(ctx context.Context, key string, kept entry, write func(context.Context) (T, error)) (*region.Entry, error) {
+func (c *Cache[T]) versioned(ctx context.Context, key string, kept entryPolicy, write func(context.Context) (T, error)) (*region.Entry, error) {
 	stamp, captured := c.region.Capture(ctx, kept.tags, kept.class.policy()) // before the write is committed (model variant 54a)
 	if captured != nil {
 		c.tel.redisFailed(telemetry.OpPut, captured)

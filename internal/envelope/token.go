@@ -13,7 +13,8 @@ const (
 )
 
 // Token names one acquire of a lease, one write intent, one load, or one state
-// of a tag. Tokens are compared for equality and never ordered.
+// of a tag. Tokens are compared for equality; those of one thing that scripts minted are
+// also in the order of their minting.
 //
 // Those of [NewToken] are 16 base64url characters. Those that a script minted
 // have another alphabet, so nothing may be read from the characters of a token

@@ -10,7 +10,7 @@ import (
 // time, or when a caller does not want to wait, or when that takes too long, it goes its
 // own way.
 func (b *Batch) waitForOthers() {
-	b.giveWay()
+	b.yield()
 	w := &wait{batch: b, began: time.Now(), wake: make(chan struct{}, 1)}
 	refused := w.begin(b.unfinished())
 	if len(w.keys) == 0 {
@@ -23,9 +23,9 @@ func (b *Batch) waitForOthers() {
 	w.poll()
 }
 
-// giveWay ends the keys that are refreshed in the background and that nobody has joined,
+// yield ends the keys that are refreshed in the background and that nobody has joined,
 // since somebody else is at them.
-func (b *Batch) giveWay() {
+func (b *Batch) yield() {
 	if !b.refresh {
 		return
 	}

@@ -92,7 +92,7 @@ var List = [Count]Instrument{
 	},
 	Corrupt: {
 		Name: "cache.records.corrupt", Unit: "{record}", Kind: Counter,
-		Description: "Records of the cache that could not be used: damaged, another codec, an older schema.",
+		Description: "Records of the cache that could not be used: damaged, another codec, an older schema, or not decoded.",
 	},
 	Foreign: {
 		Name: "cache.records.foreign", Unit: "{record}", Kind: Counter,

@@ -104,7 +104,7 @@ func (q *Queue) sendAll() (all result) {
 }
 
 // try sends one batch, and takes out what Redis has accepted: n of it.
-func (q *Queue) try(batch []owed) (n int, r result) {
+func (q *Queue) try(batch []queued) (n int, r result) {
 	errs := q.send(context.Background(), batch)
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -133,7 +133,7 @@ func (q *Queue) try(batch []owed) (n int, r result) {
 
 // batch is the next of the pass, which is for failures up to last; empty if there is
 // none.
-func (q *Queue) batch(last uint64) (batch []owed) {
+func (q *Queue) batch(last uint64) (batch []queued) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for about, o := range q.all {
@@ -166,7 +166,7 @@ func (q *Queue) done() bool {
 
 // send makes the invalidations of a batch again, each kind in one go, after the intents
 // that may be open. The errors are aligned with the batch.
-func (q *Queue) send(ctx context.Context, batch []owed) []error {
+func (q *Queue) send(ctx context.Context, batch []queued) []error {
 	errs := q.end(ctx, batch)
 	for kind, send := range map[Kind]func(context.Context, []string) []error{
 		Key: q.options.Keys,
@@ -191,7 +191,7 @@ func (q *Queue) send(ctx context.Context, batch []owed) []error {
 }
 
 // end ends the intents of a batch. The errors are aligned with the batch.
-func (q *Queue) end(ctx context.Context, batch []owed) []error {
+func (q *Queue) end(ctx context.Context, batch []queued) []error {
 	errs := make([]error, len(batch))
 	var at []int
 	var keys []string

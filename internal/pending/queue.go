@@ -63,7 +63,7 @@ type Queue struct {
 	drainer sync.WaitGroup
 
 	mu      sync.Mutex // protects following
-	all     map[Target]owed
+	all     map[Target]queued
 	failure uint64
 	pass    uint64 // the number of the drainer's pass
 	drains  bool
@@ -71,8 +71,8 @@ type Queue struct {
 	empty   chan struct{} // non-nil while somebody waits for the queue to be empty
 }
 
-// owed is one invalidation in the queue.
-type owed struct {
+// queued is one invalidation in the queue.
+type queued struct {
 	Target
 	failure uint64 // number of its last failure
 	pass    uint64 // in which it was sent last
@@ -84,7 +84,7 @@ func New(o Options) *Queue {
 	if o.Limit == 0 {
 		o.Limit = limit
 	}
-	return &Queue{options: o, hurried: make(chan struct{}, 1), all: map[Target]owed{}}
+	return &Queue{options: o, hurried: make(chan struct{}, 1), all: map[Target]queued{}}
 }
 
 // Len is how many invalidations are queued.
@@ -128,7 +128,7 @@ func (q *Queue) Overtook(space keyspace.Space, tags envelope.Tags, epoch int64) 
 }
 
 // Add queues an invalidation. One more than the queue may hold makes it one of
-// everything, which needs no memory; the intents that were owed end by themselves.
+// everything, which needs no memory; the intents that were open end by themselves.
 // After Close what is added is only counted as left.
 //
 // intents are write intents of this process that may still be open: they are ended first,
@@ -143,7 +143,7 @@ func (q *Queue) Add(about Target, intents ...envelope.Token) {
 	}
 	q.failure++
 	// Those who hold a batch with o do not look beyond its intents.
-	q.all[about] = owed{Target: about, failure: q.failure, intents: append(o.intents, intents...)}
+	q.all[about] = queued{Target: about, failure: q.failure, intents: append(o.intents, intents...)}
 	q.size.Store(int64(len(q.all)))
 	if !q.drains && !q.closed {
 		q.drains = true

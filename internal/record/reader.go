@@ -31,44 +31,55 @@ func (r *Reader) Windows() (w Windows) {
 func (r *Reader) Judge(found *Found) Record {
 	switch {
 	case found.Foreign:
-		return Record{State: Foreign}
+		return Record{State: Foreign, Why: OtherType}
 	case found.Missing:
 		return Record{State: Missing}
 	}
-	header, body, err := &found.Header, &found.Body, found.Err
-	out := Record{Header: *header, Body: *body, Absent: body.Absent, now: r.Now, sliding: r.Class.Sliding}
-	switch {
-	case errors.Is(err, envelope.ErrForeign):
+	header, body := &found.Header, &found.Body
+	out := Record{Header: *header, Body: *body, Err: found.Err, Absent: body.Absent, now: r.Now, sliding: r.Class.Sliding}
+	dirty := header.Kind == envelope.Dirty
+	switch out.Why = r.unusable(found); {
+	case out.Why == OtherBytes:
 		out.State = Foreign
-	case errors.Is(err, envelope.ErrNewer):
+	case out.Why == NewerProgram, out.Why == NewerSchema, out.Why != Usable && dirty:
 		out.State = Bypassed
-	case errors.Is(err, envelope.ErrNoBody):
-		out.State = bodiless(header.Kind)
-	case err != nil && header.Kind == envelope.Dirty:
-		out.State = Bypassed
-	case err != nil:
+	case errors.Is(found.Err, envelope.ErrNoBody):
+		if header.Kind == envelope.Intent {
+			out.State, out.Why = Bypassed, BeingWritten
+		}
+	case out.Why != Usable:
 		out.State = Invalid
-	case body.Schema > r.Schema:
-		out.State = Bypassed
-	case header.Kind == envelope.Dirty && body.Codec != r.Codec && !body.Absent:
-		out.State = Bypassed
-	case header.Kind == envelope.Dirty:
+	case dirty:
 		out.State = Fresh
-	case body.Codec != r.Codec && !body.Absent, body.Schema < r.Schema:
-		out.State = Invalid
 	default:
 		out.Left, out.Timed = found.Left, found.Timed
-		out.State = out.expiry(r.Class)
+		if out.State = out.expiry(r.Class); out.State == Invalid {
+			out.Why = PastMaxAge
+		}
 	}
 	return out
 }
 
-// bodiless is the state of a record that holds no entry.
-func bodiless(k envelope.Kind) State {
-	if k == envelope.Intent {
-		return Bypassed
+// unusable is what makes a record unusable whatever its age.
+func (r *Reader) unusable(found *Found) Reason {
+	err, body := found.Err, &found.Body
+	switch {
+	case errors.Is(err, envelope.ErrForeign):
+		return OtherBytes
+	case errors.Is(err, envelope.ErrNewer):
+		return NewerProgram
+	case errors.Is(err, envelope.ErrNoBody):
+		return Usable
+	case err != nil:
+		return Damaged
+	case body.Schema > r.Schema:
+		return NewerSchema
+	case body.Codec != r.Codec && !body.Absent:
+		return OtherCodec
+	case body.Schema < r.Schema && found.Header.Kind != envelope.Dirty:
+		return OlderSchema
 	}
-	return Missing
+	return Usable
 }
 
 // expiry is which of its class's windows an entry is in. No clock of another machine is
@@ -79,7 +90,7 @@ func bodiless(k envelope.Kind) State {
 func (r *Record) expiry(class *expiry.Policy) State {
 	past := max(-r.Left, 0)
 	switch {
-	case r.PastMaxAge(class):
+	case r.pastMaxAge(class):
 		return Invalid
 	case !r.Timed || r.Left > 0:
 		return Fresh

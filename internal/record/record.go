@@ -32,8 +32,9 @@ type Windows struct {
 // Record is a record as its reader sees it. Its body aliases the bytes that were read.
 type Record struct {
 	State   State
-	Absent  bool // the entry says that there is no such record
-	Void    bool // invalid because a token that it depends on was replaced
+	Absent  bool   // the entry says that there is no such record
+	Why     Reason // it is not used
+	Err     error  // of its decoding
 	Header  envelope.Header
 	Body    envelope.Body
 	Left    time.Duration // until the soft expiry; negative once it has passed
@@ -48,12 +49,12 @@ func (r *Record) Dependent() bool {
 }
 
 // Revoke makes the record invalid, because a token that it depends on was replaced.
-func (r *Record) Revoke() { r.State, r.Void = Invalid, true }
+func (r *Record) Revoke() { r.State, r.Why = Invalid, Revoked }
 
 // Undecodable says that the codec does not decode the entry, which is invalid then;
 // a write that is not flushed yet is bypassed.
 func (r *Record) Undecodable() {
-	r.State = Invalid
+	r.State, r.Why = Invalid, Undecodable
 	if r.Header.Kind == envelope.Dirty {
 		r.State = Bypassed
 	}
@@ -86,10 +87,10 @@ func (r *Record) Remaining(class *expiry.Policy) (left, soft time.Duration, ok b
 	return class.MaxAge - age, class.MaxAge, age != 0
 }
 
-// PastMaxAge reports whether the entry is past its class's MaxAge. Of a sliding
+// pastMaxAge reports whether the entry is past its class's MaxAge. Of a sliding
 // entry past its soft expiry whose age is not known, that is assumed: it is not
 // served stale.
-func (r *Record) PastMaxAge(class *expiry.Policy) bool {
+func (r *Record) pastMaxAge(class *expiry.Policy) bool {
 	if class.MaxAge == 0 || !r.Timed {
 		return false
 	}

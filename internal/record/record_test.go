@@ -60,43 +60,45 @@ func TestEachRecordHasItsState(t *testing.T) {
 		name  string
 		found record.Found
 		want  record.State
+		why   record.Reason
 	}{
-		{"none", record.Found{Missing: true}, record.Missing},
-		{"another type", record.Found{Foreign: true}, record.Foreign},
-		{"bytes of somebody else", record.Found{Err: envelope.ErrForeign}, record.Foreign},
-		{"a lease", kind(envelope.Lease), record.Missing},
-		{"a back-off", kind(envelope.Backoff), record.Missing},
-		{"an open write", kind(envelope.Intent), record.Bypassed},
-		{"a newer format", entry(minute, failed(envelope.ErrNewer)), record.Bypassed},
-		{"a newer schema", entry(minute, schema(4)), record.Bypassed},
-		{"an older schema", entry(minute, schema(2)), record.Invalid},
-		{"another codec", entry(minute, codec(9)), record.Invalid},
-		{"damaged", entry(minute, failed(envelope.ErrCorrupt)), record.Invalid},
-		{"cut short", entry(minute, failed(envelope.ErrTruncated)), record.Invalid},
-		{"not flushed", entry(0, dirty), record.Fresh},
-		{"a tombstone that is not flushed", entry(0, dirty, absent), record.Fresh},
-		{"not flushed, of another codec", entry(0, dirty, codec(9)), record.Bypassed},
-		{"not flushed, of a newer schema", entry(0, dirty, schema(4)), record.Bypassed},
-		{"not flushed, of an older schema", entry(0, dirty, schema(2)), record.Fresh},
-		{"not flushed, damaged", entry(0, dirty, failed(envelope.ErrCorrupt)), record.Bypassed},
-		{"fresh to the last", entry(1), record.Fresh},
-		{"of which nobody knows what is left", entry(0, func(f *record.Found) { f.Timed = false }), record.Fresh},
-		{"an absence", entry(1, absent), record.Fresh},
-		{"an absence of before", entry(0, absent), record.Expired},
-		{"over just now", entry(0), record.Stale},
-		{"over for almost a minute", entry(1 - minute), record.Stale},
-		{"over for a minute", entry(-minute), record.StaleIfError},
-		{"over for almost five minutes", entry(1 - 5*minute), record.StaleIfError},
-		{"over for five minutes", entry(-5 * minute), record.Expired},
-		{"over for longer than its own grace", entry(-minute/2, func(f *record.Found) { f.Body.Grace = minute / 2 }), record.Expired},
-		{"over for the grace that a refresh takes", entry(-2*minute, func(f *record.Found) { f.Body.Grace = 2 * minute }), record.Expired},
-		{"at the end of MaxAge", entry(-3*minute, func(f *record.Found) { f.Body.Soft = 17 * minute }), record.StaleIfError},
-		{"past MaxAge", entry(-3*minute, func(f *record.Found) { f.Body.Soft = 17*minute + 1 }), record.Invalid},
+		{"none", record.Found{Missing: true}, record.Missing, record.Usable},
+		{"another type", record.Found{Foreign: true}, record.Foreign, record.OtherType},
+		{"bytes of somebody else", record.Found{Err: envelope.ErrForeign}, record.Foreign, record.OtherBytes},
+		{"a lease", kind(envelope.Lease), record.Missing, record.Usable},
+		{"a back-off", kind(envelope.Backoff), record.Missing, record.Usable},
+		{"an open write", kind(envelope.Intent), record.Bypassed, record.BeingWritten},
+		{"a newer format", entry(minute, failed(envelope.ErrNewer)), record.Bypassed, record.NewerProgram},
+		{"a newer schema", entry(minute, schema(4)), record.Bypassed, record.NewerSchema},
+		{"an older schema", entry(minute, schema(2)), record.Invalid, record.OlderSchema},
+		{"another codec", entry(minute, codec(9)), record.Invalid, record.OtherCodec},
+		{"damaged", entry(minute, failed(envelope.ErrCorrupt)), record.Invalid, record.Damaged},
+		{"cut short", entry(minute, failed(envelope.ErrTruncated)), record.Invalid, record.Damaged},
+		{"not flushed", entry(0, dirty), record.Fresh, record.Usable},
+		{"a tombstone that is not flushed", entry(0, dirty, absent), record.Fresh, record.Usable},
+		{"not flushed, of another codec", entry(0, dirty, codec(9)), record.Bypassed, record.OtherCodec},
+		{"not flushed, of a newer schema", entry(0, dirty, schema(4)), record.Bypassed, record.NewerSchema},
+		{"not flushed, of an older schema", entry(0, dirty, schema(2)), record.Fresh, record.Usable},
+		{"not flushed, damaged", entry(0, dirty, failed(envelope.ErrCorrupt)), record.Bypassed, record.Damaged},
+		{"fresh to the last", entry(1), record.Fresh, record.Usable},
+		{"of which nobody knows what is left", entry(0, func(f *record.Found) { f.Timed = false }), record.Fresh, record.Usable},
+		{"an absence", entry(1, absent), record.Fresh, record.Usable},
+		{"an absence of before", entry(0, absent), record.Expired, record.Usable},
+		{"over just now", entry(0), record.Stale, record.Usable},
+		{"over for almost a minute", entry(1 - minute), record.Stale, record.Usable},
+		{"over for a minute", entry(-minute), record.StaleIfError, record.Usable},
+		{"over for almost five minutes", entry(1 - 5*minute), record.StaleIfError, record.Usable},
+		{"over for five minutes", entry(-5 * minute), record.Expired, record.Usable},
+		{"over for longer than its own grace", entry(-minute/2, func(f *record.Found) { f.Body.Grace = minute / 2 }), record.Expired, record.Usable},
+		{"over for the grace that a refresh takes", entry(-2*minute, func(f *record.Found) { f.Body.Grace = 2 * minute }), record.Expired, record.Usable},
+		{"at the end of MaxAge", entry(-3*minute, func(f *record.Found) { f.Body.Soft = 17 * minute }), record.StaleIfError, record.Usable},
+		{"past MaxAge", entry(-3*minute, func(f *record.Found) { f.Body.Soft = 17*minute + 1 }), record.Invalid, record.PastMaxAge},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := judge(test.found, class, 0)
 			assert.Equal(t, test.want, got.State)
+			assert.Equal(t, test.why, got.Why)
 			assert.Equal(t, test.found.Body.Absent, got.Absent)
 		})
 	}
@@ -173,7 +175,8 @@ func TestAWriteThatIsNotFlushedDependsOnNoToken(t *testing.T) {
 	assert.True(t, r.Dependent())
 	r.Revoke()
 	assert.Equal(t, record.Invalid, r.State)
-	assert.True(t, r.Void)
+	assert.Equal(t, record.Revoked, r.Why)
+	assert.False(t, r.Why.Corrupt(), "its bytes are in order")
 	assert.False(t, r.Dependent(), "it is invalid already")
 
 	r = judge(entry(0, dirty), class, 0)
@@ -184,7 +187,8 @@ func TestAWriteThatIsNotFlushedDependsOnNoToken(t *testing.T) {
 	r = judge(entry(minute), class, 0)
 	r.Undecodable()
 	assert.Equal(t, record.Invalid, r.State)
-	assert.False(t, r.Void)
+	assert.Equal(t, record.Undecodable, r.Why)
+	assert.True(t, r.Why.Corrupt())
 }
 
 func TestAReadersWindowsAreThoseOfExpireToo(t *testing.T) {

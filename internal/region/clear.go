@@ -85,8 +85,8 @@ func (t *ClearLease) Aging() bool {
 	return held == nil || held.dropped || time.Since(held.sent) >= ClearTime/2 && !t.asking.Load()
 }
 
-// learn takes what a read found that was sent at sent; a zero token: there is none.
-func (t *ClearLease) learn(token envelope.Token, sent time.Time) {
+// observe takes what a read found that was sent at sent; a zero token: there is none.
+func (t *ClearLease) observe(token envelope.Token, sent time.Time) {
 	defer t.asking.Store(false)
 	next := &clearHeld{token: token, sent: sent, at: mono.Now()}
 	next.at -= int64(time.Since(sent))
@@ -125,13 +125,13 @@ func (t *ClearLease) Drop() {
 // unheard says that a read which asked for the token has failed.
 func (t *ClearLease) unheard() { t.asking.Store(false) }
 
-// uncleared reports whether an entry that carries stamped is still valid. Where
+// checkClear reports whether an entry that carries stamped is still valid. Where
 // this process holds another token than that, it asks for the one that Redis has:
 // the entry may be younger than the lease. One that is older is invalid without
 // asking, since tokens begin with the time of their minting; should a failover
 // have turned that time back, then such an entry is loaded again, no worse.
-func (r *Region) uncleared(ctx context.Context, stamped envelope.Token) (bool, error) {
-	if valid, known := r.Clear.Vouches(stamped); known {
+func (r *Region) checkClear(ctx context.Context, stamped envelope.Token) (bool, error) {
+	if valid, known := r.Clear.Valid(stamped); known {
 		return valid, nil
 	}
 	sent := time.Now()
@@ -140,13 +140,13 @@ func (r *Region) uncleared(ctx context.Context, stamped envelope.Token) (bool, e
 		r.Clear.unheard()
 		return false, err
 	}
-	r.Clear.learn(tokens[0], sent)
+	r.Clear.observe(tokens[0], sent)
 	return tokens[0] == stamped && stamped != envelope.Token{}, nil
 }
 
-// Vouches reports whether an entry that carries stamped is valid, if that is known
+// Valid reports whether an entry that carries stamped is valid, if that is known
 // without asking Redis.
-func (t *ClearLease) Vouches(stamped envelope.Token) (valid, known bool) {
+func (t *ClearLease) Valid(stamped envelope.Token) (valid, known bool) {
 	held, ok := t.Current()
 	switch {
 	case ok && held == stamped:
@@ -160,7 +160,7 @@ func (t *ClearLease) Vouches(stamped envelope.Token) (valid, known bool) {
 // outdates reports whether an entry that carries stamped was cleared, if that is known
 // without asking Redis.
 func (t *ClearLease) outdates(stamped envelope.Token) bool {
-	valid, known := t.Vouches(stamped)
+	valid, known := t.Valid(stamped)
 	return known && !valid
 }
 

@@ -134,7 +134,7 @@ func (b *fills) Commit(ctx context.Context, keys []*load.Key) {
 	got.clear, got.tokens, got.known = clear, tokens, tokens != nil || len(reread) == 0
 	if !held && tokens != nil {
 		got.clear = tokens[len(got.tags)]
-		b.Clear.learn(got.clear, sent)
+		b.Clear.observe(got.clear, sent)
 	}
 	b.committed(ctx, span, keys, commits)
 	for i, k := range keys {

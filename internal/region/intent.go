@@ -73,15 +73,15 @@ func (i *Intent) Close(ctx context.Context, entry *Entry) error {
 	err := ends[0].Err
 	if err != nil {
 		r.failed(telemetry.OpPut, err)
-		err = r.Owe(pending.Target{Name: i.key}, err, i.owed()...)
+		err = r.Owe(pending.Target{Name: i.key}, err, i.open()...)
 	}
 	r.Changed(i.key)
 	return err
 }
 
-// owed are the intents that the queue has to end: none where none was sent, or each
+// open are the intents that the queue has to end: none where none was sent, or each
 // write of an outage would leave one there.
-func (i *Intent) owed() []envelope.Token {
+func (i *Intent) open() []envelope.Token {
 	if i.unsent {
 		return nil
 	}

@@ -58,7 +58,7 @@ func (r *Region) learnExtras(b extras, sent time.Time, records []store.Record) (
 		tokens[i] = store.TokenIn(&records[i])
 	}
 	if b.clear {
-		r.Clear.learn(store.TokenIn(&records[b.tags]), sent)
+		r.Clear.observe(store.TokenIn(&records[b.tags]), sent)
 	}
 	if b.meta {
 		r.Strategy.Decide(string(records[len(records)-1].Data))
@@ -97,7 +97,7 @@ func (r *Region) Verify(ctx context.Context, all []*record.Record, named []Tag, 
 
 // verify is Verify for one record, the tokens of whose tags were read.
 func (r *Region) verify(ctx context.Context, rec *record.Record, named []Tag, tokens []envelope.Token) error {
-	ok, err := r.uncleared(ctx, rec.Body.Clear)
+	ok, err := r.checkClear(ctx, rec.Body.Clear)
 	if ok && rec.Body.Tags.Len() > 0 {
 		ok, err = r.TagsValid(ctx, rec.Body.Tags, named, tokens)
 	}

@@ -80,7 +80,7 @@ func (r *Region) captured(c *capture, tokens []envelope.Token) []envelope.Token 
 	tags := len(c.keys) - 1
 	if heard := tokens[tags]; heard != (envelope.Token{}) {
 		c.clear = heard
-		r.Clear.learn(heard, c.sent)
+		r.Clear.observe(heard, c.sent)
 	}
 	return tokens[:tags]
 }
@@ -120,7 +120,7 @@ func (r *Region) RenewClear(ctx context.Context) {
 			r.Clear.unheard()
 			return
 		}
-		r.Clear.learn(tokens[0], sent)
+		r.Clear.observe(tokens[0], sent)
 	}()
 }
 

@@ -80,7 +80,7 @@ func (s *Store) Earliest(ctx context.Context, key string) int64 {
 }
 
 // Now is about what time it is for the node that has key, in ms; 0 if that is not known.
-// It sends nothing. What is left of a record is for [Record.Left] to say.
+// It sends nothing. What is left of a record is for [Left] to say.
 func (s *Store) Now(ctx context.Context, key string) int64 {
 	return s.conn.NodeOf(ctx, key).Latest()
 }

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -19,38 +18,38 @@ import (
 
 // This file is what Explain finds, here and in Redis.
 
-// lookHere notes what this process knows.
-func (x *exam[T]) lookHere() {
+// noteProcess notes what this process knows.
+func (x *report[T]) noteProcess() {
 	c := x.cache
-	x.seen.redisKey = x.RedisKey
-	x.seen.owed, x.seen.mark = c.region.Pending.Has(pending.Key, x.key), c.region.Pending.Epoch()
-	x.Pending, x.Queued = x.seen.owed, c.region.Pending.Len()
+	x.lookup.redisKey = x.RedisKey
+	x.lookup.pending, x.lookup.epoch = c.region.Pending.Has(pending.Key, x.key), c.region.Pending.Epoch()
+	x.Pending, x.Queued = x.lookup.pending, c.region.Pending.Len()
 	x.BreakerOpen = c.region.Store.Open()
 	x.Refused = c.region.Store.Refused(context.Background(), x.RedisKey)
 	x.Loading = c.region.Flights.Foresee(x.key) != load.Lead
 	x.Overdue, x.Refilling = c.region.Flights.Late(x.key), c.region.Flights.Places.Refilling()
-	if c.near != nil {
-		x.lookNear()
+	if c.local != nil {
+		x.noteLocal()
 	}
 }
 
-// lookNear notes what the L1 has.
-func (x *exam[T]) lookNear() {
-	n, l1 := x.cache.near, &x.L1
-	hit, now, why := x.cache.findNear(x.key, x.class)
+// noteLocal notes what the L1 has.
+func (x *report[T]) noteLocal() {
+	n, l1 := x.cache.local, &x.L1
+	hit, now, why := x.cache.findLocal(x.key, x.class)
 	l1.On = true
 	l1.Problem = n.problem()
-	l1.Hears = n.heeds.Load() && n.member.Up()
+	l1.Hears = n.confirmed.Load() && n.member.Up()
 	l1.Alive = l1.Hears && time.Duration(now-n.l1.bus.Proven()) <= l1Silence
 	var e *near.Entry
-	if why == nearServes {
+	if why == localServes {
 		e = &hit.Entry
-		x.near, x.ending, x.asked = hit, n.ending(e, now), hit.asked.Load()
+		x.local, x.ending, x.asked = hit, n.ending(e, now), hit.asked.Load()
 	} else {
-		l1.Refused = nearRefusals[why]
+		l1.Refused = localRefusals[why]
 		if e, _ = n.space.Get(x.key); e == nil {
 			if e, _ = n.space.GetSuspect(x.key); e != nil {
-				l1.Refused = nearRefusals[nearUnproven]
+				l1.Refused = localRefusals[localUnproven]
 			}
 		}
 	}
@@ -65,17 +64,17 @@ func (x *exam[T]) lookNear() {
 	}
 }
 
-var nearRefusals = [...]string{
-	nearUnasked:   "",
-	nearServes:    "",
-	nearNone:      "",
-	nearUnproven:  "its messages may be missing",
-	nearUncleared: "the clear token is another one, or not known to be current",
-	nearTooOld:    "it is past MaxAge",
+var localRefusals = [...]string{
+	localUnasked:   "",
+	localServes:    "",
+	localNone:      "",
+	localUnproven:  "its messages may be missing",
+	localUncleared: "the clear token is another one, or not known to be current",
+	localTooOld:    "it is past MaxAge",
 }
 
-// ask reads the key's record and judges it as a look-up does.
-func (x *exam[T]) ask(ctx context.Context) error {
+// inspect reads the key's record and judges it as a look-up does.
+func (x *report[T]) inspect(ctx context.Context) error {
 	c := x.cache
 	named := c.config.entry.tags
 	ask := store.Inspect{Name: x.key, Tokens: append(region.TagKeys(named), c.region.Space.Clear())}
@@ -96,22 +95,22 @@ func (x *exam[T]) ask(ctx context.Context) error {
 		a.Decide(x.found.Meta)
 		x.meta = a.Problem()
 	}
-	x.seen.Record = c.region.Judge(ctx, x.class.policy(), x.RedisKey, &x.found.Record)
+	x.lookup.Record = c.region.Judge(ctx, x.class.policy(), x.RedisKey, &x.found.Record)
 	x.describe()
 	return x.verify(ctx, named)
 }
 
-// verify is Cache.verify with what Explain has read: it leaves the lease of the clear
+// verify is [region.Region.Verify] with what Explain has read: it leaves the lease of the clear
 // token as it is, and goes by it where the next look-up would.
-func (x *exam[T]) verify(ctx context.Context, named []region.Tag) error {
-	rec := &x.seen.Record
+func (x *report[T]) verify(ctx context.Context, named []region.Tag) error {
+	rec := &x.lookup.Record
 	if !rec.Dependent() {
 		return nil
 	}
 	clear := x.found.Tokens[len(named)]
 	valid, known := false, false
 	if !x.cache.region.Clear.Aging() {
-		valid, known = x.cache.region.Clear.Vouches(rec.Body.Clear)
+		valid, known = x.cache.region.Clear.Valid(rec.Body.Clear)
 	}
 	if !known {
 		valid = clear == rec.Body.Clear && clear != envelope.Token{}
@@ -140,8 +139,8 @@ func (x *exam[T]) verify(ctx context.Context, named []region.Tag) error {
 }
 
 // tagTokens are the tokens of the tags that are named, or that the entry has.
-func (x *exam[T]) tagTokens(ctx context.Context, named []region.Tag) (refs []region.Tag, tokens []envelope.Token, err error) {
-	refs = x.cache.region.WithRecorded(named, x.seen.Body.Tags)
+func (x *report[T]) tagTokens(ctx context.Context, named []region.Tag) (refs []region.Tag, tokens []envelope.Token, err error) {
+	refs = x.cache.region.WithRecorded(named, x.lookup.Body.Tags)
 	tokens = slices.Clone(x.found.Tokens[:len(named)])
 	if len(refs) == len(named) {
 		return refs, tokens, nil
@@ -155,7 +154,7 @@ func (x *exam[T]) tagTokens(ctx context.Context, named []region.Tag) (refs []reg
 }
 
 // tagName is a tag as people know it, if the options of New tell.
-func (x *exam[T]) tagName(id uint64) string {
+func (x *report[T]) tagName(id uint64) string {
 	for _, name := range x.cache.config.entry.names {
 		if keyspace.TagID(name) == id {
 			return name
@@ -165,8 +164,8 @@ func (x *exam[T]) tagName(id uint64) string {
 }
 
 // describe notes what the record says of itself.
-func (x *exam[T]) describe() {
-	rec, r, now := &x.seen.Record, &x.Record, x.found.Now
+func (x *report[T]) describe() {
+	rec, r, now := &x.lookup.Record, &x.Record, x.found.Now
 	h, b := rec.Header, rec.Body
 	*r = ExplainedRecord{
 		Asked: true, Kind: byte(h.Kind), Absent: rec.Absent, Dirty: h.Kind == envelope.Dirty, DeadLetter: x.found.Doomed,
@@ -197,52 +196,52 @@ func (x *exam[T]) describe() {
 	}
 }
 
-// reason is why a record is not used.
-func (x *exam[T]) reason() string {
-	rec := &x.seen.Record
-	_, _, err := envelope.Decode(x.found.Record.Data, x.RedisKey)
-	switch {
-	case rec.State < record.Invalid || rec.State > record.Foreign:
-		return ""
-	case x.found.Record.Foreign:
+// reason is why the record is not used, "" if it is.
+func (x *report[T]) reason() string {
+	rec := &x.lookup.Record
+	switch rec.Why {
+	case record.OtherType:
 		return "the key holds another type than a string"
-	case errors.Is(err, envelope.ErrForeign):
+	case record.OtherBytes:
 		return "the bytes are not this library's"
-	case errors.Is(err, envelope.ErrNewer):
-		return "it is of a newer program (" + err.Error() + ")"
-	case errors.Is(err, envelope.ErrNoBody):
+	case record.NewerProgram:
+		return "it is of a newer program (" + rec.Err.Error() + ")"
+	case record.BeingWritten:
 		return "a write is in progress"
-	case err != nil:
-		return "it is damaged (" + err.Error() + ")"
-	case rec.Void && x.Record.Clear == "replaced":
-		return "the cache was cleared"
-	case rec.Void:
-		return "a tag of it was invalidated"
-	case rec.Body.Schema > x.cache.config.schema:
+	case record.Damaged:
+		return "it is damaged (" + rec.Err.Error() + ")"
+	case record.NewerSchema:
 		return fmt.Sprintf("it is of schema %d, and this program's is %d", rec.Body.Schema, x.cache.config.schema)
-	case rec.Body.Codec != x.cache.values.id && !rec.Body.Absent:
+	case record.OtherCodec:
 		return fmt.Sprintf("it is of codec %d, and this cache's is %d", rec.Body.Codec, x.cache.values.id)
-	case rec.Body.Schema < x.cache.config.schema:
+	case record.OlderSchema:
 		return fmt.Sprintf("it is of the older schema %d", rec.Body.Schema)
-	case rec.PastMaxAge(x.class.policy()):
+	case record.PastMaxAge:
 		return "it is past MaxAge"
+	case record.Revoked:
+		if x.Record.Clear == "replaced" {
+			return "the cache was cleared"
+		}
+		return "a tag of it was invalidated"
+	case record.Undecodable:
+		return "the codec cannot decode it"
 	}
-	return "the codec cannot decode it"
+	return ""
 }
 
-// exam is one Explain under way.
-type exam[T any] struct {
+// report is one Explain under way.
+type report[T any] struct {
 	Explanation
 	cache *Cache[T]
 	key   string
 	class *TTL
 
-	near   nearHit[T] // what the L1 serves
-	ending bool       // its time there is nearly over
-	asked  bool       // somebody was elected to go to Redis for it
+	local  localHit[T] // what the L1 serves
+	ending bool        // its time there is nearly over
+	asked  bool        // somebody was elected to go to Redis for it
 
-	seen  sight
-	found store.Inspection
-	value answer[T]
-	meta  error // why caches of the name disagree
+	lookup lookup
+	found  store.Inspection
+	value  result[T]
+	meta   error // why caches of the name disagree
 }

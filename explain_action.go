@@ -32,15 +32,15 @@ import (
 // [*OpError], with which the Explanation has what this process knows. Other errors:
 // [ErrClosed], ctx's.
 func (c *Cache[T]) Explain(ctx context.Context, key string) (Explanation, error) {
-	x := &exam[T]{
+	x := &report[T]{
 		cache: c, key: key, class: c.config.entry.class,
 		Explanation: Explanation{Cache: c.name, Key: key, RedisKey: c.region.RedisKey(key)},
 	}
 	if err := c.usable(ctx); err != nil {
 		return x.Explanation, err
 	}
-	x.lookHere()
-	err := x.ask(ctx)
+	x.noteProcess()
+	err := x.inspect(ctx)
 	if over := store.Ended(ctx); err != nil && over != nil {
 		return x.Explanation, over
 	}
@@ -52,82 +52,82 @@ func (c *Cache[T]) Explain(ctx context.Context, key string) (Explanation, error)
 }
 
 // conclude fills in Action, Next and Refresh. failure is why Redis was not heard.
-func (x *exam[T]) conclude(failure error) {
+func (x *report[T]) conclude(failure error) {
 	c := x.cache
 	switch {
 	case failure != nil:
 		x.Record = ExplainedRecord{}
 		x.Lease = ExplainedLease{}
-		x.seen.Record = record.Record{}
-		x.seen.unread, x.seen.failure = true, failure
-	case x.meta == nil && c.owes(&x.seen):
-		x.Pending, x.seen.unread = true, true
-	case x.seen.State.Serves():
-		x.open()
+		x.lookup.Record = record.Record{}
+		x.lookup.bypass, x.lookup.failure = true, failure
+	case x.meta == nil && c.overtaken(&x.lookup):
+		x.Pending, x.lookup.bypass = true, true
+	case x.lookup.State.Serves():
+		x.decode()
 	}
 	x.Record.State, x.Record.Reason = x.state(), x.reason()
-	if x.nearServes() {
+	if x.localServes() {
 		return
 	}
 	switch {
 	case x.meta != nil:
-		x.does(ActionFail, "fails: %v", x.meta)
-	case x.seen.unread:
+		x.decide(ActionFail, "fails: %v", x.meta)
+	case x.lookup.bypass:
 		x.misses()
-	case x.seen.State.Serves():
+	case x.lookup.State.Serves():
 		x.hits()
 	default:
 		x.misses()
 	}
 }
 
-// open decodes the value, and forgets it. One that does not decode changes the
+// decode decodes the value, and forgets it. One that does not decode changes the
 // record's state.
-func (x *exam[T]) open() {
-	err := contain(func() error { return x.cache.open(x.key, &x.seen.Record, &x.value) })
+func (x *report[T]) decode() {
+	err := contain(func() error { return x.cache.decode(x.key, &x.lookup.Record, &x.value) })
 	var panicked *PanicError
 	if errors.As(err, &panicked) {
 		x.meta = fmt.Errorf("the codec panics: %v", panicked.Value)
 	}
-	x.value = answer[T]{}
+	x.value = result[T]{}
 }
 
-func (x *exam[T]) state() string {
+func (x *report[T]) state() string {
 	if !x.Record.Asked {
 		return ""
 	}
 	return [...]string{
 		record.Missing: "none", record.Invalid: "invalid", record.Bypassed: "bypassed", record.Foreign: "foreign",
 		record.Fresh: "fresh", record.Stale: "stale", record.StaleIfError: "stale-if-error", record.Expired: "expired",
-	}[x.seen.State]
+	}[x.lookup.State]
 }
 
-func (x *exam[T]) does(a Action, format string, args ...any) {
+func (x *report[T]) decide(a Action, format string, args ...any) {
 	x.Action, x.Next = a, "GetOrLoad "+fmt.Sprintf(format, args...)
 }
 
-// nearServes says what an L1 hit does. It reports false where the caller goes on to
+// localServes says what an L1 hit does. It reports false where the caller goes on to
 // Redis: for certain, when it is the one who reads an ending entry again.
-func (x *exam[T]) nearServes() bool {
-	hit := x.near
-	if hit.held == nil || x.ending && !x.asked {
+func (x *report[T]) localServes() bool {
+	hit := x.local
+	if hit.localEntry == nil || x.ending && !x.asked {
 		return false
 	}
 	what, chance := "is served from this process's memory", ""
 	if !x.asked && !x.class.Sliding {
 		x.Refresh = x.cache.config.chance(hit.left, hit.Soft, hit.Delta)
-		chance = x.odds()
+		chance = x.chance()
 	}
 	if hit.Absent {
-		x.does(ActionAbsent, "returns ErrNotFound: this process's memory holds the absence%s", chance)
+		x.decide(ActionAbsent, "returns ErrNotFound: this process's memory holds the absence%s", chance)
 		return true
 	}
-	x.does(ActionHitL1, "%s%s", what, chance)
+	x.decide(ActionHitL1, "%s%s", what, chance)
 	return true
 }
 
-// odds is Refresh in words.
-func (x *exam[T]) odds() string {
+// chance is Refresh in words.
+func (x *report[T]) chance() string {
 	switch {
 	case x.Refresh >= 1:
 		return ", and refreshes the entry in the background"
@@ -138,8 +138,8 @@ func (x *exam[T]) odds() string {
 }
 
 // hits says what a look-up does that has found something to serve.
-func (x *exam[T]) hits() {
-	c, rec := x.cache, &x.seen.Record
+func (x *report[T]) hits() {
+	c, rec := x.cache, &x.lookup.Record
 	dirty := rec.Header.Kind == envelope.Dirty
 	willing := !dirty && !x.Loading && c.region.Flights.Refresh.Ready(x.key)
 	if rec.State == record.Stale {
@@ -151,57 +151,57 @@ func (x *exam[T]) hits() {
 	}
 	switch {
 	case dirty && rec.Absent:
-		x.does(ActionAbsent, "returns ErrNotFound: the deletion is on its way to the sink")
+		x.decide(ActionAbsent, "returns ErrNotFound: the deletion is on its way to the sink")
 	case dirty:
-		x.does(ActionHit, "is served from Redis: the value is on its way to the sink")
+		x.decide(ActionHit, "is served from Redis: the value is on its way to the sink")
 	case rec.Absent:
-		x.does(ActionAbsent, "returns ErrNotFound: the absence is remembered%s", x.odds())
+		x.decide(ActionAbsent, "returns ErrNotFound: the absence is remembered%s", x.chance())
 	default:
-		x.does(ActionHit, "is served from Redis%s", x.odds())
+		x.decide(ActionHit, "is served from Redis%s", x.chance())
 	}
 }
 
 // stale says what happens within StaleWhileRevalidate.
-func (x *exam[T]) stale(willing bool) {
+func (x *report[T]) stale(willing bool) {
 	const what = "is served the stale value"
 	switch granted := x.found.Acquire; {
 	case granted.Answer == store.Busy:
-		x.does(ActionStale, what+", which %s is refreshing", x.Lease.Holder)
+		x.decide(ActionStale, what+", which %s is refreshing", x.Lease.Holder)
 	case granted.Answer == store.BackingOff:
-		x.does(ActionStale, what+"; the last refresh failed, and the next may begin in %v", rounded(granted.Left))
+		x.decide(ActionStale, what+"; the last refresh failed, and the next may begin in %v", rounded(granted.Left))
 	case !willing:
-		x.does(ActionStale, what+"; this process is refreshing it, or did so a moment ago")
+		x.decide(ActionStale, what+"; this process is refreshing it, or did so a moment ago")
 	case x.cache.region.Obstacle(x.key, x.tags()) != "":
-		x.does(ActionStale, what+", and does not refresh it: %s", x.cache.region.Obstacle(x.key, x.tags()))
+		x.decide(ActionStale, what+", and does not refresh it: %s", x.cache.region.Obstacle(x.key, x.tags()))
 	default:
 		x.Refresh = 1
-		x.does(ActionStale, what+" and refreshes it in the background")
+		x.decide(ActionStale, what+" and refreshes it in the background")
 	}
 }
 
 // tags are those that an entry in place of the record would have.
-func (x *exam[T]) tags() []region.Tag {
-	tags, _ := x.cache.region.TagsInPlaceOf(&x.seen.Record, x.cache.config.entry.tags)
+func (x *report[T]) tags() []region.Tag {
+	tags, _ := x.cache.region.TagsInPlaceOf(&x.lookup.Record, x.cache.config.entry.tags)
 	return tags
 }
 
 // misses says what a look-up does that has found nothing to serve: it joins a
 // flight, or leads one.
-func (x *exam[T]) misses() {
+func (x *report[T]) misses() {
 	c := x.cache
 	obstacle := c.region.Obstacle(x.key, x.tags())
 	switch {
 	case x.Loading:
-		x.does(ActionWait, "waits for the load that runs in this process")
-	case errors.Is(x.seen.failure, store.ErrOpen):
+		x.decide(ActionWait, "waits for the load that runs in this process")
+	case errors.Is(x.lookup.failure, store.ErrOpen):
 		x.bypasses("the breaker is open, since Redis did not answer lately")
-	case x.seen.failure != nil:
+	case x.lookup.failure != nil:
 		x.bypasses("Redis does not answer")
-	case x.seen.owed, obstacle != "":
+	case x.lookup.pending, obstacle != "":
 		x.bypasses(obstacle)
-	case x.seen.unread:
+	case x.lookup.bypass:
 		x.bypasses("an invalidation of one of its tags is queued here")
-	case !x.seen.State.Replaceable():
+	case !x.lookup.State.Replaceable():
 		x.bypasses(x.Record.Reason)
 	default:
 		x.acquires()
@@ -209,25 +209,25 @@ func (x *exam[T]) misses() {
 }
 
 // bypasses is a load whose value is not stored.
-func (x *exam[T]) bypasses(why string) {
+func (x *report[T]) bypasses(why string) {
 	if why == "" { // it has ended between two looks
 		why = "an invalidation was queued here a moment ago"
 	}
-	x.does(ActionBypass, "loads without storing, because %s%s", why, x.fallback())
+	x.decide(ActionBypass, "loads without storing, because %s%s", why, x.fallback())
 }
 
 // spare is what an error or a long wait is replaced by, "" if there is nothing.
-func (x *exam[T]) spare() string {
-	if x.seen.State == record.StaleIfError {
+func (x *report[T]) spare() string {
+	if x.lookup.State == record.StaleIfError {
 		return "the stale value"
 	}
-	if e, _ := x.cache.findNearStale(x.key, x.class); e != nil {
+	if e, _ := x.cache.findFallback(x.key, x.class); e != nil {
 		return "what this process's memory holds"
 	}
 	return ""
 }
 
-func (x *exam[T]) fallback() string {
+func (x *report[T]) fallback() string {
 	if spare := x.spare(); spare != "" {
 		return "; if the load fails it returns " + spare
 	}
@@ -235,9 +235,9 @@ func (x *exam[T]) fallback() string {
 }
 
 // acquires says what a flight does by what acquire would answer.
-func (x *exam[T]) acquires() {
+func (x *report[T]) acquires() {
 	granted := x.found.Acquire
-	if x.seen.State == record.Invalid {
+	if x.lookup.State == record.Invalid {
 		granted = x.found.Invalid
 	}
 	switch granted.Answer {
@@ -246,50 +246,50 @@ func (x *exam[T]) acquires() {
 	case store.Busy:
 		x.queues(granted.Left)
 	case store.BackingOff:
-		x.sitsOut(granted.Left)
+		x.waitsOutBackoff(granted.Left)
 	case store.Held:
-		x.does(ActionWait, "looks again: the record changes as it is read")
+		x.decide(ActionWait, "looks again: the record changes as it is read")
 	default:
 		x.bypasses("a write is in progress, or the record is not this library's")
 	}
 }
 
 // loads is a load under a lease.
-func (x *exam[T]) loads() {
+func (x *report[T]) loads() {
 	what := ""
 	switch {
 	case x.Record.Reason != "":
 		what = " and replaces the record: " + x.Record.Reason
 	case x.Lease.Holder != "" && x.Lease.Left <= 0:
 		what = ": the one of " + x.Lease.Holder + " has run out"
-	case x.seen.State >= record.Stale:
+	case x.lookup.State >= record.Stale:
 		what = ": the entry is past its soft TTL"
 	}
-	x.does(ActionLoad, "loads after taking the lease%s%s", what, x.fallback())
+	x.decide(ActionLoad, "loads after taking the lease%s%s", what, x.fallback())
 }
 
 // queues is what happens while somebody else has the lease.
-func (x *exam[T]) queues(left time.Duration) {
+func (x *report[T]) queues(left time.Duration) {
 	lock := x.cache.config.lock
 	switch {
-	case lock.Off && x.seen.State == record.StaleIfError:
-		x.does(ActionStale, "is served the stale value, since %s is loading and WithLock is off", x.Lease.Holder)
+	case lock.Off && x.lookup.State == record.StaleIfError:
+		x.decide(ActionStale, "is served the stale value, since %s is loading and WithLock is off", x.Lease.Holder)
 	case lock.Off:
 		x.bypasses(x.Lease.Holder + " is loading and WithLock is off")
 	default:
-		x.does(ActionWait, "waits for the load of %s, up to %v; its lease has %v left",
+		x.decide(ActionWait, "waits for the load of %s, up to %v; its lease has %v left",
 			x.Lease.Holder, rounded(x.cache.config.lockWait()), rounded(left))
 	}
 }
 
-// sitsOut is what happens in a back-off.
-func (x *exam[T]) sitsOut(left time.Duration) {
+// waitsOutBackoff is what happens in a back-off.
+func (x *report[T]) waitsOutBackoff(left time.Duration) {
 	switch spare := x.spare(); {
 	case spare != "":
-		x.does(ActionStale, "is served %s: the last load failed, and the next may begin in %v", spare, rounded(left))
+		x.decide(ActionStale, "is served %s: the last load failed, and the next may begin in %v", spare, rounded(left))
 	case left > x.cache.config.lockWait():
-		x.does(ActionBackoff, "returns ErrBackoff: the last load failed, and the next may begin in %v only", rounded(left))
+		x.decide(ActionBackoff, "returns ErrBackoff: the last load failed, and the next may begin in %v only", rounded(left))
 	default:
-		x.does(ActionWait, "waits %v, because the last load failed, and then loads", rounded(left))
+		x.decide(ActionWait, "waits %v, because the last load failed, and then loads", rounded(left))
 	}
 }
