@@ -161,6 +161,9 @@ func (c *Cache[T]) judge(ctx context.Context, l *lookupRoom[T], records []store.
 		c.tel.redisFailed(telemetry.OpGet, l.errs...)
 	}
 	for i, call := range l.asked {
+		if l.errs[i] == nil {
+			c.region.Expected.Note(call.lookup.State == record.Missing)
+		}
 		if k := c.classify(ctx, call, l.errs[i]); k != nil {
 			due = append(due, k)
 		}

@@ -112,11 +112,56 @@ func (c *Cache[T]) unanswered(ctx context.Context, key string) error {
 	return &OpError{Op: "get", Key: key, Err: errUnanswered}
 }
 
+// loadUnread leads a flight of a key that was not looked up, where nothing is expected to
+// be there: acquire finds that out, too, and a miss costs an exchange less. It reports
+// whether the call has ended; if not, it looks the key up. That is so if a record is there:
+// what it is good for is decided in one place.
+func (c *Cache[T]) loadUnread(ctx context.Context, l *lookupRoom[T]) (ended bool) {
+	call := &l.single
+	if !c.mayLoadUnread(ctx, call) {
+		return false
+	}
+	seat, ok := c.region.Flights.Lead(call.key, load.Caller{Began: call.began})
+	if !ok {
+		return false
+	}
+	call.begin(c.region.RedisKey(call.key), nil)
+	call.seat, call.missed, call.result.asked = seat, true, true
+	key := keyOf(&call.seat, &call.entry, &call.lookup)
+	key.Unread = true
+	go c.run(ctx, call.loader, false, []*load.Key{key})
+	ended = len(c.await(ctx, l.only[:])) == 0
+	if result, _ := call.seat.Result(); !ended && result.Outcome == load.Abandoned {
+		call.missed = false
+	}
+	c.region.Expected.Note(call.missed)
+	return ended
+}
+
+// mayLoadUnread reports whether call may load without a look-up. One that has little time
+// may not: a look-up takes at most two thirds of that, and acquire its budget.
+func (c *Cache[T]) mayLoadUnread(ctx context.Context, call *call[T]) bool {
+	if !c.region.Expected.Nothing() || call.early || !call.entry.store || load.Nested(ctx) || c.usable(ctx) != nil {
+		return false
+	}
+	if deadline, bounded := ctx.Deadline(); bounded && time.Until(deadline) < 3*c.region.Store.Budget() {
+		return false
+	}
+	r := c.region
+	return r.Strategy.Known() && r.Strategy.Problem() == nil && r.Pending.Len() == 0 && !r.Store.Open()
+}
+
 // join waits for the flights of calls, those that it leads and those of others. It
 // returns the calls that have to look again.
 func (c *Cache[T]) join(ctx context.Context, calls []*call[T]) (again []*call[T]) {
+	return c.await(ctx, c.board(ctx, calls))
+}
+
+// await waits for the ends of the flights of calls. It returns those that have to look
+// again, once they may.
+func (c *Cache[T]) await(ctx context.Context, calls []*call[T]) (again []*call[T]) {
 	var ready time.Time // when the longest back-off that is waited for is over
-	for _, call := range c.board(ctx, calls) {
+	for _, call := range calls {
 		if call.err = c.region.Flights.Await(ctx, call.seat); call.err != nil {
 			continue
 		}

@@ -58,6 +58,9 @@ type Client struct {
 	toldMisrouted atomic.Int64 // when, by mono; 0: never
 }
 
+// Budget is how long an operation that is no read may take.
+func (c *Client) Budget() time.Duration { return c.scripts }
+
 // New wraps client, which stays the caller's to close. It sends nothing.
 func New(client redis.UniversalClient, o Options) *Client {
 	if o.ReadBudget <= 0 {

@@ -76,6 +76,7 @@ type Key struct {
 	Item     any           // the backend's own
 	Bypass   bool          // load without storing: Redis was not read, or nothing is to be stored
 	Barred   bool          // the same, because the record must stay as it is
+	Unread   bool          // nobody has looked it up: a record that is there is for who leads the flight to look at
 	Fallback bool          // a stale value may be served in place of an error; each Answer brings it up to date
 	Cost     time.Duration // about what a load of it takes; 0: not known
 

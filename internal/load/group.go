@@ -84,6 +84,19 @@ func (g *Group) Begin(key string, batch bool) (Seat, bool) {
 	return Seat{flight: f, key: key}, true
 }
 
+// Lead makes a flight of key for a caller who has not looked the key up. It reports false
+// if the key has one, which nobody joins who has not looked, or the group is closed.
+func (g *Group) Lead(key string, c Caller) (Seat, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed || g.current[key] != nil {
+		return Seat{}, false
+	}
+	f := g.newFlightLocked(key)
+	f.waiters = 1
+	return Seat{Role: Lead, flight: f, key: key, began: c.Began}, true
+}
+
 func (g *Group) newFlightLocked(key string) *Flight {
 	f := &Flight{done: make(chan struct{})}
 	g.current[key] = f

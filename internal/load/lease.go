@@ -43,6 +43,10 @@ func (b *Batch) lease(keys []*Key) (granted, unleased, busy []*Key) {
 		b.ask(asked)
 		keys = asked[:0]
 		for _, k := range asked {
+			if k.found() && !b.group.answers(k) {
+				b.finish(k, Abandoned)
+				continue
+			}
 			switch k.Answer {
 			case Granted:
 				granted = append(granted, k)
@@ -64,6 +68,13 @@ func (b *Batch) lease(keys []*Key) (granted, unleased, busy []*Key) {
 		}
 	}
 	return granted, unleased, busy
+}
+
+// found reports whether acquire has found a record of a key that nobody has looked up:
+// whether it is served, stale, refreshed, and counted as what, is the business of those
+// who wait for the flight, who look again.
+func (k *Key) found() bool {
+	return k.Unread && (k.Answer == Served || k.Answer == Changed || k.Answer == Untouchable)
 }
 
 // ask sends one acquire for each key. What it answers with is proven for the callers

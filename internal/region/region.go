@@ -45,6 +45,7 @@ type Region struct {
 	Clear      ClearLease
 	Strategy   StrategyRecord
 	Background *Background
+	Expected   load.Expectation // of look-ups
 
 	RedisKey func(key string) string // where an entry lives is up to the strategy
 	Buffered bool                    // the strategy keeps writes in Redis that are not flushed yet

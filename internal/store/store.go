@@ -59,6 +59,9 @@ func (s *Store) Warnings() []string { return s.conn.Warnings() }
 // Open reports whether a breaker of the client is not closed.
 func (s *Store) Open() bool { return s.conn.Open() }
 
+// Budget is how long an operation that is no read may take.
+func (s *Store) Budget() time.Duration { return s.conn.Budget() }
+
 // Peer returns host and port of the node that serves key, for telemetry: see
 // [conn.Client.Peer].
 func (s *Store) Peer(ctx context.Context, key string) (host string, port int) {
