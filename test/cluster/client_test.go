@@ -47,7 +47,7 @@ func TestAClientForOneServerIsToldOnceThatItIsNoneForACluster(t *testing.T) {
 	cluster := redistest.SharedCluster(t)
 	client := cluster.Nodes()[0].Client(t, func(o *redis.Options) { o.ContextTimeoutEnabled = true })
 	var out lines
-	c, err := cache.New(client, "test", cache.Aside[int](), cache.WithLogger(slog.New(slog.NewTextHandler(&out, nil))))
+	c, err := cache.New(client, "test", cache.Aside[int](), testkit.Patient(), cache.WithLogger(slog.New(slog.NewTextHandler(&out, nil))))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.ErrorContains(t, c.Close(), "pending invalidations left") })
 	refused := 0
