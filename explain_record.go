@@ -107,35 +107,32 @@ func (x *report[T]) verify(ctx context.Context, named []region.Tag) error {
 	if !rec.Dependent() {
 		return nil
 	}
-	clear := x.found.Tokens[len(named)]
+	refs, values, err := x.tagTokens(ctx, named)
+	if err != nil {
+		return err
+	}
+	tokens := region.TokensOf(refs, values, x.found.Tokens[len(named)])
 	valid, known := false, false
-	if !x.cache.region.Clear.Aging() {
-		valid, known = x.cache.region.Clear.Valid(rec.Body.Clear)
+	if lease := &x.cache.region.Clear; !lease.Aging() {
+		valid, known = lease.Valid(rec.Body.Clear)
 	}
 	if !known {
-		valid = clear == rec.Body.Clear && clear != envelope.Token{}
+		valid, _ = tokens.Uncleared(rec.Body.Clear)
 	}
 	x.Record.Clear = "current"
 	if !valid {
 		x.Record.Clear = "replaced"
 	}
-	refs, tokens, err := x.tagTokens(ctx, named)
-	if err != nil {
-		return err
-	}
 	for i := range rec.Body.Tags.Len() {
 		tag := rec.Body.Tags.At(i)
-		at := slices.IndexFunc(refs, func(t region.Tag) bool { return t.ID == tag.ID })
-		ok := tokens[at] == tag.Token && tag.Token != envelope.Token{}
+		ok, _ := tokens.Current(tag)
 		x.Record.Tags = append(x.Record.Tags, ExplainedTag{Name: x.tagName(tag.ID), Valid: ok})
-	}
-	if valid && rec.Body.Tags.Len() > 0 {
-		valid, err = x.cache.region.TagsValid(ctx, rec.Body.Tags, refs, tokens)
+		valid = valid && ok
 	}
 	if !valid {
 		rec.Revoke()
 	}
-	return err
+	return nil
 }
 
 // tagTokens are the tokens of the tags that are named, or that the entry has.

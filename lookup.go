@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -134,18 +133,17 @@ func (c *Cache[T]) read(ctx context.Context, l *lookupRoom[T]) []store.Record {
 	for i, call := range l.asked {
 		keys[i] = call.lookup.redisKey
 	}
-	tags := l.asked[0].entry.tags
-	records, tokens, missed := c.region.Read(ctx, keys, tags)
+	records, tokens := c.region.Read(ctx, keys, l.asked[0].entry.tags)
 	for i, call := range l.asked {
 		var seen *record.Record
-		err := cmp.Or(records[i].Err, missed)
+		err := records[i].Err
 		if err == nil {
 			seen = &call.lookup.Record
 			*seen = c.region.Judge(ctx, call.entry.class.policy(), keys[i], &records[i])
 		}
 		l.seen, l.errs = append(l.seen, seen), append(l.errs, err)
 	}
-	c.region.Verify(ctx, l.seen, tags, tokens, l.errs)
+	c.region.Verify(ctx, l.seen, tokens, l.errs)
 	return records
 }
 

@@ -125,43 +125,24 @@ func (t *ClearLease) Drop() {
 // unheard says that a read which asked for the token has failed.
 func (t *ClearLease) unheard() { t.asking.Store(false) }
 
-// checkClear reports whether an entry that carries stamped is still valid. Where
-// this process holds another token than that, it asks for the one that Redis has:
-// the entry may be younger than the lease. One that is older is invalid without
-// asking, since tokens begin with the time of their minting; should a failover
-// have turned that time back, then such an entry is loaded again, no worse.
-func (r *Region) checkClear(ctx context.Context, stamped envelope.Token) (bool, error) {
-	if valid, known := r.Clear.Valid(stamped); known {
-		return valid, nil
-	}
-	sent := time.Now()
-	tokens, err := r.Store.ReadTokens(ctx, []string{r.Space.Clear()})
-	if err != nil {
-		r.Clear.unheard()
-		return false, err
-	}
-	r.Clear.observe(tokens[0], sent)
-	return tokens[0] == stamped && stamped != envelope.Token{}, nil
-}
-
 // Valid reports whether an entry that carries stamped is valid, if that is known
 // without asking Redis.
 func (t *ClearLease) Valid(stamped envelope.Token) (valid, known bool) {
-	held, ok := t.Current()
-	switch {
-	case ok && held == stamped:
-		return true, true
-	case ok && bytes.Compare(stamped[:], held[:]) < 0:
-		return false, true
-	}
-	return false, false
+	held, _ := t.Current()
+	return validUnder(held, stamped)
 }
 
-// outdates reports whether an entry that carries stamped was cleared, if that is known
-// without asking Redis.
-func (t *ClearLease) outdates(stamped envelope.Token) bool {
-	valid, known := t.Valid(stamped)
-	return known && !valid
+// validUnder is Valid of a token that is held; zero: none is. Where this process holds
+// another token than that of an entry, it has to ask for the one that Redis has: the entry
+// may be younger than the lease. One that is older is invalid without asking, since tokens
+// begin with the time of their minting; should a failover have turned that time back, then
+// such an entry is loaded again, no worse.
+func validUnder(held, stamped envelope.Token) (valid, known bool) {
+	if held == (envelope.Token{}) {
+		return false, false
+	}
+	order := bytes.Compare(stamped[:], held[:])
+	return order == 0, order <= 0
 }
 
 // clearKey is where the clear token is. It never expires: that it is missing tells

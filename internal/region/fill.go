@@ -124,15 +124,15 @@ func (b *fills) Commit(ctx context.Context, keys []*load.Key) {
 	for i, k := range keys {
 		commits[i] = b.commitOf(fillOf(k), sent)
 	}
-	got := dependencies{tags: tagsOf(keys)}
+	got := Tokens{tags: tagsOf(keys)}
 	reread := TagKeys(got.tags)
 	clear, held := b.Clear.Current()
-	if !held {
+	if got.clear, got.exact = clear, !held; got.exact {
 		reread = append(reread, b.Space.Clear())
 	}
-	tokens := b.Store.Commit(ctx, commits, reread)
-	got.clear, got.tokens, got.known = clear, tokens, tokens != nil || len(reread) == 0
-	if !held && tokens != nil {
+	if tokens := b.Store.Commit(ctx, commits, reread); tokens == nil {
+		got = Tokens{clear: clear} // nothing was heard
+	} else if got.values = tokens[:len(got.tags)]; got.exact {
 		got.clear = tokens[len(got.tags)]
 		b.Clear.observe(got.clear, sent)
 	}
@@ -165,11 +165,11 @@ func (b *fills) commitOf(f *fill, now time.Time) store.Commit {
 
 // conclude says what became of a commit, and whether it is proven: with the tokens that
 // were read behind the seal. Then it goes into the L1: it was current when it was sent.
-func (b *fills) conclude(f *fill, c *store.Commit, got *dependencies, sent time.Time) {
+func (b *fills) conclude(f *fill, c *store.Commit, got *Tokens, sent time.Time) {
 	f.Verdict, f.Problem = f.verdictOf(c), c.Err
 	switch f.Verdict {
 	case load.Committed, load.Vanished:
-		f.Proven = got.known && got.clear == f.stamp.Clear && f.stamp.valid(got.of(f.tags))
+		f.Proven, _ = got.valid(f.stamp)
 	case load.Refused, load.Older:
 		b.Refused(f.Name)
 	}

@@ -43,8 +43,8 @@ func (i *Intent) begin(ctx context.Context, holds time.Duration, kept *Wanted) (
 	if err := intents[0].Err; err != nil {
 		return 0, err
 	}
-	tokens = r.captured(&c, tokens)
-	i.Stamp = stampOf(c.clear, kept.Tags, tokens)
+	got := r.captured(&c, tokens)
+	i.Stamp = got.stamp(kept.Tags)
 	return intents[0].Open, nil
 }
 

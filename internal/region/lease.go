@@ -14,22 +14,6 @@ import (
 // This file is what a batch asks of Redis about leases: who may load, and what others
 // have made of the keys meanwhile.
 
-// dependencies are the tokens that entries depend on.
-type dependencies struct {
-	clear  envelope.Token
-	tags   []Tag
-	tokens []envelope.Token
-	known  bool // they could be read
-}
-
-// of are the tokens of some of the tags.
-func (t *dependencies) of(tags []Tag) []envelope.Token {
-	if len(tags) == 0 || !t.known {
-		return nil
-	}
-	return pick(tags, t.tags, t.tokens)
-}
-
 // tagsOf are the tags of all keys, each once.
 func tagsOf(keys []*load.Key) (all []Tag) {
 	if len(keys) == 1 {
@@ -59,16 +43,13 @@ func (b *fills) Acquire(ctx context.Context, keys []*load.Key) {
 			Seen: f.seen.Header.CID, Invalid: f.seen.State == record.Invalid,
 		}
 	}
-	got := dependencies{tags: tagsOf(keys), known: true}
-	c := b.capture(got.tags, fillOf(keys[0]).wanted.Class)
+	c := b.capture(tagsOf(keys), fillOf(keys[0]).wanted.Class)
 	tokens := b.Store.Acquire(ctx, asks, c.keys)
-	got.tokens = b.captured(&c, tokens)
-	got.clear = c.clear
-	b.answered(ctx, keys, asks, &got, time.Now())
+	b.answered(ctx, keys, asks, b.captured(&c, tokens), time.Now())
 }
 
 // answered takes what acquire has answered by then.
-func (b *fills) answered(ctx context.Context, keys []*load.Key, asks []store.Acquire, got *dependencies, then time.Time) {
+func (b *fills) answered(ctx context.Context, keys []*load.Key, asks []store.Acquire, got Tokens, then time.Time) {
 	var changed []*load.Key
 	var records []store.Record
 	for i, k := range keys {
@@ -79,7 +60,7 @@ func (b *fills) answered(ctx context.Context, keys []*load.Key, asks []store.Acq
 			continue
 		}
 		f.grantedAt, f.grantedBy, f.empty = grant.Now, then, grant.Answer == store.Granted
-		f.stamp = stampOf(got.clear, f.tags, got.of(f.tags))
+		f.stamp = got.stamp(f.tags)
 		switch grant.Answer {
 		case store.Granted, store.GrantedOver:
 			k.Answer, k.Held = load.Granted, true
@@ -105,11 +86,11 @@ func (b *fills) answered(ctx context.Context, keys []*load.Key, asks []store.Acq
 	}
 }
 
-// judge takes records that acquire or a poll answered with, and the tokens of tags that
-// were read beside them. Those that may be served are decoded: the answer is Served. Else
+// judge takes records that acquire or a poll answered with, and the tokens that were read
+// beside them. Those that may be served are decoded: the answer is Served. Else
 // it is Busy where somebody loads, Untouchable or Changed: acquire is then asked about
 // that record.
-func (b *fills) judge(ctx context.Context, keys []*load.Key, records []store.Record, got *dependencies) {
+func (b *fills) judge(ctx context.Context, keys []*load.Key, records []store.Record, got Tokens) {
 	seen := make([]*record.Record, len(keys))
 	for i, k := range keys {
 		f := fillOf(k)
@@ -117,7 +98,7 @@ func (b *fills) judge(ctx context.Context, keys []*load.Key, records []store.Rec
 		seen[i] = &f.seen
 	}
 	errs := make([]error, len(keys))
-	b.Verify(ctx, seen, got.tags, got.tokens, errs)
+	b.Verify(ctx, seen, got, errs)
 	b.failed(telemetry.OpLoad, errs...)
 	for i, k := range keys {
 		if k.Problem = errs[i]; k.Problem != nil {
@@ -162,13 +143,10 @@ func (b *fills) Poll(ctx context.Context, keys []*load.Key) {
 		fillOf(k).epoch = b.Pending.Epoch()
 		redisKeys[i] = fillOf(k).redisKey
 	}
-	records, tokens, missed := b.Read(ctx, redisKeys, tags)
+	records, got := b.Read(ctx, redisKeys, tags)
 	read, heard, errs := keys[:0:0], records[:0], make([]error, 0, len(keys))
 	for i, k := range keys {
 		err := records[i].Err
-		if err == nil {
-			err = missed
-		}
 		if errs = append(errs, err); err != nil {
 			k.Answer, k.Problem = load.Unanswered, err
 			continue
@@ -177,7 +155,7 @@ func (b *fills) Poll(ctx context.Context, keys []*load.Key) {
 	}
 	b.failed(telemetry.OpLockWait, errs...)
 	if len(read) > 0 {
-		b.judge(ctx, read, heard, &dependencies{tags: tags, tokens: tokens, known: true})
+		b.judge(ctx, read, heard, got)
 	}
 }
 

@@ -2,7 +2,6 @@ package region
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
@@ -17,39 +16,10 @@ type Stamp struct {
 	Tags  envelope.Tags
 }
 
-// stampOf puts a stamp together. tokens[i] is that of tags[i].
-func stampOf(clear envelope.Token, tags []Tag, tokens []envelope.Token) Stamp {
-	s := Stamp{Clear: clear}
-	for i, t := range tags {
-		s.Tags = envelope.AppendTag(s.Tags, envelope.Tag{ID: t.ID, Token: tokens[i]})
-	}
-	return s
-}
-
-// pick is the tokens of some of the tags that were captured or read together.
-func pick(tags, of []Tag, tokens []envelope.Token) []envelope.Token {
-	picked := make([]envelope.Token, len(tags))
-	for i, t := range tags {
-		at := slices.IndexFunc(of, func(o Tag) bool { return o.ID == t.ID })
-		picked[i] = tokens[at]
-	}
-	return picked
-}
-
-// valid reports whether the tokens that an entry of stamp s depends on are these,
-// of its tags in their order.
-func (s *Stamp) valid(tokens []envelope.Token) bool {
-	for i := range s.Tags.Len() {
-		if tokens[i] != s.Tags.At(i).Token || tokens[i] == (envelope.Token{}) {
-			return false
-		}
-	}
-	return true
-}
-
 // capture is what a command asks for beside its own: the tokens of tags, and perhaps the
 // clear token.
 type capture struct {
+	tags  []Tag
 	keys  []store.TokenKey
 	clear envelope.Token // as it is known, or learnt
 	asks  bool           // for the clear token, which is the last one
@@ -64,25 +34,23 @@ func (r *Region) capture(tags []Tag, class *expiry.Policy) capture {
 }
 
 func (r *Region) captureWith(tags []Tag, class *expiry.Policy, clear envelope.Token, asks bool) capture {
-	c := capture{keys: tokenKeys(tags, class), clear: clear, asks: asks, sent: time.Now()}
+	c := capture{tags: tags, keys: tokenKeys(tags, class), clear: clear, asks: asks, sent: time.Now()}
 	if asks {
 		c.keys = append(c.keys, r.clearKey())
 	}
 	return c
 }
 
-// captured takes what the command has brought, and returns the tokens of the tags. A clear
-// token that is zero was not heard.
-func (r *Region) captured(c *capture, tokens []envelope.Token) []envelope.Token {
-	if !c.asks {
-		return tokens
+// captured takes what the command has brought. A clear token that is zero was not heard.
+func (r *Region) captured(c *capture, tokens []envelope.Token) Tokens {
+	got := Tokens{tags: c.tags, values: tokens[:len(c.tags)], clear: c.clear}
+	if c.asks {
+		if heard := tokens[len(c.tags)]; heard != (envelope.Token{}) {
+			got.clear = heard
+			r.Clear.observe(heard, c.sent)
+		}
 	}
-	tags := len(c.keys) - 1
-	if heard := tokens[tags]; heard != (envelope.Token{}) {
-		c.clear = heard
-		r.Clear.observe(heard, c.sent)
-	}
-	return tokens[:tags]
+	return got
 }
 
 // Capture stamps a value that the caller brings. Without tags it costs nothing,
@@ -98,8 +66,8 @@ func (r *Region) Capture(ctx context.Context, tags []Tag, class *expiry.Policy) 
 	if !c.asks && !held {
 		r.RenewClear(ctx)
 	}
-	ofTags := r.captured(&c, tokens)
-	return stampOf(c.clear, tags, ofTags), nil
+	got := r.captured(&c, tokens)
+	return got.stamp(tags), nil
 }
 
 // RenewClear asks for the clear token in the background, unless somebody does.
@@ -122,27 +90,4 @@ func (r *Region) RenewClear(ctx context.Context) {
 		}
 		r.Clear.observe(tokens[0], sent)
 	}()
-}
-
-// TagsValid compares an entry's tags with the tokens that were read, and reads
-// those that were not.
-func (r *Region) TagsValid(ctx context.Context, tags envelope.Tags, named []Tag, tokens []envelope.Token) (bool, error) {
-	var unread []Tag
-	var want []envelope.Token
-	for i := range tags.Len() {
-		tag := tags.At(i)
-		at := slices.IndexFunc(named, func(t Tag) bool { return t.ID == tag.ID })
-		switch {
-		case at < 0:
-			unread = append(unread, TagIn(r.Space, tag.ID))
-			want = append(want, tag.Token)
-		case tokens[at] != tag.Token || tokens[at] == envelope.Token{}:
-			return false, nil
-		}
-	}
-	if len(unread) == 0 {
-		return true, nil
-	}
-	found, err := r.Store.ReadTokens(ctx, TagKeys(unread))
-	return err == nil && slices.Equal(found, want) && !slices.Contains(found, envelope.Token{}), err
 }
