@@ -164,7 +164,7 @@ func (r *Region) InvalidateAll(ctx context.Context) error {
 	for range clearTries {
 		minted, err := r.replaceClear(Removal(ctx))
 		if err != nil {
-			return r.Owe(pending.Target{Kind: pending.All}, err)
+			return r.oweAll(err)
 		}
 		if err := r.Background.Sleep(ctx, ClearTime); err != nil {
 			return err
@@ -175,12 +175,26 @@ func (r *Region) InvalidateAll(ctx context.Context) error {
 			return store.Ended(ctx)
 		case err != nil:
 			r.failed(telemetry.OpRemove, err)
-			return r.Owe(pending.Target{Kind: pending.All}, err)
+			return r.oweAll(err)
 		case bytes.Compare(tokens[0][:], minted[:]) >= 0:
 			return nil
 		}
 	}
-	return r.Owe(pending.Target{Kind: pending.All}, errTurnedBack)
+	return r.oweAll(errTurnedBack)
+}
+
+// oweAll queues a clearing, and drops what this process holds, as each change does once it
+// is queued. What was dropped before may be here again:
+//
+//  1. W mints; Redis fails; everything is dropped here.
+//  2. R finds nothing queued, and reads an old entry and the old clear token, which is held
+//     from then on. The entry goes into the L1.
+//  3. W queues the clearing, and returns.
+//  4. R2 starts, and is served the old entry: the L1 does not ask the queue.
+func (r *Region) oweAll(cause error) error {
+	err := r.Owe(pending.Target{Kind: pending.All}, cause)
+	r.ChangedAll()
+	return err
 }
 
 // clearTries is how often one call mints at most. One failover needs two.
