@@ -47,6 +47,39 @@ func TestMintedTokenStaysUntilItIsReplacedAndIsNotComputedByTheClient(t *testing
 	})
 }
 
+// InvalidateAll takes a token that is above its own for a later one: so a new token is
+// above the one it replaces, also where the clock of Redis has gone back.
+func TestATokenIsAboveTheOneItReplacesWhateverTheClock(t *testing.T) {
+	m := mini(t)
+	s := open(t, redistest.Dial(t, m.Addr()))
+	old := captured(t, s, tagKey)
+	m.SetTime(epoch.Add(-time.Hour))
+	for range 3 {
+		next, err := replace(t.Context(), s, tagKey, store.Notice{})
+		require.NoError(t, err)
+		require.Greater(t, next.String()[:13], old.String()[:13])
+		old = next
+	}
+}
+
+// What is no token is replaced, whatever it is.
+func TestAReplacedTokenNeedNotHaveBeenOne(t *testing.T) {
+	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
+		s := open(t, c)
+		for _, text := range []string{"short", "ffffffffffffffff", "zzzzzzzzzzzzzzzz"} {
+			require.NoError(t, c.Set(t.Context(), "tag", text, 0).Err())
+			next, err := replace(t.Context(), s, tagKey, store.Notice{})
+			require.NoError(t, err, text)
+			assert.Equal(t, next, captured(t, s, tagKey))
+		}
+		require.NoError(t, c.Del(t.Context(), "tag").Err())
+		require.NoError(t, c.LPush(t.Context(), "tag", "another type").Err())
+		next, err := replace(t.Context(), s, tagKey, store.Notice{})
+		require.NoError(t, err)
+		assert.Equal(t, next, captured(t, s, tagKey))
+	})
+}
+
 func TestTokenWithoutLifetimeNeverExpires(t *testing.T) {
 	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
 		s := open(t, c)

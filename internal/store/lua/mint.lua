@@ -12,7 +12,10 @@ local function one(k,a)
       return v
     end
   end
-  local v=string.format('%013x',t[1]*1000000+t[2])..ARGV[a+1]
+  local us,old=t[1]*1000000+t[2],redis.pcall('GET',k)
+  local last=type(old)=='string' and #old==16 and tonumber(string.sub(old,1,13),16) or 0
+  if us<=last and last<2^52-1 then us=last+1 end -- the clock went back: who compares tokens takes the higher for the newer
+  local v=string.format('%013x',us)..ARGV[a+1]
   if longer then redis.call('SET',k,v,'PX',ARGV[a+2])
   elseif px>0 and left>0 then redis.call('SET',k,v,'PX',left)
   else redis.call('SET',k,v) end
