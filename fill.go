@@ -80,7 +80,7 @@ func (v *values[T]) found(k *load.Key, value T, err error) {
 func (v *values[T]) Decode(k *load.Key, rec *record.Record) {
 	got, absent := result[T]{size: -1}, error(nil)
 	if err := contain(func() error { absent = v.cache.decode(k.Name, rec, &got); return nil }); err != nil {
-		rec.State = record.Invalid
+		rec.Undecodable()
 	}
 	if rec.State != record.Fresh {
 		return

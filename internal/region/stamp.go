@@ -7,6 +7,7 @@ import (
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/expiry"
 	"github.com/larder-go/cache/internal/store"
+	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // Stamp is the tokens that an entry depends on, captured before its value was
@@ -86,6 +87,7 @@ func (r *Region) RenewClear(ctx context.Context) {
 		tokens, err := r.Store.Capture(ctx, []store.TokenKey{r.clearKey()})
 		if err != nil {
 			r.Clear.unheard()
+			r.failed(telemetry.OpGet, err)
 			return
 		}
 		r.Clear.observe(tokens[0], sent)
