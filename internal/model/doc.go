@@ -18,6 +18,12 @@
 //     processes without readers here, promise that.
 //   - M: InvalidateAll does not mint again without a reason.
 //
+// Two are write-behind's:
+//
+//   - S: what was acknowledged is in the sink, on its way there, or a dead letter.
+//   - F: when a flush returns, so is what was acknowledged before it began, and not merely
+//     on its way.
+//
 // Three more say that a call ends. Each bounds what a call may do, so that it is seen to be
 // broken in a state, and no cycle has to be looked for:
 //
@@ -29,9 +35,9 @@
 // A round is a look-up and at most one flight. singleflight.go in the root has the table of what a call does
 // after a flight; in its last round it is solo, and the table shows that it then ends.
 //
-// There are three systems: keyed has one record, its readers and writers (and, with tags, one
+// There are four systems: keyed has one record, its readers and writers (and, with tags, one
 // tag key); cleared has the clear token, its read leases and time; local has the in-process
-// tier and its subscription. Each step is atomic at the place where it happens: a script, a
+// tier and its subscription; schedule has a write-behind key, its workers and the sink. Each step is atomic at the place where it happens: a script, a
 // row committed, an answer processed. A Get's own read happens in the step in which it
 // begins, which is the hardest case: a Get that began earlier is owed less.
 //

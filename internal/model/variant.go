@@ -10,7 +10,7 @@ type Variant struct {
 	Number string
 	// Sentence says what the variant does.
 	Sentence string
-	// Breaks is the invariant that must be violated, I, Q, L, W, M, B, W' or E; empty if the variant
+	// Breaks is the invariant that must be violated, I, Q, L, W, M, B, W', E, S or F; empty if the variant
 	// must hold.
 	Breaks string
 	// Readers is the number of readers that the variant needs, or all it can afford; 0 leaves
@@ -19,9 +19,10 @@ type Variant struct {
 	// Writers likewise; 0 stands for two.
 	Writers int
 
-	keyed   keyed
-	local   *local
-	cleared *cleared
+	keyed    keyed
+	local    *local
+	cleared  *cleared
+	schedule *schedule
 }
 
 // Bounds limit a check.
@@ -58,7 +59,7 @@ func Variants() []Variant {
 	for _, table := range [][]Variant{
 		leaseVariants(), writeVariants(), sharingVariants(), tagVariants(),
 		fillVariants(), taggedWriteVariants(), lateVariants(), flightVariants(), clearVariants(),
-		liveVariants(), intentVariants(), localVariants(),
+		liveVariants(), intentVariants(), localVariants(), scheduleVariants(),
 	} {
 		all = append(all, table...)
 	}
@@ -82,6 +83,8 @@ func (v Variant) system(b Bounds) system {
 		writers = v.Writers
 	}
 	switch {
+	case v.schedule != nil:
+		return v.schedule
 	case v.local != nil:
 		m := *v.local
 		m.readers = readers
