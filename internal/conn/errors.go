@@ -136,14 +136,19 @@ func NotSent(err error) bool {
 
 // outages are the error replies by which a server says that it cannot serve now.
 var outages = []string{
-	"LOADING", "CLUSTERDOWN", "READONLY", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS", "BUSY",
+	"LOADING", "CLUSTERDOWN", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY",
 	"max number of clients",
 }
+
+// Moving reports whether err says that the keys of an operation are on their way to another
+// node, and some have not arrived: nothing was done, and soon it can be. No server is to
+// blame.
+func Moving(err error) bool { return redis.HasErrorPrefix(err, "TRYAGAIN") }
 
 // Infrastructure reports whether err, as an operation returned it,
 // speaks against Redis or the way there: a breaker counts those. These are the
 // network's errors, an open breaker, a budget that ran out, a pool without connections, a closed
-// client, and the replies LOADING, CLUSTERDOWN, READONLY, MASTERDOWN, TRYAGAIN,
+// client, and the replies LOADING, CLUSTERDOWN, READONLY, MASTERDOWN,
 // NOREPLICAS, BUSY and "max number of clients".
 //
 // It is false for nil, the caller's own cancellation or deadline, ErrClosed, an

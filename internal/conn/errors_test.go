@@ -51,7 +51,7 @@ func TestOnlyWhatSpeaksAgainstRedisIsInfrastructure(t *testing.T) {
 		{"cluster down", fmt.Errorf("read: %w", reply("CLUSTERDOWN The cluster is down")), true},
 		{"read only", reply("READONLY You can't write"), true},
 		{"master down", reply("MASTERDOWN Link with MASTER is down"), true},
-		{"try again", reply("TRYAGAIN Multiple keys"), true},
+		{"keys that are on their way to another node", reply("TRYAGAIN Multiple keys"), false},
 		{"too many clients", reply("ERR max number of clients reached"), true},
 		{"one of several", errors.Join(redis.Nil, io.EOF), true},
 		{"none of several", errors.Join(redis.Nil, context.Canceled), false},

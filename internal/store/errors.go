@@ -54,6 +54,10 @@ func Ended(ctx context.Context) error { return conn.Ended(ctx) }
 // [conn.Infrastructure].
 func Infrastructure(err error) bool { return conn.Infrastructure(err) }
 
+// Moving reports whether the operation that failed with err can be repeated soon, because
+// its keys are on their way to another node: see [conn.Moving].
+func Moving(err error) bool { return conn.Moving(err) }
+
 // NotSent reports whether the operation that failed with err can not have taken effect:
 // see [conn.NotSent].
 func NotSent(err error) bool { return conn.NotSent(err) }
