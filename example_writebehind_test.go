@@ -70,7 +70,8 @@ func ExampleWriteBehind() {
 }
 
 // What the database refuses for good is kept, with the reason, until somebody
-// looks at it.
+// looks at it. That no other try can help is said by the error: any other one is tried
+// again.
 func ExampleCache_DeadLetters() {
 	ctx := context.Background()
 	rdb := embeddedRedis()
@@ -80,13 +81,12 @@ func ExampleCache_DeadLetters() {
 	write := func(ctx context.Context, batch []cache.Mutation[reading]) error {
 		for _, m := range batch {
 			if m.Value.Celsius > limit {
-				return errors.New("violates a check constraint")
+				return &cache.PermanentError{Err: errors.New("violates a check constraint")}
 			}
 		}
 		return table.Write(ctx, batch)
 	}
 	readings := must(cache.New(rdb, "readings", cache.WriteBehind(write, cache.WriteBehindOptions{
-		MaxAttempts:    1,
 		AcceptVolatile: "the example's Redis is gone with the example",
 	})))
 	defer readings.Close()
@@ -108,6 +108,70 @@ func ExampleCache_DeadLetters() {
 	// kiln {"Celsius":900}: violates a check constraint
 	// <nil>
 	// <nil> 900
+}
+
+// One mend for many: all letters of one reason are tried again.
+func ExampleCache_RetryDeadLetters() {
+	ctx := context.Background()
+	rdb := embeddedRedis()
+	defer rdb.Close()
+	readings := must(cache.New(rdb, "readings", cache.WriteBehind(refuseHot, cache.WriteBehindOptions{
+		AcceptVolatile: "the example's Redis is gone with the example",
+	})))
+	defer readings.Close()
+	fmt.Println(readings.SetMany(ctx, map[string]reading{"attic": {20}, "kiln": {900}, "oven": {220}}))
+	fmt.Println(readings.Flush(ctx))
+
+	hot := func(l cache.DeadLetter) bool { return l.Reason == "violates a check constraint" }
+	fmt.Println(readings.RetryDeadLetters(ctx, hot))
+	fmt.Println(readings.Flush(ctx))
+	fmt.Println(readings.DropDeadLetters(ctx, hot)) // it was not mended after all
+	// Output:
+	// <nil>
+	// <nil>
+	// 2 <nil>
+	// <nil>
+	// 2 <nil>
+}
+
+// refuseHot is a sink that knows which values of a batch it has not written.
+func refuseHot(_ context.Context, batch []cache.Mutation[reading]) error {
+	failed := cache.BatchError{}
+	for _, m := range batch {
+		if m.Value.Celsius > 50 {
+			failed[m.Key] = &cache.PermanentError{Err: errors.New("violates a check constraint")}
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	return failed
+}
+
+// A sink that compares versions may say where it had a newer one: after Redis has come
+// back as it was some time before, the cached value is the old one.
+func ExampleBatchError() {
+	table := readingTable{"attic": {Key: "attic", Value: reading{21}, Version: 2}}
+	write := func(ctx context.Context, batch []cache.Mutation[reading]) error {
+		newer := cache.BatchError{}
+		for _, m := range batch {
+			if table[m.Key].Version > m.Version {
+				newer[m.Key] = cache.ErrHadNewer
+			}
+		}
+		if err := table.Write(ctx, batch); err != nil || len(newer) == 0 {
+			return err
+		}
+		return newer
+	}
+	err := write(context.Background(), []cache.Mutation[reading]{
+		{Key: "attic", Value: reading{20}, Version: 1}, {Key: "cellar", Value: reading{12}, Version: 3},
+	})
+	fmt.Println(err)
+	fmt.Println(table["attic"].Value.Celsius, table["cellar"].Value.Celsius)
+	// Output:
+	// cache: the system of record has a newer version
+	// 21 12
 }
 
 // On SIGTERM: stop what uses the cache, then the cache, then the client.

@@ -165,7 +165,7 @@ func (x *report[T]) describe() {
 	rec, r, now := &x.lookup.Record, &x.Record, x.found.Now
 	h, b := rec.Header, rec.Body
 	*r = ExplainedRecord{
-		Asked: true, Kind: byte(h.Kind), Absent: rec.Absent, Dirty: h.Kind == envelope.Dirty, DeadLetter: x.found.Doomed,
+		Asked: true, Kind: byte(h.Kind), Absent: rec.Absent, Dirty: h.Kind == envelope.Dirty, DeadLetter: x.found.Letter,
 		LoadCost: b.Delta, MeanCost: b.EWMA, Version: h.Version, Codec: b.Codec, Schema: b.Schema,
 		Size: len(x.found.Record.Data), Payload: len(b.Payload), Intents: envelope.Intents(x.found.Record.Data, now),
 		HardLeft: x.found.Record.PTTL,

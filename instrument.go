@@ -90,8 +90,8 @@ type Stats struct {
 	Corrupt      int64         // records of ours that could not be used: damaged, another codec, an older schema, or not decoded
 	Foreign      int64         // records that are not ours
 	Pending      int64         // invalidations that are queued now
-	Dirty        int64         // write-behind keys of all processes that are not in the sink, as the workers of this process last sampled
-	DeadLetters  int64         // write-behind values that were given up, as last sampled; these two and Lag are 0 where no worker runs
+	Dirty        int64         // write-behind keys of all processes that are not in the sink, as this process last sampled
+	DeadLetters  int64         // write-behind values that were given up, as last sampled
 	Flushed      int64         // write-behind values that this process's workers brought to the sink
 	FlushErrors  int64         // calls of the sink that failed
 	RedisErrors  int64         // operations that Redis did not answer properly; each key of a batch is one

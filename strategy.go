@@ -35,7 +35,7 @@ type buffering interface {
 	queue() *behind.Engine
 	// translate turns the engine's errors into the cache's.
 	translate(ctx context.Context, op, key string, err error) error
-	// hasSampled reports whether a worker of this process has counted what is dirty.
+	// hasSampled reports whether this process has counted what is dirty.
 	hasSampled() bool
 }
 

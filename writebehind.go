@@ -16,24 +16,6 @@ import (
 	"github.com/larder-go/cache/internal/telemetry"
 )
 
-// Mutation is what the sink of a [WriteBehind] cache is to make true of one key.
-type Mutation[T any] struct {
-	Key string
-	// Value is the latest value that was put; the zero value if Deleted.
-	Value   T
-	Deleted bool
-	// Version grows with every put of the key. It is the sink's fence: a worker
-	// that was paused may come late with an old value, so a sink that has a
-	// higher version must leave its row alone (… WHERE version < ?) and count
-	// that as success.
-	Version uint64
-}
-
-// BatchWriter writes a batch to the system of record. No key occurs twice in it.
-// nil means that all of it is written. After an error or a panic the batch is
-// written again, in halves until the guilty are alone: it must be idempotent.
-type BatchWriter[T any] func(ctx context.Context, batch []Mutation[T]) error
-
 // WriteBehindOptions configure [WriteBehind]. Zero means the default; below zero
 // is an error unless something else is said.
 type WriteBehindOptions struct {
@@ -44,18 +26,20 @@ type WriteBehindOptions struct {
 	Workers int
 	// BatchSize is the most that the sink gets in one call. Default 256.
 	BatchSize int
-	// MaxDirty bounds the keys that wait for the sink, of all processes. It is
-	// divided evenly among the partitions and rounded up, so keys that crowd in
-	// one of them are refused before. Default 100,000.
+	// MaxDirty bounds the keys that wait for the sink and the dead letters, of all
+	// processes. It is divided evenly among the partitions and rounded up, so keys that
+	// crowd in one of them are refused before. Default 100,000.
 	MaxDirty int
-	// MaxAttempts is how often a value is given to the sink before it is a dead
-	// letter. Default 10.
+	// MaxAttempts is how often the sink may fail with a value before it is a dead
+	// letter. A failure counts only if the sink has taken something else of this process
+	// since the one before: while it takes nothing there is an outage, which lasts as long
+	// as it lasts. Default 10.
 	MaxAttempts int
 	// Interval is how long a dirty key waits for company in a batch. Default
 	// 100 ms.
 	Interval time.Duration
-	// SinkTimeout is when the context of a call of the sink ends. Other processes
-	// take over what a worker has held for three times that. Default 10 s.
+	// SinkTimeout is when the context of a call of the sink ends. Other workers take over
+	// what one has held for three times that without a sign of life. Default 10 s.
 	SinkTimeout time.Duration
 	// Refuse makes Set fail with ErrBackpressure at once when MaxDirty keys are
 	// dirty. By default it waits until there is room or its context ends.
@@ -89,8 +73,9 @@ type writeBehind[T any] struct {
 // with appendfsync everysec up to about 2 s of acknowledged writes at a power
 // failure, with a failover the tail that was not replicated.
 //
-// A value that the sink refuses ten times becomes a dead letter, see
-// [Cache.DeadLetters], and readers get what the system of record has.
+// A value that the sink refuses ten times, while it takes others, becomes a dead letter,
+// see [Cache.DeadLetters], and readers get what the system of record has. An outage of the
+// sink makes no dead letters: puts go on until MaxDirty, and Stats.Lag grows.
 //
 // New checks within 2 s that Redis will neither evict nor forget unflushed
 // writes, and fails otherwise, or if it cannot ask: see AcceptVolatile. A nil w,
@@ -191,6 +176,17 @@ func (s *writeBehind[T]) claim(ctx context.Context) error {
 	return err
 }
 
+// recheck claims the name again, should Redis have been emptied: else a process of other
+// partitions could take it meanwhile. If one has, the calls of this cache fail.
+func (s *writeBehind[T]) recheck(ctx context.Context) error {
+	err := s.claim(ctx)
+	if refused := (refusal{}); errors.As(err, &refused) {
+		s.cache.region.Strategy.Refuse(refused.error)
+		return nil // Redis has answered
+	}
+	return err
+}
+
 func (s *writeBehind[T]) options() behind.Options {
 	space := s.cache.region.Space
 	o := behind.Options{
@@ -199,7 +195,10 @@ func (s *writeBehind[T]) options() behind.Options {
 		Workers:     s.o.Workers, BatchSize: s.o.BatchSize, MaxAttempts: s.o.MaxAttempts,
 		Notice:   s.cache.region.Notice,
 		Interval: s.o.Interval, SinkTimeout: s.o.SinkTimeout, MaxDirty: s.o.MaxDirty, Refuse: s.o.Refuse,
-		Hooks: behind.Hooks{Sample: s.sampled, Batch: s.flushed, DeadLetter: s.gaveUp, Error: s.failed},
+		Judge: judge,
+		Hooks: behind.Hooks{
+			Check: s.recheck, Sample: s.sampled, Batch: s.flushed, Overdue: s.overdue, DeadLetter: s.gaveUp, Error: s.failed,
+		},
 	}
 	if s.writer != nil {
 		o.Sink = s.sink
@@ -207,8 +206,8 @@ func (s *writeBehind[T]) options() behind.Options {
 	for i := range s.o.Partitions {
 		p := space.Partition(i)
 		o.Partitions = append(o.Partitions, store.Partition{
-			Records: p.Record(""), Dirty: p.Dirty(), Tickets: p.Stream(),
-			Clock: p.Clock(), Dead: p.DeadLetters(), Doomed: p.Doomed(),
+			Records: p.Record(""), Letter: p.Letter(""), Dirty: p.Dirty(), Schedule: p.Schedule(), Tries: p.Tries(),
+			Clock: p.Clock(), Letters: p.DeadLetters(), Reasons: p.Reasons(),
 		})
 	}
 	return o
@@ -284,46 +283,6 @@ func (s *writeBehind[T]) translate(ctx context.Context, op, key string, err erro
 	return &OpError{Op: op, Key: key, Err: err}
 }
 
-// errSinkLeft is what the span of a sink says that panics or calls Goexit.
-var errSinkLeft = errors.New("the sink did not return")
-
-// sink gives a batch to the writer, in a span.
-func (s *writeBehind[T]) sink(ctx context.Context, batch []behind.Mutation) (err error) {
-	ctx, span := s.cache.tel.Start(ctx, telemetry.OpFlush)
-	err = errSinkLeft // until it returns
-	defer func() { s.cache.tel.End(span, err) }()
-	err = s.give(ctx, batch)
-	return err
-}
-
-func (s *writeBehind[T]) give(ctx context.Context, batch []behind.Mutation) error {
-	out, err := s.decode(batch)
-	if err != nil {
-		return err
-	}
-	return s.writer(ctx, out)
-}
-
-// decode decodes a batch. A value that does not decode is an error of the batch,
-// which is then halved until that value is alone.
-func (s *writeBehind[T]) decode(batch []behind.Mutation) ([]Mutation[T], error) {
-	c := s.cache
-	out := make([]Mutation[T], len(batch))
-	for i, m := range batch {
-		out[i] = Mutation[T]{Key: m.Key, Deleted: m.Deleted, Version: m.Version}
-		if m.Deleted {
-			continue
-		}
-		if m.Codec != c.values.id || m.Schema != c.config.schema {
-			return nil, fmt.Errorf("encoded by codec %d in schema %d, not %d and %d", m.Codec, m.Schema, c.values.id, c.config.schema)
-		}
-		if err := c.values.decode(m.Payload, m.Key, &out[i].Value); err != nil {
-			return nil, fmt.Errorf("decode: %w", err)
-		}
-	}
-	return out, nil
-}
-
 func (s *writeBehind[T]) flush(ctx context.Context) (dirty int, err error) {
 	err = s.engine.Flush(ctx)
 	if err == nil || store.Ended(ctx) == nil { // of a Redis that fails no number can be asked
@@ -352,7 +311,7 @@ func (s *writeBehind[T]) queue() *behind.Engine { return s.engine }
 
 func (s *writeBehind[T]) hasSampled() bool { return s.last.Load() != nil }
 
-// count adds what the keeper sampled last.
+// count adds what was sampled last.
 func (s *writeBehind[T]) count(to *Stats) {
 	if sample := s.last.Load(); sample != nil {
 		to.Dirty, to.DeadLetters, to.Lag = int64(sample.Dirty), int64(sample.DeadLetters), sample.Lag
@@ -363,12 +322,15 @@ func (s *writeBehind[T]) count(to *Stats) {
 func (s *writeBehind[T]) sampled(sample behind.Sample) { s.last.Store(&sample) }
 
 func (s *writeBehind[T]) flushed(b behind.Batch) {
-	if b.Err != nil {
+	s.written.Add(int64(b.Written))
+	if b.Written < b.Size {
 		s.refused.Add(1)
 		s.cache.tel.Logger.Warn("the sink failed", "size", b.Size, "error", b.Err)
-		return
 	}
-	s.written.Add(int64(b.Size))
+}
+
+func (s *writeBehind[T]) overdue(size int, d time.Duration) {
+	s.cache.tel.Logger.Warn("the sink does not return", "size", size, "after", d)
 }
 
 func (s *writeBehind[T]) gaveUp(key string, version uint64, err error) {

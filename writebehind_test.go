@@ -217,16 +217,17 @@ func TestWriteBehindUpdateFlushesItsKeyFirst(t *testing.T) {
 	})
 }
 
-// afterLooks runs a function after each look of one client at the dirty keys.
+// afterLooks runs a function after each look of one client at a key before it is written
+// past the cache, which is the script of the four keys.
 type afterLooks struct {
 	*testkit.Outage
 	then func()
 }
 
-func (a afterLooks) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		err := next(ctx, cmds)
-		if cmds[0].Name() == "hmget" {
+func (a afterLooks) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if args := cmd.Args(); len(args) > 2 && args[2] == 4 && err == nil {
 			a.then()
 		}
 		return err

@@ -2,41 +2,86 @@ package behind
 
 import (
 	"hash/fnv"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// retryAfter is how long a ticket rests after so many deliveries: the back-off
-// doubles up to its maximum and is spread by ±20 %, the same for a ticket each
-// time it is looked at. Drawn anew at each look the shortest would win.
-func (o *Options) retryAfter(id string, deliveries int) time.Duration {
+// retryAfter is how long a key rests after so many failures: the back-off
+// doubles up to its maximum and is spread by ±20 %, so that keys which failed together do
+// not come back together.
+func (o *Options) retryAfter(key string, failures int) time.Duration {
 	d := o.Backoff
-	for n := 1; n < deliveries && d < o.MaxBackoff; n++ {
+	for n := 1; n < failures && d < o.MaxBackoff; n++ {
 		d *= 2
 	}
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(id)) // never fails
+	_, _ = h.Write([]byte(key)) // never fails
 	spread := float64(h.Sum32()%1000)/1000*0.4 - 0.2
 	return time.Duration(float64(min(d, o.MaxBackoff)) * (1 + spread))
 }
 
-// takeover is how long the ticket of another process rests at least.
-func (o *Options) takeover() time.Duration { return 3 * o.SinkTimeout }
+// together is how many values may be in a batch with one that has failed so often. It
+// shrinks to 1, so that nobody suffers for long for a neighbour that hangs.
+func (o *Options) together(failures int) int { return max(o.BatchSize>>min(failures, 30), 1) }
 
-// room is how many values may be in a batch with one that was delivered so
-// often. It shrinks to 1, so that nobody is given up for a neighbour that hangs
-// or kills the process.
-func (o *Options) room(deliveries int) int {
-	if deliveries >= o.MaxAttempts-1 && deliveries > 1 {
-		return 1
+// failures remembers the keys with which this process's sink has failed. The zero value is
+// ready for use.
+type failures struct {
+	mu   sync.Mutex
+	keys map[string]failure
+}
+
+type failure struct {
+	count int
+	taken int64 // what the sink had taken by the last one
+}
+
+// mostFailures bounds the memory. To forget all costs each key a try that does not count.
+const mostFailures = 10_000
+
+// add notes one at which the sink had taken so much, and as much as since when the key was
+// claimed. It reports how many the key has, and whether the sink has taken something since
+// the last of them.
+func (f *failures) add(key string, since, taken int64) (count int, progress bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	was, known := f.keys[key]
+	if !known {
+		was.taken = since
+		if f.keys == nil || len(f.keys) >= mostFailures {
+			f.keys = map[string]failure{}
+		}
 	}
-	return max(o.BatchSize>>max(deliveries-1, 0), 1)
+	f.keys[key] = failure{count: was.count + 1, taken: taken}
+	return was.count + 1, taken > was.taken
+}
+
+// forget is for a key that is settled.
+func (f *failures) forget(key string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.keys, key)
+}
+
+// of is how many key has.
+func (f *failures) of(key string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.keys[key].count
+}
+
+// any reports whether there are some.
+func (f *failures) any() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.keys) > 0
 }
 
 // pacer slows one down who meets nothing but failure, until the sink takes
 // something from anybody.
 type pacer struct {
-	taken    *atomic.Int64 // batches of this process that the sink took
+	taken    *atomic.Int64 // values of this process that the sink took
 	seen     int64         // of these, when the last failure was noted
 	failures int
 	first    time.Duration // rest after one failure, then doubled

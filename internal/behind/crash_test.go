@@ -232,17 +232,17 @@ func testKill9(t *testing.T, option redistest.Option) {
 
 	dirty := map[string]string{}
 	for _, p := range o.Partitions {
-		all, err := c.HGetAll(t.Context(), p.Dirty).Result()
+		all, err := c.ZRange(t.Context(), p.Dirty, 0, -1).Result()
 		require.NoError(t, err)
-		assert.EqualValues(t, len(all), c.XLen(t.Context(), p.Tickets).Val(), "tickets")
-		for key, v := range all {
-			dirty[key] = v
+		assert.EqualValues(t, len(all), c.ZCard(t.Context(), p.Schedule).Val(), "the schedule")
+		for _, key := range all {
+			dirty[key] = store.VersionIn([]byte(c.Get(t.Context(), p.Record(key)).Val()))
 		}
 	}
 	lost := 0
 	for _, keys := range acked {
 		for key, v := range keys {
-			if dirty[key] != strconv.FormatUint(v, 10) {
+			if dirty[key] != fmt.Sprintf("%016x", v) {
 				lost++
 			}
 		}

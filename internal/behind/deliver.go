@@ -1,44 +1,39 @@
 package behind
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/store"
 )
 
-// Reasons for dead letters that do not come from the sink.
-var (
-	errLost     = errors.New("the record is gone: evicted, removed or overwritten")
-	errSilent   = errors.New("delivered too often without an answer")
-	errSinkExit = errors.New("the sink called Goexit")
-)
+// mostBytes is how much one read of records asks for, at most, unless it is one record: a
+// client waits for the whole reply for as long as for any other.
+const mostBytes = 1 << 20
 
 // item is a dirty key on its way to the sink.
 type item struct {
-	part       int
-	ticket     string
-	key        string
-	deliveries int // this one included
+	store.Claimed
+	tries  string // as the claim told
+	failed int    // how often this process's sink did
+	since  int64  // what the sink had taken when it was claimed
+	size   int    // of its record
 
-	version  uint64
 	mutation Mutation
 	ttl      time.Duration // of the entry once it is written
 	soft     time.Duration // how much of that it is fresh
-	tried    bool          // the sink was called with it
-	err      error         // nil: written, or nothing to write
-	final    bool          // no further try can help
+	err      error         // nil: written
 	alone    bool          // err is about nobody else
+	judged   Judgement     // and says this
 }
 
-// deliver brings items to the sink and settles their tickets. One that failed
-// stays pending, which is all there is to a retry: the keeper finds it there.
-//
-// It reports false if the sink seems to be out of order: it took nothing of
-// several values, or nothing of the one it was probed with. One value that fails
+// deliver brings items to the sink and settles them, batch by batch, so that each is settled
+// soon after it was written. It reports false if the sink seems to be out of order: it took
+// nothing of several values, or nothing of the one it was probed with. One value that fails
 // while nothing else is tried may as well be to blame itself.
 //
 // ctx is the engine's life, not a deadline: the sink has its own.
@@ -46,102 +41,121 @@ func (e *Engine) deliver(ctx context.Context, items []*item, probing bool) bool 
 	if len(items) == 0 {
 		return true
 	}
-	e.flight.add(items)
-	defer e.flight.remove(items)
-	ready, done := e.sort(ctx, items)
-	e.conclude(ctx, done)
-	// Batch by batch, so that a ticket is settled soon after it was written and
-	// does not age towards its take-over behind the others.
+	if err := e.measure(ctx, items); err != nil {
+		e.failed(ctx, "read lengths", err)
+		e.settle(ctx, items)
+		return true
+	}
 	tried, written := 0, 0
-	for len(ready) > 0 && ctx.Err() == nil {
-		n := e.batch(ready)
-		e.write(ctx, ready[:n])
-		for _, it := range ready[:n] {
-			if it.tried {
-				tried++
-			}
+	for len(items) > 0 && ctx.Err() == nil && (written > 0 || tried < 2) { // else the others would only fail, too
+		batch := items[:e.batch(items)]
+		items = items[len(batch):]
+		ready := e.read(ctx, batch)
+		if len(ready) > 0 {
+			e.write(ctx, ready)
+		}
+		for _, it := range ready {
+			tried++
 			if it.err == nil {
 				written++
 			}
 		}
-		e.conclude(ctx, ready[:n])
-		ready = ready[n:]
-		if written == 0 && tried > 1 {
-			break // the others would only lose a try each
-		}
+		e.settle(ctx, batch)
 	}
+	e.settle(ctx, items)
 	return written > 0 || tried == 0 || tried == 1 && !probing
 }
 
-// batch returns how many of items, which are sorted by deliveries, go to the sink
-// together: as many as the most often delivered of them bears.
+// measure sorts items, those first that have failed least often, and of those the keys of a
+// partition together, and notes how large they are.
+func (e *Engine) measure(ctx context.Context, items []*item) error {
+	for _, it := range items {
+		it.err = errUntried
+		it.failed = e.failures.of(it.Key)
+	}
+	slices.SortStableFunc(items, func(a, b *item) int { return cmp.Compare(a.failed, b.failed) })
+	names := make([]string, len(items))
+	for i, it := range items {
+		names[i] = it.Partition.Record(it.Key)
+	}
+	sizes, err := e.store.Sizes(ctx, names)
+	for i, it := range items {
+		it.size = sizes[i]
+	}
+	return err
+}
+
+// batch returns how many of items, which are sorted, go to the sink together: as many as
+// the one bears that has failed most often, and as a read brings.
 func (e *Engine) batch(items []*item) int {
-	n := 1
-	for n < len(items) && n < e.o.room(items[n].deliveries) {
+	n, bytes := 1, items[0].size
+	for n < len(items) && n < e.o.together(items[n].failed) {
+		if bytes += items[n].size; int64(bytes) > e.bytes.Load() {
+			break
+		}
 		n++
 	}
 	return n
 }
 
-// sort reads what the dirty keys hold. Items that need no sink are done; those of
-// a partition that could not be read are neither.
-func (e *Engine) sort(ctx context.Context, items []*item) (ready, done []*item) {
-	byPart := map[int][]*item{} // one MGET is for one slot
-	for _, it := range items {
-		byPart[it.part] = append(byPart[it.part], it)
-	}
-	var reads []store.DirtyRead
-	var order [][]*item
-	for part, its := range byPart {
-		r := store.DirtyRead{Partition: e.parts[part]}
-		for _, it := range its {
-			r.Keys = append(r.Keys, it.key)
+// read reads what keys hold, and returns those with something to write. What one read does
+// not bring is read in halves; less is asked for from then on, and ever more again while
+// that goes well.
+func (e *Engine) read(ctx context.Context, items []*item) (ready []*item) {
+	for len(items) > 0 {
+		n := 1 // one MGET is for one slot
+		for n < len(items) && items[n].Partition == items[0].Partition {
+			n++
 		}
-		reads, order = append(reads, r), append(order, its)
+		ready = append(ready, e.readOf(ctx, items[:n])...)
+		items = items[n:]
 	}
-	found, err := e.store.ReadDirty(ctx, reads)
-	e.failed(ctx, "read dirty keys", err)
-	seen := map[string]bool{}
-	for i, dirty := range found {
-		for j, d := range dirty {
-			it := order[i][j]
-			again := seen[it.key]
-			seen[it.key] = true
-			switch {
-			case again: // two tickets: one of them will find the key clean
-			case e.prepare(it, d):
-				ready = append(ready, it)
-			default:
-				done = append(done, it)
-			}
+	return ready
+}
+
+func (e *Engine) readOf(ctx context.Context, items []*item) (ready []*item) {
+	names, bytes := make([]string, len(items)), int64(0)
+	for i, it := range items {
+		names[i] = it.Partition.Record(it.Key)
+		bytes += int64(it.size)
+	}
+	records, err := e.store.Records(ctx, names)
+	switch {
+	case err == nil:
+		e.bytes.Store(min(max(e.bytes.Load(), 2*bytes), mostBytes))
+	case len(items) == 1 || errors.Is(err, store.ErrOpen) || ctx.Err() != nil:
+		e.failed(ctx, "read dirty keys", err)
+		for _, it := range items {
+			it.err = err // a failure, but no try
+		}
+		return nil
+	default:
+		e.bytes.Store(max(min(e.bytes.Load(), bytes/2), 1))
+		return append(e.readOf(ctx, items[:len(items)/2]), e.readOf(ctx, items[len(items)/2:])...)
+	}
+	for i, it := range items {
+		if e.prepare(it, records[i]) {
+			ready = append(ready, it)
 		}
 	}
-	return ready, done
+	return ready
 }
 
 // prepare decodes what was found. It reports whether there is something to write.
-func (e *Engine) prepare(it *item, d store.Dirty) bool {
-	it.version = d.Version
-	if d.Version == 0 { // written and settled under another ticket
-		return false
-	}
-	h, body, err := envelope.Decode(d.Record, e.parts[it.part].Record(it.key))
+func (e *Engine) prepare(it *item, record []byte) bool {
+	it.Version = store.VersionIn(record)
+	h, body, err := envelope.Decode(record, it.Partition.Record(it.Key))
 	switch {
-	case errors.Is(err, envelope.ErrTruncated), errors.Is(err, envelope.ErrForeign), errors.Is(err, envelope.ErrNoBody):
-		it.err, it.final = fmt.Errorf("%w: %w", errLost, err), true
+	case it.Version == "":
+		it.err, it.alone, it.judged = errLost, true, Permanent
+		return false
 	case err != nil: // a newer process may be able to read it
-		it.err, it.alone = err, true
-	case h.Kind != envelope.Dirty || h.Version < d.Version: // the version was read first
-		it.err, it.final = errLost, true
-	case it.deliveries > 2*e.o.MaxAttempts: // whoever gets it does not live to tell
-		it.err, it.final = errSilent, true
-	}
-	if it.err != nil {
+		it.err, it.alone, it.judged = err, true, Unreadable
 		return false
 	}
-	it.version, it.soft, it.ttl = h.Version, body.Soft, saturated(body.Soft, body.Grace)
+	it.soft, it.ttl = body.Soft, saturated(body.Soft, body.Grace)
 	it.mutation = Mutation{
-		Key: it.key, Deleted: body.Absent, Version: h.Version, Codec: body.Codec, Schema: body.Schema,
+		Key: it.Key, Deleted: body.Absent, Version: h.Version, Codec: body.Codec, Schema: body.Schema,
 	}
 	if !body.Absent {
 		it.mutation.Payload = body.Payload
@@ -155,35 +169,4 @@ func saturated(a, b time.Duration) time.Duration {
 		return sum
 	}
 	return 1<<63 - 1
-}
-
-// conclude acknowledges what is written, buries what is given up, and leaves the
-// rest. It is not cancelled with ctx: what is written is written.
-func (e *Engine) conclude(ctx context.Context, items []*item) {
-	var acks, dead []store.Settlement
-	var victims []*item // of dead, in its order
-	for _, it := range items {
-		s := store.Settlement{
-			Partition: e.parts[it.part], Ticket: it.ticket, Key: it.key, Version: it.version,
-			TTL: it.ttl, Soft: it.soft, Notice: e.o.notice(it.key),
-		}
-		switch {
-		case it.err == nil:
-			acks = append(acks, s)
-		// Failed tries of a neighbour's do not count, nor that the engine was closed.
-		case it.final, it.alone && it.deliveries >= e.o.MaxAttempts && ctx.Err() == nil:
-			s.Reason = it.err.Error()
-			dead, victims = append(dead, s), append(victims, it)
-		}
-	}
-	ctx = context.WithoutCancel(ctx)
-	_, errs := e.store.Ack(ctx, group, acks)
-	e.failed(ctx, "acknowledge", errors.Join(errs...))
-	answers, errs := e.store.Bury(ctx, group, dead)
-	e.failed(ctx, "move to the dead letters", errors.Join(errs...))
-	for i, it := range victims {
-		if errs[i] == nil && answers[i] == store.SettledClean && e.o.Hooks.DeadLetter != nil {
-			e.o.Hooks.DeadLetter(it.key, it.version, it.err)
-		}
-	}
 }

@@ -5,39 +5,41 @@
 //
 // # The life of a put
 //
-//  1. The put stores the record, marks the key dirty and, unless it was dirty
-//     before, adds a ticket to the partition's stream. All of it is one script.
-//  2. A worker takes the ticket, reads the record, and writes it in a batch.
-//  3. It acknowledges the version that it wrote. If that is still the latest the
-//     key is clean and the record an ordinary entry; else the key has a new ticket.
+//  1. The put stores the record, and enters the key into its partition's schedule,
+//     due at once, unless it is there already. Both are one script.
+//  2. A worker claims keys that are due: their times move on by a lease. It reads their
+//     records, and writes them in a batch, bounded by number and by bytes.
+//  3. It acknowledges the versions that it wrote. If that is still the latest of a key,
+//     the key leaves the schedule and the record is an ordinary entry; else it is due.
 //
-// A key has one ticket, so puts in between are written as one, and no two
-// workers write the same key at once while all of them run.
+// A key is in the schedule once, so puts in between are written as one. Any worker takes
+// any partition: one that hangs holds up what it has claimed, and nothing else.
 //
 // # Failures
 //
-// A ticket stays with the worker that has it until it is acknowledged. What a
-// sink refuses is split in halves until the guilty are alone, and tried again
-// after 1 s, 2 s, 4 s and so on to 60 s, each ±20 %, in ever smaller batches.
-// After ten deliveries it becomes a dead letter: the record is removed and
-// readers see what the sink has. A sink that takes nothing at all is asked with
-// single keys, so that an outage does not use up everybody's tries.
+// What a sink refuses is split in halves until the guilty are alone, and is due again
+// after 1 s, 2 s, 4 s and so on to 60 s, each ±20 %, in ever smaller batches. A try counts
+// only if the sink has taken something of this process since the last one with the key:
+// where nobody gets on there is an outage, which is no failure of values. After ten tries
+// that count, or at once if the sink says that no other can help, the value is a dead
+// letter: its record is put aside and readers see what the sink has. Letters take the room
+// of dirty keys, so that they are as bounded.
 //
-// The tickets of a worker that is gone are taken over once they are idle for
-// three times the sink's timeout. A worker that was merely paused may still
-// write then, with an old value over a newer one:
+// While the sink takes nothing at all, workers ask it with single keys, ever more rarely.
 //
-//  1. A takes the ticket of key k, reads version 1, and is paused.
-//  2. B takes the ticket over and writes version 1. k is put again, version 2,
-//     and B writes that too.
+// The keys of a worker that is gone are due when its lease is over, three times the sink's
+// timeout. A lease is moved on while a call of the sink runs. A worker that was merely
+// paused may still write then, with an old value over a newer one:
+//
+//  1. A claims key k, reads version 1, and is paused.
+//  2. B claims it, and writes version 1. k is put again, version 2, and B writes that too.
 //  3. A continues and writes version 1.
 //
 // Nobody but the sink can refuse the third step: it must compare versions.
 //
 // # Goroutines
 //
-// Each worker is one, and the keeper, which claims what failed or was left
-// behind, gives lost keys new tickets and reads the gauges. A call of the sink
-// runs on one of its own, so that its Goexit ends nobody else. All end with
-// [Engine.Close]. An engine that only puts has none.
+// Each worker is one, and the sampler, which reads the gauges, also in a process that only
+// puts. A call of the sink runs on one of its own, so that its Goexit ends nobody else. All
+// end with [Engine.Close].
 package behind

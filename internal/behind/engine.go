@@ -8,12 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/store"
 )
-
-// group is the consumer group of the tickets, the same for all processes.
-const group = "w"
 
 var (
 	// ErrClosed is returned after Close or Shutdown has begun.
@@ -32,35 +28,31 @@ type Engine struct {
 	o     Options
 	store *store.Store
 	parts []*store.Partition
-	name  string // of this engine among the consumers
 
-	puts   gate
-	flight flight
-	taken  atomic.Int64    // batches that the sink took
-	wake   []chan struct{} // one per worker
-	nudge  chan struct{}   // the keeper's
+	puts     *gate
+	failures failures
+	taken    atomic.Int64    // values that the sink took
+	bytes    atomic.Int64    // that one read of records asks for, at most
+	wake     []chan struct{} // one per worker
 
-	retire  context.CancelFunc // no further ticket is taken
+	retire  context.CancelFunc // no further key is claimed
 	stop    context.CancelFunc // and what is under way ends
 	running sync.WaitGroup
 }
 
-// New makes the group of workers, one round trip per node, and starts the
-// goroutines. An engine that only puts does neither. It does not look at the
-// server's settings: see [store.Store.CheckDurability].
+// New looks whether the partitions are what they should be, one round trip per node, and
+// starts the goroutines. It does not look at the server's settings: see
+// [store.Store.CheckDurability].
 func New(ctx context.Context, o Options) (*Engine, error) {
-	if err := o.settle(); err != nil {
+	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
-	e := &Engine{o: o, store: o.Store, name: envelope.NewToken().String() + ":", nudge: make(chan struct{}, 1)}
-	e.retire, e.stop = func() {}, func() {}
+	e := &Engine{o: o, store: o.Store, puts: newGate()}
+	e.bytes.Store(mostBytes)
 	for i := range o.Partitions {
 		e.parts = append(e.parts, &o.Partitions[i])
 	}
-	if o.putOnly() {
-		return e, nil
-	}
-	if err := e.store.EnsureGroups(ctx, group, e.parts); err != nil {
+	if err := e.store.CheckPartitions(ctx, e.parts); err != nil {
 		return nil, err
 	}
 	e.start()
@@ -73,16 +65,19 @@ func (e *Engine) start() {
 	work, stop := context.WithCancel(context.Background())
 	look, retire := context.WithCancel(work)
 	e.stop, e.retire = stop, retire
-	for i := range e.o.Workers {
-		w := e.newWorker(i)
+	if e.o.Hooks.Sample != nil {
+		e.running.Go(func() { e.sample(look) })
+	}
+	if e.o.putOnly() {
+		return
+	}
+	for range e.o.Workers {
+		w := &worker{engine: e, wake: make(chan struct{}, 1), pace: e.newPacer()}
 		e.wake = append(e.wake, w.wake)
 		e.running.Go(func() { w.run(look, work) })
 	}
-	k := e.newKeeper()
-	e.running.Go(func() { k.run(look, work) })
 }
 
-// partition returns where a user's key lives.
 // PartitionOf returns where the key lives.
 func (e *Engine) PartitionOf(key string) *store.Partition { return e.parts[e.o.PartitionOf(key)] }
 
@@ -97,9 +92,26 @@ func (e *Engine) Sample(ctx context.Context) (Sample, error) {
 	for _, g := range all {
 		s.Dirty += g.Dirty
 		s.DeadLetters += g.DeadLetters
-		s.Lag = max(s.Lag, g.Lag)
+		if !g.Since.IsZero() {
+			s.Lag = max(s.Lag, g.Now.Sub(g.Since))
+		}
 	}
 	return s, err
+}
+
+// sample tells the hook how much waits, until ctx ends. No sink can hold it up.
+func (e *Engine) sample(ctx context.Context) {
+	for pause(ctx, e.o.SampleEvery, nil) {
+		if check := e.o.Hooks.Check; check != nil {
+			e.failed(ctx, "check the strategy", check(ctx))
+		}
+		s, err := e.Sample(ctx)
+		if err != nil {
+			e.failed(ctx, "read the gauges", err)
+			continue
+		}
+		e.o.Hooks.Sample(s)
+	}
 }
 
 // Shutdown refuses further puts, waits until all that is dirty now is in the
@@ -110,18 +122,21 @@ func (e *Engine) Sample(ctx context.Context) (Sample, error) {
 // An engine that only puts waits for nobody: what it put is safe in Redis. It
 // returns the number of dirty keys.
 func (e *Engine) Shutdown(ctx context.Context) (remaining int, err error) {
-	if err := e.puts.close(ctx); err != nil {
-		return e.remaining(err)
+	e.puts.shut()
+	select {
+	case <-gone(&e.puts.inside):
+	case <-ctx.Done():
+		return e.remaining(ctx.Err())
 	}
 	if e.o.putOnly() {
-		return e.remaining(nil)
+		return e.remaining(e.end())
 	}
 	if err := e.Flush(ctx); err != nil {
 		return e.remaining(errors.Join(err, e.end()))
 	}
 	e.retire()
 	select {
-	case <-e.ended(): // what they had in hand, maybe of others, is done too
+	case <-gone(&e.running): // what they had in hand, maybe of others, is done too
 	case <-ctx.Done():
 	}
 	return 0, e.end()
@@ -144,21 +159,21 @@ func (e *Engine) end() error {
 	patience := time.NewTimer(e.o.SinkTimeout + 3*store.WorkBudget)
 	defer patience.Stop()
 	select {
-	case <-e.ended():
+	case <-gone(&e.running):
 		return nil
 	case <-patience.C:
 		return ErrStuck
 	}
 }
 
-// ended is closed when all goroutines are gone.
-func (e *Engine) ended() <-chan struct{} {
-	ended := make(chan struct{})
+// gone is closed when all are.
+func gone(all *sync.WaitGroup) <-chan struct{} {
+	done := make(chan struct{})
 	go func() {
-		defer close(ended)
-		e.running.Wait()
+		defer close(done)
+		all.Wait()
 	}()
-	return ended
+	return done
 }
 
 // remaining adds the number of dirty keys to err.
@@ -177,6 +192,16 @@ func (e *Engine) remaining(err error) (int, error) {
 func (e *Engine) failed(ctx context.Context, op string, err error) {
 	if err != nil && ctx.Err() == nil && e.o.Hooks.Error != nil {
 		e.o.Hooks.Error(op, err)
+	}
+}
+
+// hurry makes the workers look for keys now.
+func (e *Engine) hurry() {
+	for _, wake := range e.wake {
+		select {
+		case wake <- struct{}{}:
+		default: // it will look anyway
+		}
 	}
 }
 

@@ -17,7 +17,6 @@ import (
 
 	"github.com/larder-go/cache/internal/behind"
 	"github.com/larder-go/cache/internal/redistest"
-	"github.com/larder-go/cache/internal/store"
 )
 
 var errPoison = errors.New("poison")
@@ -79,6 +78,7 @@ func testPoison(t *testing.T, c redis.UniversalClient, refuse func() error) {
 		}
 	}
 	e := start(t, o)
+	defer db.busy(t, e)()
 	v := put(t, e, "bad", "poison")
 	took := db.takes(t, e, "beside ", 100)
 	t.Logf("the others took %v", took)
@@ -91,13 +91,11 @@ func testPoison(t *testing.T, c redis.UniversalClient, refuse func() error) {
 	if took >= 2*time.Second { // on a machine that takes as long without a bad value
 		assert.Less(t, took, 3*db.takes(t, e, "alone ", 100), "others are delayed")
 	}
-	assert.EqualValues(t, 10, alone.Load(), "deliveries")
+	assert.GreaterOrEqual(t, alone.Load(), int64(10), "tries that count")
 	all := letters(t, e)
 	require.Len(t, all, 1)
 	assert.NotEmpty(t, all[0].Reason)
 	assert.Equal(t, "poison", string(all[0].Payload))
-	require.NoError(t, e.Flush(t.Context()), "a row is in the table a moment before its ack is in Redis")
-	clean(t, c, o.Partitions)
 	assert.ErrorIs(t, e.RetryDeadLetter(t.Context(), "nonsense"), behind.ErrNoLetter)
 	assert.ErrorIs(t, e.RetryDeadLetter(t.Context(), "99:1-1"), behind.ErrNoLetter)
 	require.NoError(t, e.RetryDeadLetter(t.Context(), all[0].ID))
@@ -105,22 +103,39 @@ func testPoison(t *testing.T, c redis.UniversalClient, refuse func() error) {
 	all = letters(t, e)
 	held.Lock() // the newer value lives as long as it is looked at
 	put(t, e, "bad", "newer")
-	assert.ErrorIs(t, e.RetryDeadLetter(t.Context(), all[0].ID), store.ErrNewer)
-	require.NoError(t, e.DropDeadLetter(t.Context(), all[0].ID))
+	assert.ErrorIs(t, e.RetryDeadLetter(t.Context(), all[0].ID), behind.ErrNoLetter, "a later put takes its place")
 	assert.ErrorIs(t, e.DropDeadLetter(t.Context(), all[0].ID), behind.ErrNoLetter)
 	held.Unlock()
 	<-deaths
+	all = letters(t, e)
+	require.Len(t, all, 1)
+	require.NoError(t, e.DropDeadLetter(t.Context(), all[0].ID))
+}
+
+// busy has the sink take something all the time, until it is stopped.
+func (d *table) busy(t *testing.T, e *behind.Engine) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	value := body(t, e, "busy", "x")
+	var done sync.WaitGroup
+	done.Go(func() {
+		for tick := time.Tick(10 * time.Millisecond); ctx.Err() == nil; <-tick {
+			_, err := e.Put(context.Background(), "busy", value)
+			assert.NoError(t, err)
+		}
+	})
+	return func() { cancel(); done.Wait() }
 }
 
 // takes puts n keys that begin with name, and returns how long they took to reach
 // the table.
 func (d *table) takes(t *testing.T, e *behind.Engine, name string, n int) time.Duration {
 	t.Helper()
-	began, before := time.Now(), d.len()
+	began := time.Now()
 	for i := range n {
 		put(t, e, name+strconv.Itoa(i), "x")
 	}
-	require.Eventually(t, func() bool { return d.len() == before+n }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return d.named(name) == n }, patience, time.Millisecond)
 	return time.Since(began)
 }
 
@@ -145,13 +160,15 @@ func TestManyBadValuesDoNotTakeOthersWithThem(t *testing.T) {
 	for i := range good {
 		put(t, e, strconv.Itoa(i), "x")
 	}
-	require.NoError(t, e.Flush(within(t, patience)))
+	stop := db.busy(t, e)
 	require.Eventually(t, func() bool { // the hook hears of a dead letter a moment after Redis has it
 		mu.Lock()
 		defer mu.Unlock()
 		return len(dead) >= bad
 	}, patience, time.Millisecond)
-	assert.Equal(t, good, db.len())
+	stop()
+	require.NoError(t, e.Flush(within(t, patience)))
+	assert.Equal(t, good+1, db.len(), "and the one that kept the sink busy")
 	mu.Lock()
 	defer mu.Unlock()
 	assert.Len(t, dead, bad)
@@ -161,7 +178,7 @@ func TestManyBadValuesDoNotTakeOthersWithThem(t *testing.T) {
 	}
 }
 
-// While the sink takes nothing, tickets are tried one by one and ever more
+// While the sink takes nothing, keys are tried one by one and ever more
 // rarely: an outage must not make dead letters of everything.
 func TestSinkOutageKillsNobody(t *testing.T) {
 	t.Parallel()
@@ -210,100 +227,4 @@ func TestLostRecordBecomesADeadLetterAtOnce(t *testing.T) {
 	assert.Contains(t, reasons["k"], "the record is gone")
 	assert.Contains(t, reasons["broken"], "corrupt")
 	assert.Zero(t, db.len())
-}
-
-func TestBackpressureRefuses(t *testing.T) {
-	o := quick(open(t, miniClient(t)), nil)
-	o.Partitions, o.PartitionOf = partitions(1), hashed(1)
-	o.MaxDirty, o.Refuse = 3, true
-	e := start(t, o)
-	for i := range 3 {
-		put(t, e, strconv.Itoa(i), "x")
-	}
-	_, err := e.Put(t.Context(), "one too many", body(t, e, "one too many", "x"))
-	assert.ErrorIs(t, err, behind.ErrBackpressure)
-	put(t, e, "1", "dirty already")
-}
-
-func TestBackpressureWaitsForRoom(t *testing.T) {
-	db := newTable()
-	o := quick(open(t, miniClient(t)), nil)
-	o.Partitions, o.PartitionOf = partitions(1), hashed(1)
-	o.MaxDirty = 3
-	e := start(t, o)
-	for i := range 3 {
-		put(t, e, strconv.Itoa(i), "x")
-	}
-	// A context that ends while a put is under way, and not between two, is another
-	// matter: with more time that is less likely.
-	var err error
-	for _, d := range []time.Duration{50 * time.Millisecond, time.Second, 10 * time.Second} {
-		if _, err = e.Put(within(t, d), "k", body(t, e, "k", "x")); errors.Is(err, behind.ErrBackpressure) {
-			break
-		}
-	}
-	assert.ErrorIs(t, err, behind.ErrBackpressure)
-	assert.ErrorIs(t, err, context.DeadlineExceeded)
-	waiting := make(chan error, 1)
-	b := body(t, e, "k", "x")
-	go func() {
-		_, err := e.Put(t.Context(), "k", b)
-		waiting <- err
-	}()
-	o.Sink = db.write
-	worker := start(t, o)
-	require.NoError(t, <-waiting)
-	require.NoError(t, worker.Flush(within(t, patience)))
-	assert.Equal(t, 4, db.len())
-}
-
-func TestPutThatWaitsForRoomEndsWithTheEngine(t *testing.T) {
-	o := quick(open(t, miniClient(t)), nil)
-	o.Partitions, o.PartitionOf, o.MaxDirty = partitions(1), hashed(1), 1
-	e := start(t, o)
-	put(t, e, "a", "x")
-	waiting := make(chan error, 1)
-	b := body(t, e, "k", "x")
-	go func() {
-		_, err := e.Put(t.Context(), "k", b)
-		waiting <- err
-	}()
-	_, err := e.Shutdown(t.Context())
-	require.NoError(t, err)
-	assert.ErrorIs(t, <-waiting, behind.ErrClosed)
-}
-
-// With a single try each, only those may be given up that failed by themselves.
-func TestValueIsGivenUpOnlyWhenItFailedAlone(t *testing.T) {
-	t.Parallel()
-	const keys = 64
-	db := newTable()
-	var down atomic.Bool
-	down.Store(true)
-	o := quick(open(t, miniClient(t)), func(ctx context.Context, batch []behind.Mutation) error {
-		if down.Load() {
-			return errors.New("down")
-		}
-		return db.write(ctx, batch)
-	})
-	o.Partitions, o.PartitionOf, o.MaxAttempts = partitions(1), hashed(1), 1
-	o.Backoff, o.MaxBackoff = time.Second, time.Second // no second try while it is down
-	o.Workers = -1
-	putter := start(t, o)
-	for i := range keys {
-		put(t, putter, strconv.Itoa(i), "x")
-	}
-	dead := make(chan string, keys)
-	o.Hooks.DeadLetter = func(key string, _ uint64, _ error) {
-		down.Store(false) // with the first: how many follow must not depend on how soon the test hears of it
-		dead <- key
-	}
-	o.Workers = 1
-	e := start(t, o)
-	<-dead
-	require.NoError(t, e.Flush(within(t, patience)))
-	given := len(letters(t, e))
-	t.Logf("%d of %d given up", given, keys)
-	assert.Less(t, given, 16)
-	assert.Equal(t, keys, db.len()+given)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,7 +30,8 @@ func partitions(n int) []store.Partition {
 	for i := range all {
 		tag := fmt.Sprintf("{n!%d}", i)
 		all[i] = store.Partition{
-			Records: tag + "v", Dirty: tag + "d", Tickets: tag + "s", Clock: tag + "q", Dead: tag + "x", Doomed: tag + "g",
+			Records: tag + "v", Letter: tag + "y", Dirty: tag + "d", Schedule: tag + "s", Tries: tag + "t",
+			Clock: tag + "q", Letters: tag + "x", Reasons: tag + "r",
 		}
 	}
 	return all
@@ -172,17 +174,25 @@ func (d *table) len() int {
 	return len(d.rows)
 }
 
-// clean asserts that nothing is left in Redis: no dirty key, no ticket, nothing
-// pending.
+// named is how many rows have a key that begins so.
+func (d *table) named(prefix string) (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key := range d.rows {
+		if strings.HasPrefix(key, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// clean asserts that no key is dirty, and that nothing else is left of any.
 func clean(t testing.TB, c redis.UniversalClient, parts []store.Partition) {
 	t.Helper()
 	for _, p := range parts {
-		assert.Zero(t, c.HLen(t.Context(), p.Dirty).Val(), p.Dirty)
-		assert.Zero(t, c.XLen(t.Context(), p.Tickets).Val(), p.Tickets)
-		pending, err := c.XPending(t.Context(), p.Tickets, "w").Result()
-		if assert.NoError(t, err) {
-			assert.Zero(t, pending.Count, p.Tickets)
-		}
+		assert.Zero(t, c.ZCard(t.Context(), p.Dirty).Val(), p.Dirty)
+		assert.Zero(t, c.ZCard(t.Context(), p.Schedule).Val(), p.Schedule)
+		assert.Zero(t, c.HLen(t.Context(), p.Tries).Val(), p.Tries)
 	}
 }
 

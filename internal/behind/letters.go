@@ -20,7 +20,7 @@ var ErrNoLetter = store.ErrNoLetter
 type DeadLetter struct {
 	// ID names it for Retry and Drop.
 	ID, Key string
-	Version uint64
+	Version uint64 // 0: the value was lost
 	Deleted bool
 	// Payload is the value as encoded; nil if Deleted, or if the record was lost
 	// or cannot be decoded, as Reason then says.
@@ -30,43 +30,76 @@ type DeadLetter struct {
 	Reason  string
 }
 
-// DeadLetters lists all dead letters, partition by partition and there the oldest
-// first, 64 per round trip. An error is the last element. A letter that comes or
-// goes meanwhile may be listed or not.
+// DeadLetters lists the dead letters that there are now, partition by partition and there
+// the oldest first, and reads what they hold by 64, or a megabyte. An error is the last
+// element. A letter that goes meanwhile may be listed or not.
 func (e *Engine) DeadLetters(ctx context.Context) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
-		for part := range e.parts {
-			if !e.letters(ctx, part, yield) {
-				return
+		err := e.eachPage(ctx, func(page []store.Letter) error {
+			for len(page) > 0 {
+				n, bytes := 1, page[0].Size
+				for n < len(page) && bytes+page[n].Size <= mostBytes {
+					bytes += page[n].Size
+					n++
+				}
+				records, err := e.store.LetterRecords(ctx, page[:n])
+				if err != nil {
+					return err
+				}
+				for i, l := range page[:n] {
+					if !yield(withPayload(l, records[i]), nil) {
+						return errEnough
+					}
+				}
+				page = page[n:]
 			}
-		}
-	}
-}
-
-// letters lists those of one partition and reports whether to go on.
-func (e *Engine) letters(ctx context.Context, part int, yield func(DeadLetter, error) bool) bool {
-	for after := ""; ; {
-		page, err := e.store.Letters(ctx, e.parts[part], after, letterPage)
-		if err != nil {
+			return nil
+		})
+		if err != nil && !errors.Is(err, errEnough) {
 			yield(DeadLetter{}, err)
-			return false
-		}
-		for _, l := range page {
-			if !yield(e.open(part, l), nil) {
-				return false
-			}
-			after = l.ID
-		}
-		if len(page) < letterPage {
-			return true
 		}
 	}
 }
 
-// open decodes a letter as far as that is possible.
-func (e *Engine) open(part int, l store.Letter) DeadLetter {
-	d := DeadLetter{ID: strconv.Itoa(part) + ":" + l.ID, Key: l.Key, Version: l.Version, Reason: l.Reason}
-	if _, body, err := envelope.Decode(l.Record, e.parts[part].Record(l.Key)); err == nil {
+// errEnough: the reader does not want more.
+var errEnough = errors.New("enough")
+
+// eachPage calls f with the letters that there are now, without what they hold.
+func (e *Engine) eachPage(ctx context.Context, f func(page []store.Letter) error) error {
+	gauges, err := e.store.Gauges(ctx, e.parts)
+	if err != nil {
+		return err
+	}
+	for part, p := range e.parts {
+		if gauges[part].DeadLetters == 0 {
+			continue
+		}
+		for at := new(store.LetterPage); ; {
+			page, err := e.store.Letters(ctx, p, at, gauges[part].Now, letterPage)
+			if err == nil && len(page) > 0 {
+				err = f(page)
+			}
+			if err != nil {
+				return err
+			}
+			if len(page) == 0 {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// letterOf is what is known of a letter without what it holds.
+func letterOf(l store.Letter) DeadLetter {
+	version, _ := strconv.ParseUint(l.Version, 16, 64)
+	return DeadLetter{ID: l.Version + ":" + l.Key, Key: l.Key, Version: version, Deleted: l.Deleted, Reason: l.Reason}
+}
+
+// withPayload decodes what a letter holds as far as that is possible.
+func withPayload(l store.Letter, record []byte) DeadLetter {
+	d := letterOf(l)
+	if _, body, err := envelope.Decode(record, l.Partition.Record(l.Key)); err == nil {
 		d.Deleted, d.Codec, d.Schema = body.Absent, body.Codec, body.Schema
 		if !body.Absent {
 			d.Payload = body.Payload
@@ -75,40 +108,64 @@ func (e *Engine) open(part int, l store.Letter) DeadLetter {
 	return d
 }
 
-// RetryDeadLetter gives a dead letter ten tries more. It keeps its version, and
+// RetryDeadLetter gives a dead letter as many tries more. It keeps its version, and
 // readers see it again at once. Errors: ErrNoLetter; [store.ErrNewer] if its key
-// was put since; [store.ErrLost]; [store.ErrForeign]; others leave it open whether
-// it was done. Two round trips.
+// was written since; [store.ErrLost]; [store.ErrForeign]; others leave it open whether
+// it was done. One round trip.
 func (e *Engine) RetryDeadLetter(ctx context.Context, id string) error {
-	part, rest, err := e.splitLetter(id)
-	if err != nil {
-		return err
-	}
-	l, err := e.store.LetterByID(ctx, e.parts[part], rest)
-	if err != nil {
-		return err
-	}
-	return e.store.RetryLetter(ctx, e.parts[part], l, e.o.notice(l.Key))
+	return e.byID(ctx, id, e.store.Requeue)
 }
 
 // DropDeadLetter forgets a dead letter, or returns ErrNoLetter. One round trip.
 func (e *Engine) DropDeadLetter(ctx context.Context, id string) error {
-	part, rest, err := e.splitLetter(id)
-	if err != nil {
-		return err
-	}
-	return e.store.DropLetter(ctx, e.parts[part], rest)
+	return e.byID(ctx, id, e.store.Drop)
 }
 
-// splitLetter parses an id of DeadLetters. What is none names no letter.
-func (e *Engine) splitLetter(id string) (part int, rest string, err error) {
-	left, rest, ok := strings.Cut(id, ":")
-	part, err = strconv.Atoi(left)
-	ms, seq, dashed := strings.Cut(rest, "-")
-	_, err1 := strconv.ParseUint(ms, 10, 64)
-	_, err2 := strconv.ParseUint(seq, 10, 64)
-	if !ok || !dashed || errors.Join(err, err1, err2) != nil || part < 0 || part >= len(e.parts) {
-		return 0, "", ErrNoLetter
+func (e *Engine) byID(ctx context.Context, id string, do func(context.Context, []store.Letter)) error {
+	version, key, ok := strings.Cut(id, ":")
+	if !ok || version != "" && len(version) != versionSize {
+		return ErrNoLetter
 	}
-	return part, rest, nil
+	one := []store.Letter{{Partition: e.PartitionOf(key), Key: key, Version: version, Notice: e.o.notice(key)}}
+	do(ctx, one)
+	return one[0].Err
+}
+
+const versionSize = 16
+
+// RetryDeadLetters retries all letters that match, without what they hold. It returns how
+// many it has retried; those that something newer took the place of, and those without a
+// value, are left as they are. Another error is that of the first page that failed.
+func (e *Engine) RetryDeadLetters(ctx context.Context, match func(DeadLetter) bool) (int, error) {
+	return e.matching(ctx, match, e.store.Requeue)
+}
+
+// DropDeadLetters drops all letters that match, as RetryDeadLetters retries them.
+func (e *Engine) DropDeadLetters(ctx context.Context, match func(DeadLetter) bool) (int, error) {
+	return e.matching(ctx, match, e.store.Drop)
+}
+
+func (e *Engine) matching(ctx context.Context, match func(DeadLetter) bool, do func(context.Context, []store.Letter)) (n int, err error) {
+	err = e.eachPage(ctx, func(page []store.Letter) error {
+		var chosen []store.Letter
+		for _, l := range page {
+			if match == nil || match(letterOf(l)) {
+				l.Notice = e.o.notice(l.Key)
+				chosen = append(chosen, l)
+			}
+		}
+		do(ctx, chosen)
+		var errs []error
+		for i := range chosen {
+			switch err := chosen[i].Err; {
+			case err == nil:
+				n++
+			case errors.Is(err, store.ErrNewer), errors.Is(err, store.ErrLost), errors.Is(err, store.ErrNoLetter), errors.Is(err, store.ErrForeign):
+			default:
+				errs = append(errs, err)
+			}
+		}
+		return errors.Join(errs...)
+	})
+	return n, err
 }

@@ -25,9 +25,9 @@ type Mutation struct {
 }
 
 // Sink writes a batch, in which no key occurs twice. It returns nil only if all
-// of it is written; after an error, a panic or ctx's end the batch counts as not
-// written, and is written again, whole or in parts. It runs on a goroutine of its
-// own, under no lock, for as long as it takes: ctx asks it to end.
+// of it is written, or a [BatchError]; after another error, a panic or ctx's end the batch
+// counts as not written, and is written again, whole or in parts. It runs on a goroutine of
+// its own, under no lock, for as long as it takes: ctx asks it to end.
 type Sink func(ctx context.Context, batch []Mutation) error
 
 // Defaults of [Options].
@@ -40,8 +40,6 @@ const (
 	DefaultSinkTimeout = 10 * time.Second
 	DefaultBackoff     = time.Second
 	DefaultMaxBackoff  = time.Minute
-	DefaultSweepAge    = 2 * time.Minute
-	DefaultSweepEvery  = time.Minute
 	DefaultSampleEvery = time.Second
 )
 
@@ -60,72 +58,79 @@ type Options struct {
 
 	// Sink is nil in a process that only puts.
 	Sink Sink
-	// Workers take fresh tickets, each of its share of the partitions; no more
-	// than there are partitions. Default 4; below zero this process only puts.
+	// Judge says what an error is that the sink returned about one value. Nil: Failed.
+	Judge func(err error) Judgement
+	// Workers write to the sink. Default 4; below zero this process only puts.
 	Workers int
 	// BatchSize is the most that the sink gets in one call. Default 256.
 	BatchSize int
-	// Interval is how long a key that became dirty may wait for company.
-	// A full batch is not waited for. Default 100 ms.
+	// Interval is how long a worker pauses that finds less than a batch, so that keys
+	// wait for company. Default 100 ms.
 	Interval time.Duration
 	// SinkTimeout is when the ctx of a call of the sink ends. Three times that is
-	// when another process takes a ticket over. Default 10 s.
+	// how long a claim holds. Default 10 s.
 	SinkTimeout time.Duration
-	// MaxAttempts is how often a value is delivered before it is a dead letter.
+	// MaxAttempts is how many tries with a value count before it is a dead letter.
 	// Default 10.
 	MaxAttempts int
-	// Backoff is the wait before the second delivery, and doubles up to
+	// Backoff is the wait before the second try, and doubles up to
 	// MaxBackoff. Defaults 1 s and 60 s.
 	Backoff, MaxBackoff time.Duration
-	// MaxDirty bounds the keys that wait for the sink, of all processes, divided
-	// evenly among the partitions. Default 100,000.
+	// MaxDirty bounds the keys that wait for the sink and the dead letters, of all
+	// processes, divided evenly among the partitions. Default 100,000.
 	MaxDirty int
 	// Refuse makes a put above that fail at once; else it waits.
 	Refuse bool
 
-	// SweepAge is how old the version of a dirty key must be before the keeper
-	// makes sure that it has a ticket, SweepEvery how often it looks. Defaults
-	// 2 min and 1 min.
-	SweepAge, SweepEvery time.Duration
 	// SampleEvery is the distance of the calls of Hooks.Sample. Default 1 s.
 	SampleEvery time.Duration
 	// Hooks tell what happens.
 	Hooks Hooks
 }
 
-// Hooks are called by the workers and the keeper, which they delay; they must
-// not panic. Any may be nil. None is called in a process that only puts.
+// Hooks are called by the workers and the sampler, which they delay; they must
+// not panic. Any may be nil.
 type Hooks struct {
+	// Check is called before each sample.
+	Check func(ctx context.Context) error
 	// Sample has the state of all partitions.
 	Sample func(Sample)
 	// Batch has the outcome of a call of the sink.
 	Batch func(Batch)
-	// DeadLetter has a value that was given up, and why.
+	// Overdue has a call of the sink that has not returned for so long, once.
+	Overdue func(size int, d time.Duration)
+	// DeadLetter has a value that was given up, and why. Version is 0 if it was lost.
 	DeadLetter func(key string, version uint64, err error)
-	// Error has what a worker could not do in Redis. It tries again.
+	// Error has what a worker or the sampler could not do in Redis. It tries again.
 	Error func(op string, err error)
 }
 
 // Sample is the state of all partitions together.
 type Sample struct {
 	Dirty, DeadLetters int
-	// Lag is the age of the oldest ticket: since the key that has waited longest
-	// for the sink became dirty, or was put again while it was written.
+	// Lag is for how long the oldest dirty key has waited for the sink.
 	Lag time.Duration
 }
 
 // Batch is the outcome of one call of the sink.
 type Batch struct {
-	Size int
-	Took time.Duration
-	Err  error
+	Size    int
+	Written int // of them
+	Took    time.Duration
+	Err     error
 }
 
 // putOnly reports whether this process leaves the writing to others.
 func (o *Options) putOnly() bool { return o.Sink == nil || o.Workers < 0 }
 
-// settle fills in the defaults and reports all that is wrong.
-func (o *Options) settle() error {
+// lease is how long a claim holds.
+func (o *Options) lease() time.Duration { return 3 * o.SinkTimeout }
+
+// room is how many dirty keys and dead letters a partition may have.
+func (o *Options) room() int { return (o.MaxDirty + len(o.Partitions) - 1) / len(o.Partitions) }
+
+// setDefaults fills in the defaults and reports all that is wrong.
+func (o *Options) setDefaults() error {
 	var errs []error
 	if o.Store == nil || len(o.Partitions) == 0 || o.PartitionOf == nil {
 		errs = append(errs, errors.New("store, partitions and PartitionOf are required"))
@@ -133,38 +138,20 @@ func (o *Options) settle() error {
 	if o.Workers == 0 {
 		o.Workers = DefaultWorkers
 	}
-	o.Workers = min(o.Workers, len(o.Partitions))
-	for _, n := range []struct {
-		name  string
-		value *int
-		other int
-	}{
-		{"BatchSize", &o.BatchSize, DefaultBatchSize},
-		{"MaxAttempts", &o.MaxAttempts, DefaultMaxAttempts},
-		{"MaxDirty", &o.MaxDirty, DefaultMaxDirty},
-	} {
-		errs = append(errs, settle(n.name, n.value, n.other))
-	}
-	for _, d := range []struct {
-		name  string
-		value *time.Duration
-		other time.Duration
-	}{
-		{"Interval", &o.Interval, DefaultInterval},
-		{"SinkTimeout", &o.SinkTimeout, DefaultSinkTimeout},
-		{"Backoff", &o.Backoff, DefaultBackoff},
-		{"MaxBackoff", &o.MaxBackoff, DefaultMaxBackoff},
-		{"SweepAge", &o.SweepAge, DefaultSweepAge},
-		{"SweepEvery", &o.SweepEvery, DefaultSweepEvery},
-		{"SampleEvery", &o.SampleEvery, DefaultSampleEvery},
-	} {
-		errs = append(errs, settle(d.name, d.value, d.other))
-	}
+	errs = append(errs,
+		setDefault("BatchSize", &o.BatchSize, DefaultBatchSize),
+		setDefault("MaxAttempts", &o.MaxAttempts, DefaultMaxAttempts),
+		setDefault("MaxDirty", &o.MaxDirty, DefaultMaxDirty),
+		setDefault("Interval", &o.Interval, DefaultInterval),
+		setDefault("SinkTimeout", &o.SinkTimeout, DefaultSinkTimeout),
+		setDefault("Backoff", &o.Backoff, DefaultBackoff),
+		setDefault("MaxBackoff", &o.MaxBackoff, DefaultMaxBackoff),
+		setDefault("SampleEvery", &o.SampleEvery, DefaultSampleEvery))
 	return errors.Join(errs...)
 }
 
-// settle replaces a zero by the default.
-func settle[T int | time.Duration](name string, value *T, other T) error {
+// setDefault replaces a zero by the default.
+func setDefault[T int | time.Duration](name string, value *T, other T) error {
 	switch {
 	case *value < 0:
 		return fmt.Errorf("%s must not be negative, is %v", name, *value)
@@ -172,6 +159,13 @@ func settle[T int | time.Duration](name string, value *T, other T) error {
 		*value = other
 	}
 	return nil
+}
+
+func (o *Options) judge(err error) Judgement {
+	if o.Judge == nil || err == nil {
+		return Failed
+	}
+	return o.Judge(err)
 }
 
 func (o *Options) notice(key string) store.Notice {

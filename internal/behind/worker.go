@@ -2,119 +2,91 @@ package behind
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"strconv"
+	"time"
 
 	"github.com/larder-go/cache/internal/store"
 )
 
-// worker takes fresh tickets of its share of the partitions, which it has to
-// itself within the process. Other processes have workers for the same ones;
-// Redis gives each ticket to one of them. It never sees a ticket again: what it
-// fails with is the keeper's. A worker is used by its own goroutine only.
+// retryLook is how long a worker pauses at most while this process knows of values with
+// which the sink has failed, however long the interval is: they are due by themselves.
+const retryLook = 500 * time.Millisecond
+
+// worker claims keys of any partition and delivers them. It is used by its own goroutine
+// only.
 type worker struct {
-	engine   *Engine
-	consumer string
-	parts    []int
-	wake     chan struct{}
-	pace     pacer
-	probe    int          // index in parts of the last one probed
-	busy     map[int]bool // partitions that had as much as was asked for
+	engine *Engine
+	wake   chan struct{}
+	pace   pacer
 }
 
-func (e *Engine) newWorker(n int) *worker {
-	w := &worker{
-		engine: e, consumer: e.name + strconv.Itoa(n), wake: make(chan struct{}, 1), busy: map[int]bool{},
-		pace: e.newPacer(),
-	}
-	for part := n; part < len(e.parts); part += e.o.Workers {
-		w.parts = append(w.parts, part)
-	}
-	return w
-}
-
-// run takes tickets until look ends, and finishes what it has until work does.
+// run claims keys until look ends, and finishes what it has until work does.
 // While there is more than a batch it does not rest.
 func (w *worker) run(look, work context.Context) {
+	e := w.engine
 	for look.Err() == nil {
-		probing := w.pace.slow() // before the read: another's success may end it at any time
-		items, err := w.read(look)
-		if err != nil {
-			w.engine.failed(look, "read tickets", err)
-			w.engine.regroup(look, err)
-		}
+		probing := w.pace.slow() // before the claim: another's success may end it at any time
+		items, more, err := w.claim(look, probing)
+		e.failed(look, "claim keys", err)
 		if len(items) == 0 && err != nil { // of the sink nothing is known
-			pause(look, max(w.engine.o.Interval, w.engine.o.Backoff/10), nil)
+			pause(look, max(e.o.Interval, e.o.Backoff/10), nil)
 			continue
 		}
-		w.pace.after(!w.engine.deliver(work, items, probing))
-		if len(w.busy) == 0 || w.pace.slow() {
-			pause(look, w.pace.rest(w.engine.o.Interval), w.pace.unless(w.wake))
+		w.pace.after(!e.deliver(work, items, probing))
+		if !more || w.pace.slow() {
+			idle := e.o.Interval
+			if e.failures.any() {
+				idle = min(idle, max(min(e.o.Backoff/2, retryLook), time.Millisecond))
+			}
+			pause(look, w.pace.rest(idle), w.pace.unless(w.wake))
 		}
 	}
 }
 
-// read takes tickets, about a batch. While the sink is out of order one is enough
-// to find out whether it still is.
-func (w *worker) read(ctx context.Context) (items []*item, err error) {
-	if !w.pace.slow() {
-		return w.ask(ctx, w.share())
+// claim takes keys that are due, about a batch, and reports whether there are more. While
+// the sink is out of order one is enough to find out whether it still is.
+//
+// What is in the schedule of a partition need not be due: it asks on, partition by
+// partition, until it has something, or has asked all of them.
+func (w *worker) claim(ctx context.Context, probing bool) (items []*item, more bool, err error) {
+	e, size := w.engine, w.engine.o.BatchSize
+	if probing {
+		size = 1
 	}
-	for range w.parts { // not always the same one first
-		w.probe = (w.probe + 1) % len(w.parts)
-		items, err = w.ask(ctx, []share{{part: w.parts[w.probe], count: 1}})
-		if len(items) > 0 || err != nil {
-			return items, err
+	waiting, err := e.store.Scheduled(ctx, e.parts)
+	errs := []error{err}
+	order := rand.Perm(len(e.parts))
+	since := e.taken.Load()
+	for len(order) > 0 && len(items) == 0 && ctx.Err() == nil {
+		var claims []store.Claim
+		beyond := false // there is more in the schedule than was asked for
+		for want := size; len(order) > 0 && want > 0; order = order[1:] {
+			if n := min(waiting[order[0]], want); n > 0 {
+				claims = append(claims, store.Claim{Partition: e.parts[order[0]], Count: n})
+				want -= n
+				beyond = n < waiting[order[0]] // of the last only
+			}
+		}
+		e.store.Claim(ctx, claims, e.o.lease())
+		for i := range claims {
+			c := &claims[i]
+			errs = append(errs, c.Err)
+			more = beyond && len(c.Keys) == c.Count // so of the last
+			for k, key := range c.Keys {
+				items = append(items, &item{Claimed: store.Claimed{Partition: c.Partition, Key: key, Claim: c.Name}, tries: c.Tries[k], since: since})
+			}
 		}
 	}
-	return nil, nil
+	return items, (more || len(order) > 0) && len(items) > 0, errors.Join(errs...)
 }
 
-// share is how many tickets to ask of a partition.
-type share struct{ part, count int }
-
-// ask takes tickets and notes which partitions may have more. With an error there
-// may be tickets nevertheless, of partitions on other nodes.
-func (w *worker) ask(ctx context.Context, shares []share) (items []*item, err error) {
-	reads := make([]store.TicketRead, len(shares))
-	for i, s := range shares {
-		reads[i] = store.TicketRead{Partition: w.engine.parts[s.part], Count: s.count}
+// triesWith is how many tries with this version count, by what the hash of tries says.
+func triesWith(text, version string) int {
+	if len(text) <= len(version) || text[:len(version)] != version {
+		return 0
 	}
-	got, err := w.engine.store.ReadTickets(ctx, group, w.consumer, reads)
-	clear(w.busy)
-	for i, tickets := range got {
-		s := shares[i]
-		if len(tickets) == s.count {
-			w.busy[s.part] = true
-		}
-		for _, t := range tickets {
-			items = append(items, &item{part: s.part, ticket: t.ID, key: t.Key, deliveries: 1})
-		}
-	}
-	return items, err
-}
-
-// share divides a batch among the partitions. Those that had as much as was asked
-// for share it; the others get a quarter of an even share beside that.
-func (w *worker) share() []share {
-	size := w.engine.o.BatchSize
-	shares := make([]share, len(w.parts))
-	for i, part := range w.parts {
-		count := size / len(w.parts)
-		switch {
-		case w.busy[part]:
-			count = size / len(w.busy)
-		case len(w.busy) > 0:
-			count /= 4
-		}
-		shares[i] = share{part: part, count: max(count, 1)}
-	}
-	return shares
-}
-
-// regroup makes the group anew where Redis has lost it, with all else: it was
-// emptied, or replaced by an older copy of itself.
-func (e *Engine) regroup(ctx context.Context, err error) {
-	if store.NoGroup(err) {
-		e.failed(ctx, "make the group", e.store.EnsureGroups(ctx, group, e.parts))
-	}
+	n, _ := strconv.Atoi(text[len(version):])
+	return n
 }

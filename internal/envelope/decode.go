@@ -49,3 +49,12 @@ func decodeBody(rec []byte, h Header, key string) (Body, error) {
 	}
 	return b, nil
 }
+
+// PeekSize is how much of a record [SaysAbsent] looks at.
+const PeekSize = HeaderSize + 2
+
+// SaysAbsent reports whether the body of a record, of which only the beginning need be
+// there, says that there is no value. It does not look at the checksum.
+func SaysAbsent(rec []byte) bool {
+	return len(rec) >= PeekSize && rec[HeaderSize] == format && rec[HeaderSize+1]&flagAbsent != 0
+}

@@ -58,7 +58,8 @@ type Header struct {
 	Kind Kind
 	// Until is the deadline of the lease or back-off, or of the last [Intent], in
 	// milliseconds of Redis time; of a [Dirty] record it is no time, but 1 if a
-	// write was in progress when it was put. 0 means none. It is written with 13
+	// write was in progress when it was put, and 2 in a dead letter that a write past
+	// the cache came after. 0 means none. It is written with 13
 	// digits: negative as 0, and nothing later than the year 2286.
 	Until int64
 	// Fresh is until when the body is fresh, in milliseconds of Redis time, written

@@ -4,9 +4,9 @@
 //	<n>!c  <n>!m            the clear token, and the meta record
 //	<n>!t<16 hex digits>    a tag's token
 //	<n>!i                   the channel of L1 invalidations
-//	{<n>!<p>}v<key>         a write-behind record of partition p, and beside it
-//	{<n>!<p>}d s q x g      the partition's dirty hash, stream, clock, dead letters,
-//	                        and the hash of keys whose latest value is one
+//	{<n>!<p>}v<key>         a write-behind record of partition p; a dead letter's
+//	{<n>!<p>}y<key>         record, which was one; and beside them, of the partition:
+//	{<n>!<p>}d s t q x r    dirty keys, schedule, tries, clock, dead letters, reasons
 //
 // <n> is the cache's name with every byte of "%:!{}", and all below 0x21 or
 // above 0x7e, as %XX: so the first ':' or '!' of a Redis key ends the name, and
@@ -97,17 +97,23 @@ func PartitionOf(key string, partitions int) int {
 // Record is the Redis key of the record of key.
 func (p Partition) Record(key string) string { return p.prefix + "v" + key }
 
-// Dirty is the hash of the keys that are not in the sink yet, to their versions.
+// Letter is the Redis key of the record of a key that is a dead letter.
+func (p Partition) Letter(key string) string { return p.prefix + "y" + key }
+
+// Dirty is the sorted set of the keys that are not in the sink yet, by since when.
 func (p Partition) Dirty() string { return p.prefix + "d" }
 
-// Stream is the stream of tickets, one for each dirty key.
-func (p Partition) Stream() string { return p.prefix + "s" }
+// Schedule is the sorted set of the same keys by when somebody may take them.
+func (p Partition) Schedule() string { return p.prefix + "s" }
+
+// Tries is the hash of how often the sink has failed with a key.
+func (p Partition) Tries() string { return p.prefix + "t" }
 
 // Clock is the last version that was given out.
 func (p Partition) Clock() string { return p.prefix + "q" }
 
-// DeadLetters is the stream of what the sink would not take.
+// DeadLetters is the sorted set of the keys that the sink would not take, by since when.
 func (p Partition) DeadLetters() string { return p.prefix + "x" }
 
-// Doomed is the hash of the keys whose latest value is a dead letter.
-func (p Partition) Doomed() string { return p.prefix + "g" }
+// Reasons is the hash of why.
+func (p Partition) Reasons() string { return p.prefix + "r" }

@@ -36,11 +36,13 @@ func TestNamesAreFrozen(t *testing.T) {
 		{"a tag's token", s.Tag("tenant:7"), "shop.users!t38135e9e108ebd10"},
 		{"the empty tag's token", s.Tag(""), "shop.users!tef46db3751d8e999"},
 		{"a record", p.Record("42"), "{shop.users!11}v42"},
-		{"the dirty hash", p.Dirty(), "{shop.users!11}d"},
-		{"the stream", p.Stream(), "{shop.users!11}s"},
+		{"a dead letter's record", p.Letter("42"), "{shop.users!11}y42"},
+		{"the dirty keys", p.Dirty(), "{shop.users!11}d"},
+		{"the schedule", p.Schedule(), "{shop.users!11}s"},
+		{"the tries", p.Tries(), "{shop.users!11}t"},
 		{"the clock", p.Clock(), "{shop.users!11}q"},
 		{"the dead letters", p.DeadLetters(), "{shop.users!11}x"},
-		{"the doomed keys", p.Doomed(), "{shop.users!11}g"},
+		{"the reasons", p.Reasons(), "{shop.users!11}r"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { assert.Equal(t, test.want, test.got) })
@@ -88,12 +90,16 @@ func (x thing) redisKey(t require.TestingT) string {
 		return s.Partition(x.partition).Record(x.key)
 	case "dirty":
 		return s.Partition(x.partition).Dirty()
-	case "stream":
-		return s.Partition(x.partition).Stream()
+	case "letter":
+		return s.Partition(x.partition).Letter(x.key)
+	case "schedule":
+		return s.Partition(x.partition).Schedule()
+	case "tries":
+		return s.Partition(x.partition).Tries()
 	case "clock":
 		return s.Partition(x.partition).Clock()
-	case "doomed":
-		return s.Partition(x.partition).Doomed()
+	case "reasons":
+		return s.Partition(x.partition).Reasons()
 	}
 	return s.Partition(x.partition).DeadLetters()
 }
@@ -116,7 +122,7 @@ func (x thing) same(y thing) bool {
 	return x.partition == y.partition
 }
 
-var kinds = []string{"entry", "clear", "meta", "channel", "tag", "record", "dirty", "stream", "clock", "doomed", "dead"}
+var kinds = []string{"entry", "clear", "meta", "channel", "tag", "record", "letter", "dirty", "schedule", "tries", "clock", "reasons", "dead"}
 
 func TestNoTwoThingsShareAName(t *testing.T) {
 	bytes := rapid.StringOf(rapid.SampledFrom([]rune("ab:!{}%0cdmtiv1\x00 ")))
@@ -164,7 +170,7 @@ func TestAPartitionIsInOneSlotAndANameChoosesNone(t *testing.T) {
 		key := rapid.String().Draw(t, "key")
 		s := space(t, name)
 		p := s.Partition(rapid.IntRange(0, 100).Draw(t, "p"))
-		for _, other := range []string{p.Dirty(), p.Stream(), p.Clock(), p.DeadLetters(), p.Doomed()} {
+		for _, other := range []string{p.Letter(key), p.Dirty(), p.Schedule(), p.Tries(), p.Clock(), p.DeadLetters(), p.Reasons()} {
 			assert.Equal(t, keyspace.Slot(p.Record(key)), keyspace.Slot(other))
 		}
 		if !strings.ContainsAny(key, "{}") {

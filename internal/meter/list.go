@@ -136,7 +136,7 @@ var List = [Count]Instrument{
 	},
 	Dirty: {
 		Name: "cache.write_behind.dirty", Unit: "{key}", Kind: Gauge, Where: behind,
-		Description: "Keys of all processes that are not in the sink, as the workers of this one last sampled.",
+		Description: "Keys of all processes that are not in the sink, as this one last sampled.",
 	},
 	Lag: {
 		Name: "cache.write_behind.lag", Unit: "s", Kind: Seconds, Where: behind,

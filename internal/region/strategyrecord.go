@@ -19,7 +19,7 @@ func StrategyText(partitions int) string { return fmt.Sprintf("%s%d", strategyFo
 // StrategyRecord is what is known of the meta record.
 type StrategyRecord struct{ state atomic.Pointer[verdict] }
 
-// verdict is final: a meta record never changes.
+// verdict is final: a meta record never changes, unless Redis is emptied.
 type verdict struct{ problem error }
 
 // Known reports whether the record was read, or need not be.
@@ -44,6 +44,9 @@ func (s *StrategyRecord) Decide(meta string) {
 
 // Own says that this cache writes the record itself.
 func (s *StrategyRecord) Own() { s.state.Store(&verdict{}) }
+
+// Refuse says that another cache has written the record since.
+func (s *StrategyRecord) Refuse(problem error) { s.state.Store(&verdict{problem: problem}) }
 
 // CheckStrategy reads the meta record before a write, if no read has done so yet. A Redis
 // that does not answer is no disagreement.

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"strconv"
 	"testing"
 	"time"
@@ -10,221 +9,239 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/larder-go/cache/internal/envelope"
 	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/store"
 )
 
-const modelRoom = 3
-
-// behindMachine drives the scripts and the model through the same steps: puts,
-// workers that take, read, settle, crash and are taken over, and an operator.
-type behindMachine struct {
-	*behind
-	ctx   context.Context //nolint:containedctx // of one run
-	model behindModel
-	used  []behindTicket // ended or not, for those who settle twice
+// scheduleMachine drives the scripts through random steps of callers who put, workers that
+// claim, write, settle early, late and twice, or die, and an operator; and checks after each
+// that all that must be is.
+type scheduleMachine struct {
+	*schedule
+	values map[string]*history
+	used   []store.Claimed // by whomever, however long ago
 }
 
-var (
-	behindKeys    = rapid.SampledFrom([]string{"a", "b", "c", "d"})
-	behindWorkers = rapid.SampledFrom([]string{"w1", "w2"})
-)
+// history is what is known of a key.
+type history struct {
+	put, sink uint64 // versions: the last that was acknowledged, and what the sink has
+	given     uint64 // the highest that it ever had
+	dropped   uint64 // by the operator, who may
+}
 
-func (m *behindMachine) put(t *rapid.T) {
-	key, body := behindKeys.Draw(t, "key"), bodies.Draw(t, "body")
-	v, full, err := m.store.Put(m.ctx, store.Put{Partition: part, Key: key, Body: []byte(body), MaxDirty: modelRoom})
-	require.NoError(t, err)
-	require.Equal(t, !m.model.put(key, body, modelRoom), full)
+const machineRoom = 3
+
+var machineKeys = rapid.SampledFrom([]string{"a", "b", "c", "d"})
+
+func (m *scheduleMachine) of(key string) *history {
+	if m.values[key] == nil {
+		m.values[key] = &history{}
+	}
+	return m.values[key]
+}
+
+// names are the members of a sorted set.
+func (m *scheduleMachine) names(set string) map[string]bool {
+	all := map[string]bool{}
+	for _, name := range m.redis.ZRange(m.ctx, set, 0, -1).Val() {
+		all[name] = true
+	}
+	return all
+}
+
+func (m *scheduleMachine) randomPut(t *rapid.T) {
+	key := machineKeys.Draw(t, "key")
+	dirty, letters := m.names(part.Dirty), m.names(part.Letters)
+	full := len(dirty)+len(letters) >= machineRoom && !dirty[key] && !letters[key]
+	p := m.tryPut(key, bodies.Draw(t, "body"), machineRoom)
+	require.NoError(t, p.Err)
+	require.Equal(t, full, p.Full)
 	if !full {
-		require.Greater(t, v, m.model.last, "versions grow")
-		m.model.last, m.model.key(key).dirty = v, v
+		require.Greater(t, p.Version, m.of(key).given, "versions of a key grow")
+		m.of(key).put, m.of(key).given = p.Version, p.Version
 	}
 }
 
-// take delivers what is fresh. A worker reads what it has taken at once or never:
-// then it has crashed.
-func (m *behindMachine) take(t *rapid.T) {
-	worker := behindWorkers.Draw(t, "worker")
-	got, err := m.store.ReadTickets(m.ctx, behindGroup, worker,
-		[]store.TicketRead{{Partition: part, Count: rapid.IntRange(1, 3).Draw(t, "count")}})
+// randomClaim is a worker that reads what it has claimed, for a moment or for long. One who
+// is not heard of again has died.
+func (m *scheduleMachine) randomClaim(t *rapid.T) {
+	lease := rapid.SampledFrom([]time.Duration{time.Millisecond, time.Hour}).Draw(t, "lease")
+	taken := map[string]int64{}
+	for key := range m.names(part.Schedule) {
+		taken[key] = m.due(key)
+	}
+	for _, k := range m.claim(rapid.IntRange(1, 3).Draw(t, "count"), lease) {
+		require.Contains(t, taken, k.Key)
+		until, err := strconv.ParseInt(k.Claim, 10, 64)
+		require.NoError(t, err)
+		require.Greater(t, until, taken[k.Key], "it was due, and its time moves on")
+		m.used = append(m.used, k)
+	}
+}
+
+// randomWrite is a worker that writes what it has read to the sink, maybe long ago.
+func (m *scheduleMachine) randomWrite(t *rapid.T) {
+	if k, ok := m.anyUsed(t); ok && k.Version != "" {
+		m.of(k.Key).sink = max(m.of(k.Key).sink, hex(t, k.Version))
+	}
+}
+
+func hex(t require.TestingT, version string) uint64 {
+	v, err := strconv.ParseUint(version, 16, 64)
 	require.NoError(t, err)
-	for _, ticket := range got[0] {
-		held := m.fresh(t, ticket)
-		held.id, held.holder = ticket.ID, worker
-		m.read(t, held)
-	}
+	return v
 }
 
-// fresh is the model's ticket that was delivered: the oldest of its key.
-func (m *behindMachine) fresh(t *rapid.T, got store.Ticket) *behindTicket {
-	for _, held := range m.model.tickets {
-		if held.id == "" && held.key == got.Key {
-			return held
-		}
-	}
-	t.Fatalf("ticket %v comes from nowhere", got)
-	return nil
-}
-
-func (m *behindMachine) read(t *rapid.T, held *behindTicket) {
-	all, err := m.store.ReadDirty(m.ctx, []store.DirtyRead{{Partition: part, Keys: []string{held.key}}})
-	require.NoError(t, err)
-	require.Equal(t, m.model.key(held.key).dirty, all[0][0].Version)
-	held.read = all[0][0].Version
-	m.used = append(m.used, *held)
-}
-
-// takeOver claims a ticket that somebody left behind.
-func (m *behindMachine) takeOver(t *rapid.T) {
-	worker := behindWorkers.Draw(t, "worker")
-	all, err := m.store.PendingTickets(m.ctx, behindGroup, 0, 100, []store.PendingRead{{Partition: part}})
-	require.NoError(t, err)
-	held := map[string]*behindTicket{}
-	for _, ticket := range m.model.tickets {
-		if ticket.id != "" {
-			held[ticket.id] = ticket
-		}
-	}
-	require.Len(t, all[0], len(held))
-	for _, p := range all[0] {
-		require.Equal(t, held[p.ID].holder, p.Consumer)
-	}
-	if len(all[0]) == 0 {
-		return
-	}
-	p := rapid.SampledFrom(all[0]).Draw(t, "ticket")
-	require.NoError(t, m.redis.Do(m.ctx, "xclaim", part.Tickets, behindGroup, p.Consumer, 0, p.ID,
-		"idle", 60_000, "retrycount", p.Deliveries).Err()) // time goes by
-	got, err := m.store.Claim(m.ctx, behindGroup, worker, part, time.Minute, []string{p.ID})
-	require.NoError(t, err)
-	require.Equal(t, []store.Ticket{{ID: p.ID, Key: held[p.ID].key}}, got)
-	held[p.ID].holder = worker
-	m.read(t, held[p.ID])
-}
-
-// settlement draws one by somebody who once had a ticket, maybe long ago.
-func (m *behindMachine) settlement(t *rapid.T) (store.Settlement, bool) {
+func (m *scheduleMachine) anyUsed(t *rapid.T) (store.Claimed, bool) {
 	if len(m.used) == 0 {
-		return store.Settlement{}, false
+		return store.Claimed{}, false
 	}
-	u := rapid.SampledFrom(m.used).Draw(t, "ticket")
-	return settlement(store.Ticket{ID: u.id, Key: u.key}, u.read), true
+	return rapid.SampledFrom(m.used).Draw(t, "claim"), true
 }
 
-func (m *behindMachine) ack(t *rapid.T) {
-	s, ok := m.settlement(t)
+// holds reports whether the claim is the last one on its key.
+func (m *scheduleMachine) holds(k store.Claimed) bool {
+	return strconv.FormatInt(m.due(k.Key), 10) == k.Claim
+}
+
+// randomAck acknowledges what the sink has, once or twice.
+func (m *scheduleMachine) randomAck(t *rapid.T) {
+	k, ok := m.anyUsed(t)
+	if !ok || k.Version == "" || m.of(k.Key).sink < hex(t, k.Version) {
+		return
+	}
+	ttl := rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "ttl")
+	for range rapid.IntRange(1, 2).Draw(t, "sent") {
+		want := store.AckNothing
+		if h, _ := m.record(part.Record(k.Key)); h.Kind == 'D' {
+			if want = store.AckClean; h.Version > hex(t, k.Version) {
+				want = store.AckNewer
+			}
+		}
+		require.Equal(t, want, m.ack(k, ttl))
+	}
+}
+
+func (m *scheduleMachine) randomRetry(t *rapid.T) {
+	k, ok := m.anyUsed(t)
 	if !ok {
 		return
 	}
-	keep := rapid.Bool().Draw(t, "keep")
-	if !keep {
-		s.TTL = 0
-	}
-	for range rapid.IntRange(1, 2).Draw(t, "sent") {
-		answers, errs := m.store.Ack(m.ctx, behindGroup, []store.Settlement{s})
-		require.NoError(t, errs[0])
-		require.Equal(t, m.model.ack(s.Ticket, s.Key, s.Version, keep), answers[0])
-	}
+	holds := m.holds(k)
+	until := m.retry(k, rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "delay"), rapid.Bool().Draw(t, "counts") && k.Version != "")
+	require.Equal(t, holds, until != "")
 }
 
-func (m *behindMachine) bury(t *rapid.T) {
-	s, ok := m.settlement(t)
+func (m *scheduleMachine) randomDeath(t *rapid.T) {
+	k, ok := m.anyUsed(t)
 	if !ok {
 		return
 	}
-	for range rapid.IntRange(1, 2).Draw(t, "sent") {
-		answers, errs := m.store.Bury(m.ctx, behindGroup, []store.Settlement{s})
-		require.NoError(t, errs[0])
-		require.Equal(t, m.model.bury(s.Ticket, s.Key, s.Version), answers[0])
-		m.nameLetters(t)
-	}
-}
-
-// nameLetters gives a new letter of the model the id it has in Redis.
-func (m *behindMachine) nameLetters(t *rapid.T) {
-	all, err := m.store.Letters(m.ctx, part, "", 100)
-	require.NoError(t, err)
-	require.Len(t, all, len(m.model.letters))
-	for i, l := range all {
-		want := m.model.letters[i]
-		want.id = l.ID
-		require.Equal(t, want.key, l.Key)
-		require.Equal(t, want.v, l.Version)
-		require.Equal(t, want.body, string(l.Record[envelope.HeaderSize:]))
-	}
-}
-
-func (m *behindMachine) retry(t *rapid.T) {
-	if len(m.model.letters) == 0 {
-		return
-	}
-	l := rapid.SampledFrom(m.model.letters).Draw(t, "letter")
-	err := m.store.RetryLetter(m.ctx, part, store.Letter{ID: l.id, Key: l.key}, store.Notice{})
-	require.Equal(t, m.model.retry(l), err)
-}
-
-func (m *behindMachine) drop(t *rapid.T) {
-	if len(m.model.letters) == 0 {
-		return
-	}
-	l := rapid.SampledFrom(m.model.letters).Draw(t, "letter")
-	m.model.drop(l, false)
-	require.NoError(t, m.store.DropLetter(m.ctx, part, l.id))
-}
-
-// sweep finds nothing: no step loses a ticket.
-func (m *behindMachine) sweep(t *rapid.T) {
-	n, err := m.store.Sweep(m.ctx, behindGroup, part, soon)
-	require.NoError(t, err)
-	require.Zero(t, n)
-}
-
-// check compares all that there is.
-func (m *behindMachine) check(t *rapid.T) {
-	require.Empty(t, m.model.broken())
-	require.Equal(t, [4]int64{
-		int64(len(m.model.tickets)), int64(m.model.dirty()), int64(len(m.model.letters)), int64(m.model.doomed()),
-	}, m.counts())
-	for name, k := range m.model.keys {
-		require.Equal(t, k.dirty, m.dirty(name), name)
-		h, body := m.record(name)
-		require.Equal(t, k.kind, byte(h.Kind), name)
-		require.Equal(t, k.body, body, name)
-		if k.kind == 'D' {
-			require.Equal(t, k.dirty, h.Version, name)
+	h, _ := m.record(part.Record(k.Key))
+	want := store.DeadLost
+	if m.holds(k) {
+		if want = store.DeadLetter; h.Version != hex(t, k.Version) {
+			want = store.DeadNewer
 		}
 	}
+	require.Equal(t, want, m.dead(k, "no"))
 }
 
-func conformBehind(t *testing.T, c *redis.Client) {
+func (m *scheduleMachine) anyLetter(t *rapid.T) (store.Letter, bool) {
+	all := m.letters()
+	if len(all) == 0 {
+		return store.Letter{}, false
+	}
+	return rapid.SampledFrom(all).Draw(t, "letter"), true
+}
+
+func (m *scheduleMachine) randomRequeue(t *rapid.T) {
+	l, ok := m.anyLetter(t)
+	if !ok {
+		return
+	}
+	mark, _ := m.record(part.Letter + l.Key)
+	if mark.Until == 2 {
+		require.ErrorIs(t, m.requeue(l), store.ErrNewer)
+		return
+	}
+	require.NoError(t, m.requeue(l))
+	require.ErrorIs(t, m.requeue(l), store.ErrNoLetter)
+}
+
+func (m *scheduleMachine) randomDrop(t *rapid.T) {
+	if l, ok := m.anyLetter(t); ok {
+		require.NoError(t, m.drop(l))
+		m.of(l.Key).dropped = hex(t, l.Version)
+	}
+}
+
+func (m *scheduleMachine) randomOvertake(t *rapid.T) {
+	key := machineKeys.Draw(t, "key")
+	dirty, err := m.store.Overtake(m.ctx, part, key)
+	require.NoError(t, err)
+	require.Equal(t, m.names(part.Dirty)[key], dirty)
+}
+
+// check is about everything that is there.
+func (m *scheduleMachine) check(t *rapid.T) {
+	dirty, letters := m.names(part.Dirty), m.names(part.Letters)
+	require.Equal(t, dirty, m.names(part.Schedule))
+	require.LessOrEqual(t, len(dirty)+len(letters), machineRoom)
+	require.Len(t, m.redis.HKeys(m.ctx, part.Reasons).Val(), len(letters))
+	for _, key := range m.redis.HKeys(m.ctx, part.Tries).Val() {
+		require.True(t, dirty[key], "tries of a key that waits for none")
+	}
+	for _, set := range []string{part.Dirty, part.Schedule, part.Tries, part.Letters, part.Reasons, part.Clock} {
+		require.Negative(t, m.redis.PTTL(m.ctx, set).Val(), set)
+	}
+	for key, h := range m.values {
+		live, _ := m.record(part.Record(key))
+		letter, _ := m.record(part.Letter + key)
+		require.Equal(t, dirty[key], live.Kind == 'D', key)
+		require.Equal(t, letters[key], letter.Kind == 'D', key)
+		require.False(t, dirty[key] && letters[key], key)
+		if dirty[key] {
+			require.Negative(t, m.redis.PTTL(m.ctx, part.Record(key)).Val(), key)
+		}
+		require.LessOrEqual(t, max(live.Version, letter.Version), h.given, key)
+		safe := max(h.sink, h.dropped)
+		if dirty[key] {
+			safe = max(safe, live.Version)
+		} else if letters[key] {
+			safe = max(safe, letter.Version)
+		}
+		require.GreaterOrEqual(t, safe, h.put, "an acknowledged put of %s is in the sink, dirty or a letter", key)
+	}
+}
+
+// conformSchedule runs the machine. pass lets time go by.
+func conformSchedule(t *testing.T, c *redis.Client, pass func(time.Duration)) {
 	t.Helper()
 	s := open(t, c)
 	rapid.Check(t, func(r *rapid.T) {
 		require.NoError(r, c.FlushAll(t.Context()).Err())
-		require.NoError(r, s.EnsureGroups(t.Context(), behindGroup, []*store.Partition{part}))
-		m := &behindMachine{behind: &behind{t: t, store: s, redis: c}, ctx: t.Context()}
+		m := &scheduleMachine{schedule: &schedule{t: r, ctx: t.Context(), store: s, redis: c}, values: map[string]*history{}}
 		r.Repeat(map[string]func(*rapid.T){
-			"": m.check, "put": m.put, "put again": m.put, "take": m.take, "take over": m.takeOver,
-			"ack": m.ack, "bury": m.bury, "retry": m.retry, "drop": m.drop, "sweep": m.sweep,
+			"": m.check, "put": m.randomPut, "put again": m.randomPut, "claim": m.randomClaim, "claim again": m.randomClaim,
+			"write": m.randomWrite, "write again": m.randomWrite, "ack": m.randomAck, "ack again": m.randomAck,
+			"retry": m.randomRetry, "dead": m.randomDeath, "requeue": m.randomRequeue, "drop": m.randomDrop, "overtake": m.randomOvertake,
+			"time": func(t *rapid.T) { pass(time.Duration(rapid.IntRange(1, 3).Draw(t, "ms")) * time.Millisecond) },
 		})
 	})
 }
 
-func TestBehindConformanceOnMiniredis(t *testing.T) {
+func TestTheScheduleConformsOnMiniredis(t *testing.T) {
 	t.Parallel()
 	m := mini(t)
-	conformBehind(t, redistest.Dial(t, m.Addr()))
+	now := epoch
+	conformSchedule(t, redistest.Dial(t, m.Addr()), func(d time.Duration) {
+		now = now.Add(d)
+		m.SetTime(now)
+	})
 }
 
-func TestBehindConformanceOnRedis(t *testing.T) {
+func TestTheScheduleConformsOnRedis(t *testing.T) {
 	t.Parallel()
-	conformBehind(t, redistest.Single(t).Client(t))
-}
-
-func TestLaterComparesNumbers(t *testing.T) {
-	for i, pair := range [][2]string{{"10-0", "9-9"}, {"9-10", "9-9"}, {"0-1", ""}} {
-		require.True(t, store.Later(pair[0], pair[1]), strconv.Itoa(i))
-		require.False(t, store.Later(pair[1], pair[0]), strconv.Itoa(i))
-	}
+	conformSchedule(t, redistest.Single(t).Client(t), func(time.Duration) {}) // it goes by itself
 }

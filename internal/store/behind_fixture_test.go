@@ -1,8 +1,9 @@
 package store_test
 
 import (
-	"strconv"
+	"context"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -12,123 +13,147 @@ import (
 	"github.com/larder-go/cache/internal/store"
 )
 
-const behindGroup = "w"
-
 // part is the partition that the tests use.
 var part = &store.Partition{
-	Records: "{n!0}v", Dirty: "{n!0}d", Tickets: "{n!0}s",
-	Clock: "{n!0}q", Dead: "{n!0}x", Doomed: "{n!0}g",
+	Records: "{n!0}v", Letter: "{n!0}y", Dirty: "{n!0}d", Schedule: "{n!0}s", Tries: "{n!0}t",
+	Clock: "{n!0}q", Letters: "{n!0}x", Reasons: "{n!0}r",
 }
 
-// behind is a store with a group in the partition, and a client beside it.
-type behind struct {
-	t     testing.TB
+// schedule is a partition, and a client beside it.
+type schedule struct {
+	t     require.TestingT
+	ctx   context.Context //nolint:containedctx // of one test
 	store *store.Store
 	redis redis.UniversalClient
 }
 
-func openBehind(t testing.TB, c redis.UniversalClient) *behind {
+// onEachSchedule runs f on a miniredis and on a real server.
+func onEachSchedule(t *testing.T, f func(t *testing.T, s *schedule)) {
 	t.Helper()
-	s := open(t, c)
-	require.NoError(t, s.EnsureGroups(t.Context(), behindGroup, []*store.Partition{part}))
-	return &behind{t: t, store: s, redis: c}
+	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
+		f(t, &schedule{t: t, ctx: t.Context(), store: open(t, c), redis: c})
+	})
 }
 
-// onEachBehind runs f on a miniredis and on a real server.
-func onEachBehind(t *testing.T, f func(t *testing.T, b *behind)) {
-	t.Helper()
-	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) { f(t, openBehind(t, c)) })
+// tryPut puts within room for so many.
+func (s *schedule) tryPut(key, body string, room int) store.Put {
+	puts := []store.Put{{Partition: part, Key: key, Body: []byte(body), MaxDirty: room}}
+	s.store.Put(s.ctx, puts)
+	return puts[0]
 }
 
 // put stores a body and returns its version.
-func (b *behind) put(key, body string) uint64 {
-	b.t.Helper()
-	v, full, err := b.store.Put(b.t.Context(), store.Put{Partition: part, Key: key, Body: []byte(body), MaxDirty: 100})
-	require.NoError(b.t, err)
-	require.False(b.t, full)
-	return v
+func (s *schedule) put(key, body string) uint64 {
+	p := s.tryPut(key, body, 100)
+	require.NoError(s.t, p.Err)
+	require.False(s.t, p.Full)
+	return p.Version
 }
 
-// take delivers all fresh tickets to consumer.
-func (b *behind) take(consumer string) []store.Ticket {
-	b.t.Helper()
-	got, err := b.store.ReadTickets(b.t.Context(), behindGroup, consumer, []store.TicketRead{{Partition: part, Count: 100}})
-	require.NoError(b.t, err)
-	return got[0]
-}
-
-// takeOne delivers the only fresh ticket.
-func (b *behind) takeOne() store.Ticket {
-	b.t.Helper()
-	got := b.take("worker")
-	require.Len(b.t, got, 1)
-	return got[0]
-}
-
-func settlement(t store.Ticket, v uint64) store.Settlement {
-	return store.Settlement{Partition: part, Ticket: t.ID, Key: t.Key, Version: v, TTL: 60_000_000_000, Soft: 30_000_000_000}
-}
-
-func (b *behind) ack(s store.Settlement) store.Settled {
-	b.t.Helper()
-	answers, errs := b.store.Ack(b.t.Context(), behindGroup, []store.Settlement{s})
-	require.NoError(b.t, errs[0])
-	return answers[0]
-}
-
-func (b *behind) bury(s store.Settlement) store.Settled {
-	b.t.Helper()
-	answers, errs := b.store.Bury(b.t.Context(), behindGroup, []store.Settlement{s})
-	require.NoError(b.t, errs[0])
-	return answers[0]
-}
-
-// record reads the record of key; a zero header if there is none.
-func (b *behind) record(key string) (envelope.Header, string) {
-	b.t.Helper()
-	text, err := b.redis.Get(b.t.Context(), part.Record(key)).Result()
-	if err == redis.Nil { //nolint:errorlint // bare
-		return envelope.Header{}, ""
+// claim takes what is due, at most so many, and reads it.
+func (s *schedule) claim(count int, lease time.Duration) []store.Claimed {
+	claims := []store.Claim{{Partition: part, Count: count}}
+	s.store.Claim(s.ctx, claims, lease)
+	require.NoError(s.t, claims[0].Err)
+	var all []store.Claimed
+	for _, key := range claims[0].Keys {
+		records, err := s.store.Records(s.ctx, []string{part.Record(key)})
+		require.NoError(s.t, err)
+		all = append(all, store.Claimed{Partition: part, Key: key, Claim: claims[0].Name, Version: store.VersionIn(records[0])})
 	}
-	require.NoError(b.t, err)
-	h, err := envelope.ParseHeader([]byte(text))
-	require.NoError(b.t, err)
-	return h, text[envelope.HeaderSize:]
-}
-
-// counts are tickets, dirty keys, dead letters and doomed keys.
-func (b *behind) counts() [4]int64 {
-	b.t.Helper()
-	ctx := b.t.Context()
-	return [4]int64{
-		b.redis.XLen(ctx, part.Tickets).Val(), b.redis.HLen(ctx, part.Dirty).Val(),
-		b.redis.XLen(ctx, part.Dead).Val(), b.redis.HLen(ctx, part.Doomed).Val(),
-	}
-}
-
-// dirty is the version in the dirty hash, 0 if there is none.
-func (b *behind) dirty(key string) uint64 {
-	b.t.Helper()
-	text, err := b.redis.HGet(b.t.Context(), part.Dirty, key).Result()
-	if err == redis.Nil { //nolint:errorlint // bare
-		return 0
-	}
-	require.NoError(b.t, err)
-	v, err := strconv.ParseUint(text, 10, 64)
-	require.NoError(b.t, err)
-	return v
-}
-
-// letters lists the dead letters.
-func (b *behind) letters() []store.Letter {
-	b.t.Helper()
-	all, err := b.store.Letters(b.t.Context(), part, "", 100)
-	require.NoError(b.t, err)
 	return all
 }
 
-// newRealBehind is openBehind on a real server.
-func newRealBehind(t *testing.T, opts ...redistest.Option) *behind {
-	t.Helper()
-	return openBehind(t, redistest.Single(t, opts...).Client(t))
+// claimOne takes the only one that is due, for an hour.
+func (s *schedule) claimOne() store.Claimed {
+	all := s.claim(10, time.Hour)
+	require.Len(s.t, all, 1)
+	return all[0]
+}
+
+func (s *schedule) ack(c store.Claimed, ttl time.Duration) store.AckAnswer {
+	acks := []store.Ack{{Claimed: c, TTL: ttl, Soft: ttl / 2}}
+	s.store.Ack(s.ctx, acks)
+	require.NoError(s.t, acks[0].Err)
+	return acks[0].Answer
+}
+
+func (s *schedule) retry(c store.Claimed, delay time.Duration, counts bool) string {
+	all := []store.Retry{{Claimed: c, Delay: delay, Counts: counts}}
+	s.store.Retry(s.ctx, all)
+	require.NoError(s.t, all[0].Err)
+	return all[0].Until
+}
+
+func (s *schedule) dead(c store.Claimed, why string) store.DeadAnswer {
+	all := []store.Dead{{Claimed: c, Reason: why}}
+	s.store.Dead(s.ctx, all)
+	require.NoError(s.t, all[0].Err)
+	return all[0].Answer
+}
+
+// kill makes a letter of a value.
+func (s *schedule) kill(key, body string) store.Letter {
+	s.put(key, body)
+	require.Equal(s.t, store.DeadLetter, s.dead(s.claimOne(), "no"))
+	for _, l := range s.letters() {
+		if l.Key == key {
+			return l
+		}
+	}
+	require.Fail(s.t, "no letter of "+key)
+	return store.Letter{}
+}
+
+func (s *schedule) letters() (all []store.Letter) {
+	for at := new(store.LetterPage); ; {
+		page, err := s.store.Letters(s.ctx, part, at, time.UnixMilli(future), 2)
+		require.NoError(s.t, err)
+		if len(page) == 0 {
+			return all
+		}
+		all = append(all, page...)
+	}
+}
+
+func (s *schedule) requeue(l store.Letter) error {
+	all := []store.Letter{l}
+	s.store.Requeue(s.ctx, all)
+	return all[0].Err
+}
+
+func (s *schedule) drop(l store.Letter) error {
+	all := []store.Letter{l}
+	s.store.Drop(s.ctx, all)
+	return all[0].Err
+}
+
+// record reads the record under a name; a zero header if there is none.
+func (s *schedule) record(name string) (envelope.Header, string) {
+	text, err := s.redis.Get(s.ctx, name).Result()
+	if err == redis.Nil { //nolint:errorlint // bare
+		return envelope.Header{}, ""
+	}
+	require.NoError(s.t, err)
+	h, err := envelope.ParseHeader([]byte(text))
+	require.NoError(s.t, err)
+	return h, text[envelope.HeaderSize:]
+}
+
+// counts are dirty keys, keys in the schedule, with tries, letters, reasons.
+func (s *schedule) counts() [5]int64 {
+	return [5]int64{
+		s.redis.ZCard(s.ctx, part.Dirty).Val(), s.redis.ZCard(s.ctx, part.Schedule).Val(), s.redis.HLen(s.ctx, part.Tries).Val(),
+		s.redis.ZCard(s.ctx, part.Letters).Val(), s.redis.HLen(s.ctx, part.Reasons).Val(),
+	}
+}
+
+// due is when the key may be taken, in ms; 0 if it is not in the schedule.
+func (s *schedule) due(key string) int64 {
+	score, err := s.redis.ZScore(s.ctx, part.Schedule, key).Result()
+	if err == redis.Nil { //nolint:errorlint // bare
+		return 0
+	}
+	require.NoError(s.t, err)
+	return int64(score)
 }

@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -11,98 +13,126 @@ import (
 	"github.com/larder-go/cache/internal/store"
 )
 
-func (b *behind) retry(l store.Letter) error {
-	b.t.Helper()
-	return b.store.RetryLetter(b.t.Context(), part, l, store.Notice{})
-}
+func TestDeadMovesTheRecordAndRequeueMovesItBack(t *testing.T) {
+	onEachSchedule(t, func(t *testing.T, s *schedule) {
+		v := s.put("k", "\x01\x01body")
+		assert.Equal(t, store.DeadLetter, s.dead(s.claimOne(), "why not"))
+		assert.Equal(t, [5]int64{0, 0, 0, 1, 1}, s.counts())
+		h, _ := s.record(part.Record("k"))
+		assert.Equal(t, envelope.Header{}, h, "readers go to the system of record")
+		all := s.letters()
+		require.Len(t, all, 1)
+		l := all[0]
+		assert.NotZero(t, l.Since)
+		assert.Equal(t, store.Letter{
+			Partition: part, Key: "k", Version: fmt.Sprintf("%016x", v), Since: l.Since, Deleted: true, Size: envelope.HeaderSize + 6, Reason: "why not",
+		}, l)
+		records, err := s.store.LetterRecords(t.Context(), all)
+		require.NoError(t, err)
+		assert.Equal(t, "\x01\x01body", bodyIn(records[0]))
 
-// kill makes a dead letter of a new value of key.
-func (b *behind) kill(key, body string) store.Letter {
-	b.t.Helper()
-	v := b.put(key, body)
-	require.Equal(b.t, store.SettledClean, b.bury(settlement(b.takeOne(), v)))
-	all := b.letters()
-	return all[len(all)-1]
-}
+		other := l
+		other.Version = fmt.Sprintf("%016x", v+1)
+		assert.ErrorIs(t, s.requeue(other), store.ErrNoLetter)
+		assert.ErrorIs(t, s.drop(other), store.ErrNoLetter)
+		require.NoError(t, s.requeue(l))
+		assert.ErrorIs(t, s.requeue(l), store.ErrNoLetter)
+		assert.Equal(t, [5]int64{1, 1, 0, 0, 0}, s.counts())
+		h, body := s.record(part.Record("k"))
+		assert.Equal(t, v, h.Version)
+		assert.Equal(t, "\x01\x01body", body)
 
-func TestRetriedLetterIsDirtyWithItsOldVersion(t *testing.T) {
-	onEachBehind(t, func(t *testing.T, b *behind) {
-		letter := b.kill("k", "one")
-		require.NoError(t, b.retry(letter))
-		assert.Equal(t, [4]int64{1, 1, 0, 0}, b.counts())
-		assert.Equal(t, letter.Version, b.dirty("k"))
-		h, body := b.record("k")
-		assert.Equal(t, envelope.Dirty, h.Kind)
-		assert.Equal(t, letter.Version, h.Version)
-		assert.Equal(t, "one", body)
-		assert.ErrorIs(t, b.retry(letter), store.ErrNoLetter)
-		assert.Equal(t, store.SettledClean, b.ack(settlement(b.takeOne(), letter.Version)))
+		assert.Equal(t, store.DeadLetter, s.dead(s.claimOne(), "still not"))
+		require.NoError(t, s.drop(l))
+		assert.Equal(t, [5]int64{}, s.counts())
+		assert.Zero(t, s.redis.Exists(t.Context(), part.Record("k"), part.Letter+"k").Val())
 	})
 }
 
-func TestLetterIsNotRetriedOverSomethingNewer(t *testing.T) {
-	for name, newer := range map[string]func(b *behind){
-		"a dirty value": func(b *behind) { b.put("k", "two") },
-		"a value that is in the sink": func(b *behind) {
-			v := b.put("k", "two")
-			b.ack(settlement(b.takeOne(), v))
-		},
-		"a value that was in the sink and has expired": func(b *behind) {
-			v := b.put("k", "two")
-			s := settlement(b.takeOne(), v)
-			s.TTL = 0
-			b.ack(s)
-		},
-		"a value that died too": func(b *behind) { b.kill("k", "two") },
-		"a write in progress": func(b *behind) {
-			_, _, err := beginWrite(b.t.Context(), b.store, part.Record("k"), alice, time.Minute, store.Notice{})
-			require.NoError(b.t, err)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			onEachBehind(t, func(t *testing.T, b *behind) {
-				letter := b.kill("k", "one")
-				newer(b)
-				before := b.counts()
-				assert.ErrorIs(t, b.retry(letter), store.ErrNewer)
-				assert.Equal(t, before, b.counts(), "nothing was changed")
-			})
-		})
-	}
-}
-
-func TestOfTwoLettersOfAKeyTheYoungerCanBeRetried(t *testing.T) {
-	onEachBehind(t, func(t *testing.T, b *behind) {
-		older, younger := b.kill("k", "one"), b.kill("k", "two")
-		assert.ErrorIs(t, b.retry(older), store.ErrNewer)
-		require.NoError(t, b.store.DropLetter(t.Context(), part, older.ID))
-		assert.Equal(t, [4]int64{0, 0, 1, 1}, b.counts(), "the younger is still the latest")
-		require.NoError(t, b.retry(younger))
+func TestDeadLeavesANewerValueAlone(t *testing.T) {
+	onEachSchedule(t, func(t *testing.T, s *schedule) {
+		s.put("k", "one")
+		k := s.claimOne()
+		s.put("k", "two")
+		assert.Equal(t, store.DeadNewer, s.dead(k, "no"))
+		next := s.claimOne()
+		assert.Greater(t, next.Version, k.Version, "and it is due")
+		assert.Equal(t, [5]int64{1, 1, 0, 0, 0}, s.counts())
 	})
 }
 
-func TestDroppedLetterIsGone(t *testing.T) {
-	onEachBehind(t, func(t *testing.T, b *behind) {
-		letter := b.kill("k", "one")
-		require.NoError(t, b.store.DropLetter(t.Context(), part, letter.ID))
-		assert.Equal(t, [4]int64{}, b.counts())
-		assert.ErrorIs(t, b.store.DropLetter(t.Context(), part, letter.ID), store.ErrNoLetter)
-		_, err := b.store.LetterByID(t.Context(), part, letter.ID)
-		assert.ErrorIs(t, err, store.ErrNoLetter)
+func TestAValueThatIsLostLeavesALetterWithoutIt(t *testing.T) {
+	onEachSchedule(t, func(t *testing.T, s *schedule) {
+		s.put("k", "one")
+		require.NoError(t, s.redis.Del(t.Context(), part.Record("k")).Err())
+		k := s.claimOne()
+		assert.Empty(t, k.Version)
+		assert.Equal(t, store.DeadLetter, s.dead(k, "gone"))
+		all := s.letters()
+		require.Len(t, all, 1)
+		assert.Empty(t, all[0].Version)
+		assert.ErrorIs(t, s.requeue(all[0]), store.ErrLost)
+		require.NoError(t, s.drop(all[0]))
+		assert.Equal(t, [5]int64{}, s.counts())
 	})
 }
 
-func TestLettersAreListedInPages(t *testing.T) {
-	onEachBehind(t, func(t *testing.T, b *behind) {
-		a, c := b.kill("a", "one"), b.kill("b", "two")
-		page, err := b.store.Letters(t.Context(), part, "", 1)
+func TestRequeueIsRefusedOverSomethingNewer(t *testing.T) {
+	onEachSchedule(t, func(t *testing.T, s *schedule) {
+		ctx := t.Context()
+		l := s.kill("k", "one")
+		intent := []store.Intent{{Key: part.Record("k"), Token: alice}}
+		s.store.BeginWrite(ctx, intent, time.Minute, nil)
+		assert.ErrorIs(t, s.requeue(l), store.ErrNewer, "a write is in progress")
+		require.NoError(t, s.redis.Del(ctx, part.Record("k")).Err())
+
+		dirty, err := s.store.Overtake(ctx, part, "k")
 		require.NoError(t, err)
-		assert.Equal(t, []store.Letter{a}, page)
-		page, err = b.store.Letters(t.Context(), part, a.ID, 5)
+		assert.False(t, dirty)
+		assert.ErrorIs(t, s.requeue(l), store.ErrNewer, "it was written past the cache since")
+		assert.Len(t, s.letters(), 1, "what it holds is still to be seen")
+
+		s.put("k", "two")
+		assert.ErrorIs(t, s.requeue(l), store.ErrNoLetter, "a put takes its place")
+		dirty, err = s.store.Overtake(ctx, part, "k")
 		require.NoError(t, err)
-		assert.Equal(t, []store.Letter{c}, page)
-		one, err := b.store.LetterByID(t.Context(), part, c.ID)
+		assert.True(t, dirty)
+	})
+}
+
+// W24: nothing named the record, and no put came.
+func TestOvertakeFindsADirtyRecordThatNothingNames(t *testing.T) {
+	onEachSchedule(t, func(t *testing.T, s *schedule) {
+		s.put("k", "one")
+		require.NoError(t, s.redis.Del(t.Context(), part.Dirty, part.Schedule).Err())
+		dirty, err := s.store.Overtake(t.Context(), part, "k")
 		require.NoError(t, err)
-		assert.Equal(t, c, one)
+		assert.True(t, dirty)
+		assert.Equal(t, store.AckClean, s.ack(s.claimOne(), time.Minute))
+	})
+}
+
+// Those that go while somebody reads page by page must not hide the others.
+func TestLettersComeInPagesOfWhichNoneIsMissed(t *testing.T) {
+	onEachSchedule(t, func(t *testing.T, s *schedule) {
+		for i := range 7 {
+			s.kill(strconv.Itoa(i), "x")
+		}
+		seen := map[string]int{}
+		for at := new(store.LetterPage); ; {
+			page, err := s.store.Letters(t.Context(), part, at, time.UnixMilli(future), 2)
+			require.NoError(t, err)
+			if len(page) == 0 {
+				break
+			}
+			for _, l := range page {
+				seen[l.Key]++
+				require.NoError(t, s.drop(l))
+			}
+		}
+		assert.Len(t, seen, 7)
+		none, err := s.store.Letters(t.Context(), part, new(store.LetterPage), time.UnixMilli(past), 2)
+		require.NoError(t, err)
+		assert.Empty(t, none)
 	})
 }

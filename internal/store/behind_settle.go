@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	_ "embed"
-	"strconv"
 	"time"
 
 	"github.com/larder-go/cache/internal/conn"
@@ -20,88 +19,109 @@ var (
 	deadScript = newScript("dead", deadLua)
 )
 
-// Settlement ends a ticket.
-type Settlement struct {
-	Partition *Partition
-	// Ticket and Key are what [Store.ReadTickets] or [Store.Claim] gave.
-	Ticket, Key string
-	// Version is that of the value which the sink has now, or cannot take.
-	Version uint64
-	// TTL is how long an acknowledged value stays readable as an ordinary entry;
-	// below 1 ms it is removed. Soft is how much of that it is fresh. For
-	// [Store.Ack].
-	TTL, Soft time.Duration
-	// Reason is kept in the dead letter. For [Store.Bury].
-	Reason string
-	// Notice is published if the record was changed.
-	Notice Notice
-}
-
-// Settled is what became of a ticket.
-type Settled int8
+// AckAnswer is what became of an [Ack].
+type AckAnswer int8
 
 const (
-	// SettledBefore: another worker had ended the ticket.
-	SettledBefore Settled = 0
-	// SettledClean: acknowledged or moved; the key is not dirty any more.
-	SettledClean Settled = 1
-	// SettledNewer: the key was put again meanwhile and has a new ticket.
-	SettledNewer Settled = 2
-	// SettledIdle: the key was not dirty, and nothing was moved. Of [Store.Bury].
-	SettledIdle Settled = 3
+	// AckClean: the key is not dirty any more.
+	AckClean AckAnswer = 1
+	// AckNewer: the key was put again meanwhile, and is due.
+	AckNewer AckAnswer = 2
+	// AckNothing: the key is not dirty any more, and there was no value of it.
+	AckNothing AckAnswer = 3
 )
 
-// Ack says of each settlement that the sink has this version of its key. If it
-// is the latest the key is clean, and its record becomes an ordinary entry
-// without a version. It is one pipeline, and safe to repeat.
-//
-// Answer i belongs to settlement i and is good if error i is nil. A ticket whose
-// Ack failed is delivered again.
-func (s *Store) Ack(ctx context.Context, group string, all []Settlement) ([]Settled, []error) {
-	ops := make([]conn.Op, len(all))
-	for i := range all {
-		a, p := &all[i], all[i].Partition
-		ops[i] = ackScript.OnKeys(
-			[]string{p.Record(a.Key), p.Dirty, p.Tickets},
-			group, a.Ticket, a.Key, decimal(a.Version), millis(a.TTL, 0), a.Soft.Milliseconds(),
-			envelope.NewToken().String(), a.Notice.Channel, a.Notice.Message)
-	}
-	return s.settle(ctx, ackScript, ops, SettledNewer)
+// Ack says that the sink has this version of a key, whoever has claimed it since.
+type Ack struct {
+	Claimed
+	// TTL is how long the value stays readable as an ordinary entry; below 1 ms it is
+	// removed. Soft is how much of that it is fresh.
+	TTL, Soft time.Duration
+	// Notice is published if the record was changed. All of one partition have one channel.
+	Notice Notice
+
+	Answer AckAnswer // unless there is Err
+	Err    error
 }
 
-// Bury moves the value of each settlement to the dead letters, if it is still
-// the latest of its key, and removes the record: readers go to the system of
-// record. A value that is no longer in its record leaves a letter without one.
-// It is one pipeline, and safe to repeat. Answers and errors are as of Ack.
-func (s *Store) Bury(ctx context.Context, group string, all []Settlement) ([]Settled, []error) {
-	ops := make([]conn.Op, len(all))
+// ackKeys is how many keys a script acknowledges: it keeps the server from everything else.
+const ackKeys = 64
+
+// Ack makes keys clean, if this is their latest version, and their records ordinary entries
+// without a version. A record of an older version is removed, and one of a key that
+// somebody else has claimed since. It is safe to repeat. It is
+// one script for each 64 keys of a partition that follow one another.
+func (s *Store) Ack(ctx context.Context, acks []Ack) {
+	ops := conn.NewOps(ackScript.Name, 1+len(acks)/ackKeys)
+	var groups [][]Ack
+	for rest := acks; len(rest) > 0; {
+		n, p := 1, rest[0].Partition
+		for n < min(len(rest), ackKeys) && rest[n].Partition == p {
+			n++
+		}
+		keys := append(make([]string, 0, 3+n), p.Dirty, p.Schedule, p.Tries)
+		args := append(make([]any, 0, 1+7*n), rest[0].Notice.Channel)
+		for i := range rest[:n] {
+			a := &rest[i]
+			keys = append(keys, p.Record(a.Key))
+			args = append(args, a.Key, a.Claim, a.Version, millis(a.TTL, 0), a.Soft.Milliseconds(), envelope.NewToken().String(), a.Notice.Message)
+		}
+		ops.Add(ackScript.OnKeys(keys, args...))
+		groups, rest = append(groups, rest[:n]), rest[n:]
+	}
+	s.conn.DoWithin(ctx, WorkBudget, ops)
+	for i, group := range groups {
+		reply, err := s.reply(ops, i)
+		answers, _ := reply.([]any)
+		if err == nil && len(answers) != len(group) {
+			err = &conn.AnswerError{Script: ackScript.Name, Answer: reply}
+		}
+		for k := range group {
+			if group[k].Err = err; err == nil {
+				n, _ := answers[k].(int64)
+				group[k].Answer = AckAnswer(n)
+			}
+		}
+	}
+}
+
+// DeadAnswer is what became of a [Dead].
+type DeadAnswer int8
+
+const (
+	// DeadLost: the claim was somebody else's by then, and nothing was done.
+	DeadLost DeadAnswer = 0
+	// DeadLetter: it is a dead letter.
+	DeadLetter DeadAnswer = 1
+	// DeadNewer: the key was put again meanwhile, and is due.
+	DeadNewer DeadAnswer = 2
+)
+
+// Dead gives up a value. One that is not in its record any more leaves a letter without.
+type Dead struct {
+	Claimed
+	// Reason is kept with it.
+	Reason string
+	// Notice is published if it became a letter.
+	Notice Notice
+
+	Answer DeadAnswer // unless there is Err
+	Err    error
+}
+
+// Dead makes values dead letters and removes their records: readers go to the system of
+// record.
+func (s *Store) Dead(ctx context.Context, all []Dead) {
+	ops := conn.NewOps(deadScript.Name, len(all))
 	for i := range all {
 		d, p := &all[i], all[i].Partition
-		ops[i] = deadScript.OnKeys(
-			[]string{p.Record(d.Key), p.Dirty, p.Tickets, p.Dead, p.Doomed},
-			group, d.Ticket, d.Key, decimal(d.Version), d.Reason,
-			d.Notice.Channel, d.Notice.Message)
+		ops.Add(deadScript.OnKeys(
+			[]string{p.Record(d.Key), p.Dirty, p.Schedule, p.Tries, p.Letters, p.letter(d.Key), p.Reasons},
+			d.Key, d.Claim, d.Version, d.Reason, d.Notice.Channel, d.Notice.Message))
 	}
-	return s.settle(ctx, deadScript, ops, SettledIdle)
-}
-
-// settle runs sc, which answers a number up to highest.
-func (s *Store) settle(ctx context.Context, sc *conn.Script, all []conn.Op, highest Settled) ([]Settled, []error) {
-	replies, errs := s.evalBatch(ctx, sc, all)
-	answers := make([]Settled, len(all))
-	for i, reply := range replies {
-		if errs[i] != nil {
-			continue
-		}
-		n, ok := reply.(int64)
-		if !ok || n < 0 || n > int64(highest) {
-			errs[i] = &conn.AnswerError{Script: sc.Name, Answer: reply}
-			continue
-		}
-		answers[i] = Settled(n)
+	s.conn.DoWithin(ctx, WorkBudget, ops)
+	for i := range all {
+		n, err := s.number(deadScript, ops, i, 0, 2)
+		all[i].Answer, all[i].Err = DeadAnswer(n), err
 	}
-	return answers, errs
 }
-
-// decimal is v as the dirty hash spells it.
-func decimal(v uint64) string { return strconv.FormatUint(v, 10) }

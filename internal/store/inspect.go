@@ -21,8 +21,7 @@ var (
 
 // Inspect are the arguments of [Store.Inspect].
 type Inspect struct {
-	// Behind is the partition of the key, nil without write-behind; Name the key in
-	// its hashes.
+	// Behind is the partition of the key, nil without write-behind; Name the key in it.
 	Behind *Partition
 	Name   string
 	// Tokens are the keys of tokens to read beside it.
@@ -39,9 +38,10 @@ type Inspection struct {
 	// Acquire is what an [Store.Acquire] would be told that has seen this record,
 	// Invalid what it would be told had it found the record invalid.
 	Acquire, Invalid Foreseen
-	// Dirty is the version that the sink lacks, Doomed that of a dead letter; 0:
-	// none.
-	Dirty, Doomed uint64
+	// Dirty is since when the sink lacks the key's value, in ms, Letter the version of a dead
+	// letter; 0: none.
+	Dirty  int64
+	Letter uint64
 	// Tokens are those asked for, zero where there is none.
 	Tokens []envelope.Token
 	// Meta is the meta record, "" if there is none.
@@ -60,7 +60,7 @@ type Foreseen struct {
 func (s *Store) Inspect(ctx context.Context, key string, i Inspect) (Inspection, error) {
 	keys := []string{key}
 	if i.Behind != nil {
-		keys = append(keys, i.Behind.Dirty, i.Behind.Doomed)
+		keys = append(keys, i.Behind.Dirty, i.Behind.letter(i.Name))
 	}
 	ops := conn.NewOps(inspectScript.Name, 2+len(i.Tokens))
 	ops.Add(inspectScript.OnKeys(keys, i.Name).InFull())
@@ -108,16 +108,14 @@ func inspectionOf(reply any) (i Inspection, ok bool) {
 	var ok0, ok1 bool
 	i.Acquire, i.Now, ok0 = foreseenIn(text[2])
 	i.Invalid, _, ok1 = foreseenIn(text[3])
-	i.Dirty, i.Doomed = versionIn(text[4]), versionIn(text[5])
+	if since := scoreTime(text[4]); !since.IsZero() {
+		i.Dirty = since.UnixMilli()
+	}
+	i.Letter, _ = strconv.ParseUint(text[5], 16, 64)
 	return i, ok && ok0 && ok1
 }
 
 func foreseenIn(text string) (Foreseen, int64, bool) {
 	g, ok := parseAnswer(text)
 	return Foreseen{Answer: g.Answer, Left: g.Left}, g.Now, ok
-}
-
-func versionIn(text string) uint64 {
-	v, _ := strconv.ParseUint(text, 10, 64)
-	return v
 }

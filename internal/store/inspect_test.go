@@ -71,7 +71,7 @@ func TestInspectIsOneExchange(t *testing.T) {
 func TestInspectReadsWhatIsBeside(t *testing.T) {
 	redistest.OnEach(t, mini, func(t *testing.T, c *redis.Client) {
 		ctx, s := t.Context(), open(t, c)
-		p := &store.Partition{Records: "v", Dirty: "d", Doomed: "g"}
+		p := &store.Partition{Records: "v", Dirty: "d", Letter: "y"}
 		seen, err := s.Inspect(ctx, "vk", store.Inspect{Behind: p, Name: "k", Tokens: []string{"a", "b"}, Meta: "m"})
 		require.NoError(t, err)
 		seen.Record.Clock = nil
@@ -79,14 +79,14 @@ func TestInspectReadsWhatIsBeside(t *testing.T) {
 			Record: store.Record{PTTL: seen.Record.PTTL}, Now: seen.Now, Tokens: make([]envelope.Token, 2),
 			Acquire: store.Foreseen{Answer: store.Granted}, Invalid: store.Foreseen{Answer: store.Granted},
 		}, seen)
-		require.NoError(t, c.HSet(ctx, "d", "k", "7").Err())
-		require.NoError(t, c.HSet(ctx, "g", "k", "6").Err())
+		require.NoError(t, c.ZAdd(ctx, "d", redis.Z{Score: 7, Member: "k"}).Err())
+		require.NoError(t, c.Set(ctx, "yk", record(envelope.Header{Kind: envelope.Dirty, Version: 6}, ""), 0).Err())
 		require.NoError(t, c.Set(ctx, "b", alice.String(), 0).Err())
 		require.NoError(t, c.Set(ctx, "m", "meta", 0).Err())
 		seen, err = s.Inspect(ctx, "vk", store.Inspect{Behind: p, Name: "k", Tokens: []string{"a", "b"}, Meta: "m"})
 		require.NoError(t, err)
 		assert.EqualValues(t, 7, seen.Dirty)
-		assert.EqualValues(t, 6, seen.Doomed)
+		assert.EqualValues(t, 6, seen.Letter)
 		assert.Equal(t, []envelope.Token{{}, alice}, seen.Tokens)
 		assert.Equal(t, "meta", seen.Meta)
 	})

@@ -12,17 +12,27 @@ func (s *Store) Meta(ctx context.Context, key string) (string, error) {
 	return string(v.Data), v.Err
 }
 
-// ClaimMeta writes value under key if there is nothing, and returns what is
-// there then.
+// ClaimMeta writes value under key if there is nothing, and returns what is there then. It
+// writes only if there is nothing: a Redis without memory refuses a write that would change
+// nothing, too.
 func (s *Store) ClaimMeta(ctx context.Context, key, value string) (string, error) {
-	ops := conn.NewOps("meta", 2)
-	ops.Add(conn.Op{Args: []any{"setnx", key, value}})
-	ops.Add(conn.Get(key))
+	if found, err := s.metaNow(ctx, conn.Get(key)); err != nil || found != "" {
+		return found, err
+	}
+	return s.metaNow(ctx, conn.Op{Args: []any{"setnx", key, value}}, conn.Get(key))
+}
+
+// metaNow sends ops, of which the last asks for a meta record.
+func (s *Store) metaNow(ctx context.Context, all ...conn.Op) (string, error) {
+	ops := conn.NewOps("meta", len(all))
+	for _, op := range all {
+		ops.Add(op)
+	}
 	s.conn.DoWithin(ctx, conn.WorkBudget, ops)
-	if _, err := ops.Reply(0); err != nil {
+	if err := ops.Err(); err != nil {
 		return "", err
 	}
-	reply, err := ops.Reply(1)
+	reply, err := ops.Reply(len(all) - 1)
 	text, _ := reply.(string)
 	return text, err
 }

@@ -91,7 +91,7 @@ func (w *worker) behind(ctx context.Context, o order) { _ = sleep(ctx, o.For) }
 func (b behindRun) run(ctx context.Context, to target) (*table, error) {
 	t := &table{
 		title: fmt.Sprintf("Write-behind, %s, %d keys, one of %d worker processes killed every %v for %v", to.topology, b.keys, b.workers, b.every, b.length),
-		head:  []string{"", "puts", "acknowledged", "kills", "lost", "wrong", "drained in", "tickets left", "dirty left", "pending left"},
+		head:  []string{"", "puts", "acknowledged", "kills", "lost", "wrong", "drained in", "scheduled left", "dirty left", "letters left"},
 	}
 	if err := to.flush(ctx); err != nil {
 		return t, err
@@ -188,33 +188,30 @@ func (b behindRun) check(ctx context.Context, to target, puts *cache.Cache[int64
 			wrong++
 		}
 	}
-	tickets, dirty, pending, err := left(ctx, to)
-	t.add(ours, r.puts.Load(), r.oks.Load(), r.kills, lost, wrong, drained, tickets, dirty, pending)
+	scheduled, dirty, letters, err := left(ctx, to)
+	t.add(ours, r.puts.Load(), r.oks.Load(), r.kills, lost, wrong, drained, scheduled, dirty, letters)
 	t.require(lost == 0, "%d keys whose last acknowledged put is not in the sink", lost)
 	t.require(wrong == 0, "%d keys hold a value that was not their last", wrong)
-	t.require(tickets+dirty+pending == 0, "%d tickets, %d dirty keys, %d pending entries left", tickets, dirty, pending)
+	t.require(scheduled+dirty+letters == 0, "%d keys in schedules, %d dirty keys, %d dead letters left", scheduled, dirty, letters)
 	t.requireQuiet(r.kills > 0 && r.oks.Load() > int64(b.keys), "nothing happened")
 	return err
 }
 
 // left is what a drained run must not leave in Redis.
-func left(ctx context.Context, to target) (tickets, dirty, pending int64, err error) {
+func left(ctx context.Context, to target) (scheduled, dirty, letters int64, err error) {
 	space, err := keyspace.New("stress")
 	if err != nil {
 		return 0, 0, 0, err
 	}
 	for i := range partitions {
 		p := space.Partition(i)
-		n, err1 := to.admin.XLen(ctx, p.Stream()).Result()
-		d, err2 := to.admin.HLen(ctx, p.Dirty()).Result()
-		groups, err3 := to.admin.XInfoGroups(ctx, p.Stream()).Result()
+		s, err1 := to.admin.ZCard(ctx, p.Schedule()).Result()
+		d, err2 := to.admin.ZCard(ctx, p.Dirty()).Result()
+		l, err3 := to.admin.ZCard(ctx, p.DeadLetters()).Result()
 		if err := errors.Join(err1, err2, err3); err != nil {
 			return 0, 0, 0, err
 		}
-		for _, g := range groups {
-			pending += g.Pending
-		}
-		tickets, dirty = tickets+n, dirty+d
+		scheduled, dirty, letters = scheduled+s, dirty+d, letters+l
 	}
-	return tickets, dirty, pending, nil
+	return scheduled, dirty, letters, nil
 }

@@ -128,8 +128,7 @@ func (o observation) split(c *Counts) {
 	}
 }
 
-// behind are those of write-behind. What the workers sample is left out where none
-// has sampled yet, or runs.
+// behind are those of write-behind. What is sampled is left out until it was.
 func (o observation) behind(s *Stats, sampled bool) {
 	o.add(meter.Flushed, s.Flushed, o.name)
 	o.add(meter.FlushErrors, s.FlushErrors, o.name)

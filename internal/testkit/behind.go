@@ -20,8 +20,11 @@ import (
 	"github.com/larder-go/cache/internal/store"
 )
 
-// ErrRefused is how a sink fails.
-var ErrRefused = errors.New("violates a constraint")
+// ErrRefused is how a sink fails for good.
+var ErrRefused error = &cache.PermanentError{Err: errors.New("violates a constraint")}
+
+// ErrDown is how it fails for a while.
+var ErrDown = errors.New("the sink is down")
 
 // Picky is a ledger that fails, by the given means, with batches in which a
 // value is bad, as long as it is on.
@@ -39,7 +42,7 @@ func Picky(fail func() error) (l *ledger, on *atomic.Bool) {
 	return l, on
 }
 
-// OneTry makes a value that is refused a dead letter at once.
+// OneTry makes a value a dead letter with the first try that counts.
 var OneTry = cache.WriteBehindOptions{MaxAttempts: 1}
 
 // VolatileIsFine is the reason for AcceptVolatile.

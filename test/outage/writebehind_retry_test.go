@@ -21,7 +21,7 @@ func TestRetriesInABubbleDoNotRaceWithItsClock(t *testing.T) {
 		rows := testkit.NewLedger()
 		rows.Before = func(context.Context, []cache.Mutation[string]) error {
 			if time.Since(began) < 20*time.Second {
-				return testkit.ErrRefused
+				return testkit.ErrDown
 			}
 			return nil
 		}

@@ -73,7 +73,7 @@ func TestWriteBehindShutdownLeavesTheRestToOthers(t *testing.T) {
 		next := testkit.NewBehind(t, rdb, rows, cache.WriteBehindOptions{SinkTimeout: 10 * time.Millisecond})
 		testkit.Has(t, next, "k", "v")
 		if clock, ok := rdb.(interface{ Advance(time.Duration) }); ok {
-			clock.Advance(time.Minute) // the ticket of the first process has been idle for long enough
+			clock.Advance(time.Minute) // the claim of the first process is over
 		}
 		require.NoError(t, next.Flush(t.Context()))
 		assert.Equal(t, map[string]string{"k": "v"}, rows.Values())

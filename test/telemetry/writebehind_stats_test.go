@@ -60,7 +60,7 @@ func TestWriteBehindRetriesUntilTheSinkIsBack(t *testing.T) {
 	rows := testkit.NewLedger()
 	rows.Before = func(context.Context, []cache.Mutation[string]) error {
 		if failures.Add(1) <= 3 {
-			return testkit.ErrRefused
+			return testkit.ErrDown
 		}
 		return nil
 	}

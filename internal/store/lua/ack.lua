@@ -1,20 +1,34 @@
--- ack  KEYS: record, dirty, tickets
--- ARGV: group, id, key, ver, ttlMs ('0' = remove the record), softMs, cid, channel, message
--- 1 clean | 2 newer value: another ticket | 0 somebody settled the ticket before
-if redis.call('XACK',KEYS[3],ARGV[1],ARGV[2])==0 then return 0 end
-redis.call('XDEL',KEYS[3],ARGV[2])
-local cur=redis.call('HGET',KEYS[2],ARGV[3])
-if not cur then return 1 end
-if cur~=ARGV[4] then redis.call('XADD',KEYS[3],'*','k',ARGV[3]) return 2 end
-redis.call('HDEL',KEYS[2],ARGV[3])
-local kind,till,_,_,_,ver=head(KEYS[1])
-if kind~='D' or ver~=string.format('%016x',tonumber(ARGV[4])) then return 1 end
-if ARGV[5]=='0' or till>0 then
-  redis.call('DEL',KEYS[1])
-else
-  -- An unversioned value from now on: the versions of puts are times of Redis, and
-  -- no loader's version would ever be higher.
-  redis.call('SETRANGE',KEYS[1],'0',record('V',Z13,fresh(ARGV[6]),D16,ARGV[7],Z16))
-  redis.call('PEXPIRE',KEYS[1],ARGV[5])
+-- ack  KEYS: dirty, schedule, tries, then records
+-- ARGV: channel, then of each record: key, claim, version, px ('0' = remove the record), softMs, cid, message
+-- of each: 1 clean | 2 a newer value is there, and due | 3 clean, there was no value
+local out,why={},nil
+for i=1,#KEYS-3 do
+  local k,a=KEYS[3+i],7*i-6
+  local key,ver,px=ARGV[a+1],ARGV[a+3],ARGV[a+4]
+  local kind,till,_,_,_,has=head(k)
+  redis.call('HDEL',KEYS[3],key) -- first: needs no memory, see claim
+  if kind=='D' and has>ver then
+    -- Of all puts since, the time of the last is known. None of them is older than the value that is written.
+    local since=math.floor((tonumber(ver,16) or 0)/1000)
+    if since>0 and since<=now then redis.call('ZADD',KEYS[1],'XX',ts(since),key) end
+    redis.call('ZADD',KEYS[2],'XX',ts(now),key)
+    out[i]=2
+  else
+    local mine=redis.call('ZSCORE',KEYS[2],key)==ARGV[a+2]
+    redis.call('ZREM',KEYS[1],key)
+    redis.call('ZREM',KEYS[2],key)
+    out[i]=kind=='D' and 1 or 3
+    -- Of an older version Redis has come back as it was before, and so it may where the claim was lost.
+    if kind=='D' and (has~=ver or px=='0' or till>0 or not mine) then
+      redis.call('DEL',k)
+    elseif kind=='D' then
+      -- An unversioned value from now on: the versions of puts are times of Redis, and no loader's
+      -- version would ever be higher.
+      redis.call('SETRANGE',k,'0',record('V',Z13,fresh(ARGV[a+5]),D16,ARGV[a+6],Z16))
+      redis.call('PEXPIRE',k,px)
+    end
+    local told=kind=='D' and publish(1,ARGV[1],ARGV[a+7]) or 1
+    if told~=1 then why=told[2] end
+  end
 end
-return publish(1,ARGV[8],ARGV[9])
+return why and {out,why} or out

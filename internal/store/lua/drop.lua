@@ -1,9 +1,7 @@
--- drop  KEYS: dead, doomed ; ARGV: id
+-- drop  KEYS: letters, letter, reasons ; ARGV: key, version
 -- 1 dropped | 0 no such letter
-local e=redis.call('XRANGE',KEYS[1],ARGV[1],ARGV[1])
-if #e==0 then return 0 end
-local f={}
-for i=1,#e[1][2],2 do f[e[1][2][i]]=e[1][2][i+1] end
-redis.call('XDEL',KEYS[1],ARGV[1])
-if redis.call('HGET',KEYS[2],f.k)==f.ver then redis.call('HDEL',KEYS[2],f.k) end
-return 1
+local kind,_,_,_,_,ver=head(KEYS[2])
+if not redis.call('ZSCORE',KEYS[1],ARGV[1]) or (kind=='D' and ver or Z16)~=ARGV[2] then return 0 end
+redis.call('DEL',KEYS[2])
+redis.call('HDEL',KEYS[3],ARGV[1])
+return redis.call('ZREM',KEYS[1],ARGV[1])

@@ -1,7 +1,7 @@
--- inspect (acquire in a function)  KEYS: record [, dirty, doomed] ; ARGV: key in those
+-- inspect (acquire in a function)  KEYS: record [, dirty, letter] ; ARGV: key in dirty
 -- Writes nothing: acquire's writes come to nothing, only its answer is wanted.
 -- {pttl, record ('' = none), '1' = another type, acquire's answer without a record,
---  that if the record is invalid, version in dirty, in doomed ('' = none)}
+--  that if the record is invalid, since when it is dirty, version of its letter ('' = none)}
 local reads={GET=true,GETRANGE=true,PTTL=true}
 local function only(f)
   return function(command,...) if reads[command] then return f(command,...) end end
@@ -19,6 +19,10 @@ local function would(invalid)
   local answer=acquire(dry,{'','1','1',cid or '',invalid})
   return type(answer)=='table' and answer[1] or answer
 end
-local dirty=KEYS[2] and redis.call('HGET',KEYS[2],ARGV[1]) or ''
-local doomed=KEYS[3] and redis.call('HGET',KEYS[3],ARGV[1]) or ''
-return {pttl,rec,foreign,would('0'),would('1'),dirty,doomed}
+local dirty=KEYS[2] and redis.call('ZSCORE',KEYS[2],ARGV[1]) or ''
+local letter=''
+if KEYS[3] then
+  local kind,_,_,_,_,ver=head(KEYS[3])
+  letter=kind=='D' and ver or ''
+end
+return {pttl,rec,foreign,would('0'),would('1'),dirty,letter}

@@ -1,0 +1,128 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/larder-go/cache/internal/behind"
+	"github.com/larder-go/cache/internal/telemetry"
+)
+
+// Mutation is what the sink of a [WriteBehind] cache is to make true of one key.
+type Mutation[T any] struct {
+	Key string
+	// Value is the latest value that was put; the zero value if Deleted.
+	Value   T
+	Deleted bool
+	// Version grows with every put of the key. It is the sink's fence: a worker
+	// that was paused may come late with an old value, so a sink that has a
+	// higher version must leave its row alone (… WHERE version < ?) and count
+	// that as success.
+	Version uint64
+}
+
+// BatchWriter writes a batch to the system of record. No key occurs twice in it.
+// nil means that all of it is written. A [BatchError] says which of it is not; after
+// another error or a panic the batch is written again, in halves until the guilty are
+// alone: it must be idempotent. A value that fails alone is tried again later, and given
+// up after WriteBehindOptions.MaxAttempts, or at once if the error is a [PermanentError].
+//
+// A version that is higher than the mutation's is no failure: see [ErrHadNewer].
+type BatchWriter[T any] func(ctx context.Context, batch []Mutation[T]) error
+
+// ErrHadNewer is what a [BatchWriter] may say of a mutation, in a [BatchError] or of one
+// that is alone, whose version is not higher than what the system of record has. The
+// mutation counts as written; the cached value, which then is not what the system of record
+// has, is removed. A writer that does not tell leaves it for its TTL: after Redis has come
+// back as it was some time before, that is an old value.
+var ErrHadNewer = errors.New("cache: the system of record has a newer version")
+
+// PermanentError is what a [BatchWriter] may return, or wrap, of a mutation that no other
+// try can bring to the system of record: it becomes a dead letter at once. Of a batch of
+// several it says nothing until they are alone; a [BatchError] says of which.
+type PermanentError struct {
+	// Err is why; Unwrap returns it.
+	Err error
+}
+
+func (e *PermanentError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *PermanentError) Unwrap() error { return e.Err }
+
+// BatchError is what a [BatchWriter] may return that knows which mutations of the batch it
+// has not written, by key, and why. All others are written.
+type BatchError map[string]error
+
+func (e BatchError) Error() string { return behind.BatchError(e).Error() }
+
+// errSinkLeft is what the span of a sink says that panics or calls Goexit.
+var errSinkLeft = errors.New("the sink did not return")
+
+// sink gives a batch to the writer, in a span.
+func (s *writeBehind[T]) sink(ctx context.Context, batch []behind.Mutation) (err error) {
+	ctx, span := s.cache.tel.Start(ctx, telemetry.OpFlush)
+	err = errSinkLeft // until it returns
+	defer func() { s.cache.tel.End(span, err) }()
+	err = s.give(ctx, batch)
+	return err
+}
+
+// give writes what can be decoded. What cannot is told apart, unless the others have failed
+// together: then the batch is halved, until it is.
+func (s *writeBehind[T]) give(ctx context.Context, batch []behind.Mutation) (err error) {
+	out, failed := s.decode(batch)
+	if len(out) > 0 {
+		err = s.writer(ctx, out)
+	}
+	var each BatchError
+	if !errors.As(err, &each) && (err != nil || len(failed) == 0) {
+		return err
+	}
+	for key, err := range each {
+		failed[key] = err
+	}
+	return failed
+}
+
+// unreadableError is that of a value which this process cannot decode.
+type unreadableError struct{ error }
+
+func (e unreadableError) Unwrap() error { return e.error }
+
+// decode decodes a batch, and says why it could not.
+func (s *writeBehind[T]) decode(batch []behind.Mutation) ([]Mutation[T], behind.BatchError) {
+	c := s.cache
+	out, failed := make([]Mutation[T], 0, len(batch)), behind.BatchError{}
+	for _, m := range batch {
+		one := Mutation[T]{Key: m.Key, Deleted: m.Deleted, Version: m.Version}
+		if m.Deleted {
+			out = append(out, one)
+			continue
+		}
+		if m.Codec != c.values.id || m.Schema != c.config.schema {
+			failed[m.Key] = unreadableError{fmt.Errorf("encoded by codec %d in schema %d, not %d and %d", m.Codec, m.Schema, c.values.id, c.config.schema)}
+		} else if err := contain(func() error { return c.values.decode(m.Payload, m.Key, &one.Value) }); err != nil {
+			failed[m.Key] = unreadableError{fmt.Errorf("decode: %w", err)}
+		} else {
+			out = append(out, one)
+		}
+	}
+	return out, failed
+}
+
+// judge says what the sink's error about one value means.
+func judge(err error) behind.Judgement {
+	var permanent *PermanentError
+	var unreadable unreadableError
+	switch {
+	case errors.Is(err, ErrHadNewer):
+		return behind.HadNewer
+	case errors.As(err, &unreadable):
+		return behind.Unreadable
+	case errors.As(err, &permanent):
+		return behind.Permanent
+	}
+	return behind.Failed
+}
