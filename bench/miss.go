@@ -16,7 +16,7 @@ import (
 // miss: keys that nobody has asked for before.
 var miss = scenario{
 	name:  "miss",
-	about: "A cold miss, 1 KiB: each key is asked for once. “took” is until the caller has its value, “loaded” until the loader was done, which is all that a caller would wait for if storing were not awaited. Rows whose storing is not awaited say so. Contexts are those of a program's background, which nobody can cancel, or such that can be cancelled, as those of requests.",
+	about: "A cold miss, 1 KiB: each key is asked for once. “took” is until the caller has its value, “loaded” until the loader was done, which is all that a caller would wait for if storing were not awaited. Rows whose storing is not awaited say so. Larder expects the misses, since there is nothing else, and asks for its lease at once: a miss among hits costs it a look-up more. Contexts are those of a program's background, which nobody can cancel, or such that can be cancelled, as those of requests.",
 	run:   runMiss,
 	job:   missJob,
 }
