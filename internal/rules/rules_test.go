@@ -92,6 +92,18 @@ func TestNoFileIsLongerThan400Lines(t *testing.T) {
 	}
 }
 
+// A reader of the root has to know what is there: what it does not need to know has a room
+// in internal/.
+func TestTheRootHasAtMost42Sources(t *testing.T) {
+	var files []string
+	for _, s := range sources(t) {
+		if s.dir() == "." && !s.tests {
+			files = append(files, s.path)
+		}
+	}
+	assert.LessOrEqual(t, len(files), 42, "%v", files)
+}
+
 func TestTestLibrariesStayInTests(t *testing.T) {
 	for _, s := range sources(t) {
 		if s.tests || s.in("internal", "examples", "cachetest", "bench") {
