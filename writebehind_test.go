@@ -102,13 +102,13 @@ func TestWriteBehindKeepsADirtyRecord(t *testing.T) {
 	for name, window := range map[string]time.Duration{"with a stale window": time.Minute, "without": 0} {
 		t.Run(name, func(t *testing.T) {
 			testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-				rows, class := testkit.NewLedger(), testkit.Class(func(ttl *cache.TTL) { ttl.StaleIfError = window })
+				rows, class := testkit.NewLedger(), testkit.Class(func(ttl *cache.TTL) { ttl.Fresh, ttl.StaleIfError = 10*time.Second, window })
 				putter := testkit.NewPutter(t, rdb, class)
 				require.NoError(t, putter.Set(t.Context(), "k", "v"))
 				for what, touch := range map[string]func() error{
 					"Invalidate": func() error { return putter.Invalidate(t.Context(), "k", "other") },
 					"Expire":     func() error { return putter.Expire(t.Context(), "k", "other") },
-					"an hour":    func() error { time.Sleep(time.Hour); return nil },
+					"the end of all that its class gives an entry": func() error { time.Sleep(10 * time.Minute); return nil },
 				} {
 					require.NoError(t, touch(), what)
 					got, err := putter.GetOrLoad(t.Context(), "k", testkit.MustNotLoad[string](t))
