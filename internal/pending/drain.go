@@ -83,8 +83,8 @@ func (q *Queue) Hurry() {
 }
 
 // sendAll is a pass: each invalidation that is queued when it begins is sent once, in
-// batches, up to a batch of which Redis accepts nothing. So what one node, or one rule,
-// refuses for long keeps none of the others waiting.
+// batches, up to a batch of which Redis accepts nothing. What one node, or one rule, has
+// refused comes last, so it keeps none of the others waiting.
 func (q *Queue) sendAll() (all result) {
 	q.mu.Lock()
 	q.pass++
@@ -115,6 +115,7 @@ func (q *Queue) try(batch []queued) (n int, r result) {
 			r = max(r, unasked)
 		case errs[i] != nil:
 			r = refused
+			q.noteLocked(o.Target, errs[i])
 		default:
 			n++
 			if q.all[o.Target].failure != o.failure {
@@ -131,13 +132,30 @@ func (q *Queue) try(batch []queued) (n int, r result) {
 	return n, r
 }
 
+// noteLocked notes that a target failed for err.
+func (q *Queue) noteLocked(about Target, err error) {
+	if o, ok := q.all[about]; ok && !q.options.Outage(err) {
+		o.refused = true
+		q.all[about] = o
+	}
+}
+
 // batch is the next of the pass, which is for failures up to last; empty if there is
 // none.
 func (q *Queue) batch(last uint64) (batch []queued) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.appendLocked(q.appendLocked(nil, last, false), last, true)
+}
+
+// appendLocked adds to a batch of the pass what was refused, or what was not, while there is
+// room.
+func (q *Queue) appendLocked(batch []queued, last uint64, refused bool) []queued {
+	if len(batch) == most {
+		return batch
+	}
 	for about, o := range q.all {
-		if o.pass == q.pass || o.failure > last {
+		if o.refused != refused || o.pass == q.pass || o.failure > last {
 			continue
 		}
 		o.pass = q.pass

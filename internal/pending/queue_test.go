@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -48,7 +49,7 @@ func open(t *testing.T, limit int) *server {
 		All:    func(context.Context) error { return s.take("all", []string{""})[0] },
 		End:    func(_ context.Context, keys []string, _ []envelope.Token) []error { return s.take("end", keys) },
 		Limit:  limit,
-		Logger: slog.New(slog.DiscardHandler), Unasked: errUnasked, Closing: s.closing, Closed: errClosed,
+		Logger: slog.New(slog.DiscardHandler), Unasked: errUnasked, Outage: func(err error) bool { return errors.Is(err, errDown) }, Closing: s.closing, Closed: errClosed,
 	})
 	return s
 }
@@ -253,5 +254,39 @@ func TestFlushEndsWithItsContextAndWithTheCache(t *testing.T) {
 		assert.Equal(t, 1, s.queue.Close())
 		s.queue.Add(key("b"))
 		assert.Equal(t, 2, s.queue.Close(), "it is counted, and not sent")
+	})
+}
+
+// A few fail while Redis is slow, and very many are refused: the few are there in the next
+// pass, not when chance puts them into its first batch.
+func TestWhatWasNotRefusedIsSentBeforeWhatWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, 0)
+		errRule := errors.New("NOPERM")
+		const refused = 20_000
+		for i := range refused {
+			s.queue.Add(pending.Target{Name: "refused " + strconv.Itoa(i)})
+		}
+		for i := range 5 {
+			s.queue.Add(pending.Target{Name: "slow " + strconv.Itoa(i)})
+		}
+		slow := map[string]bool{}
+		s.answer(func(name string) error {
+			switch {
+			case strings.HasPrefix(name, "refused"):
+				return errRule
+			case !slow[name]:
+				slow[name] = true
+				return errDown
+			}
+			return nil
+		})
+		for i := range 2_000 { // they are accepted, so the first pass is through all batches
+			s.queue.Add(pending.Target{Name: "good " + strconv.Itoa(i)})
+		}
+		time.Sleep(60 * time.Second)
+		assert.EqualValues(t, refused, s.queue.Len())
+		close(s.closing)
+		s.queue.Close()
 	})
 }

@@ -169,6 +169,7 @@ func (r *Region) newQueue() *pending.Queue {
 			return ErrorsOf(ends, func(e *store.EndWrite) error { return e.Err })
 		},
 		Unasked: store.ErrOpen,
+		Outage:  store.Infrastructure,
 		Closing: r.Background.Closing(),
 		Closed:  load.ErrClosed,
 		Logger:  r.Logger,
