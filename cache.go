@@ -31,7 +31,7 @@ type Cache[T any] struct {
 	region   *region.Region
 	local    *localSide[T] // nil: no L1
 	slides   *load.Slots
-	rooms    sync.Pool // of *lookups[T]
+	rooms    sync.Pool // of *lookupRoom[T]
 
 	closed atomic.Bool
 	close  sync.Once

@@ -35,7 +35,8 @@ import (
 //
 // Every row of rounds 1 and 2 ends the call or leads to a later round, and every row
 // of round 3 ends it: a call makes at most three look-ups and waits for at most three
-// loads (internal/model, variants 80 to 84).
+// loads (internal/model, variants 80 to 84). A flight without a look-up (loadUnread) is
+// the first round, unless all that it found is that a record is there.
 
 // rounds is how many look-ups a call makes at most.
 const rounds = 3
@@ -131,11 +132,17 @@ func (c *Cache[T]) loadUnread(ctx context.Context, l *lookupRoom[T]) (ended bool
 	key.Unread = true
 	go c.run(ctx, call.loader, false, []*load.Key{key})
 	ended = len(c.await(ctx, l.only[:])) == 0
-	if result, _ := call.seat.Result(); !ended && result.Outcome == load.Abandoned {
-		call.missed = false
+	if ended {
+		c.region.Expected.Note(true)
+		return true
+	}
+	if result, _ := call.seat.Result(); result.Outcome == load.Abandoned && !result.Loaded() {
+		call.missed = false // a record is there: nothing was waited for
+	} else {
+		call.round++
 	}
 	c.region.Expected.Note(call.missed)
-	return ended
+	return false
 }
 
 // mayLoadUnread reports whether call may load without a look-up. One that has little time

@@ -83,8 +83,8 @@ func (q *Queue) Hurry() {
 }
 
 // sendAll is a pass: each invalidation that is queued when it begins is sent once, in
-// batches, up to a batch of which Redis accepts nothing. What one node, or one rule, has
-// refused comes last, so it keeps none of the others waiting.
+// batches, up to a batch to which Redis does not answer at all. What one node, or one rule,
+// refuses for long keeps none of the others waiting.
 func (q *Queue) sendAll() (all result) {
 	q.mu.Lock()
 	q.pass++
@@ -95,29 +95,29 @@ func (q *Queue) sendAll() (all result) {
 		if len(batch) == 0 {
 			return all
 		}
-		n, r := q.try(batch)
-		if all = max(all, r); n == 0 {
+		r, answered := q.try(batch)
+		if all = max(all, r); !answered {
 			return all
 		}
 	}
 	return all
 }
 
-// try sends one batch, and takes out what Redis has accepted: n of it.
-func (q *Queue) try(batch []queued) (n int, r result) {
+// try sends one batch, and takes out what Redis has accepted. It reports whether Redis has
+// answered to anything in it.
+func (q *Queue) try(batch []queued) (r result, answered bool) {
 	errs := q.send(context.Background(), batch)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var epochs int64
 	for i, o := range batch {
+		answered = answered || !q.options.Outage(errs[i])
 		switch {
 		case errs[i] != nil && errors.Is(errs[i], q.options.Unasked):
 			r = max(r, unasked)
 		case errs[i] != nil:
 			r = refused
-			q.noteLocked(o.Target, errs[i])
 		default:
-			n++
 			if q.all[o.Target].failure != o.failure {
 				break // it failed again meanwhile
 			}
@@ -129,15 +129,7 @@ func (q *Queue) try(batch []queued) (n int, r result) {
 	}
 	q.epoch.Add(epochs) // before size, which readers look at first
 	q.size.Store(int64(len(q.all)))
-	return n, r
-}
-
-// noteLocked notes that a target failed for err.
-func (q *Queue) noteLocked(about Target, err error) {
-	if o, ok := q.all[about]; ok && !q.options.Outage(err) {
-		o.refused = true
-		q.all[about] = o
-	}
+	return r, answered
 }
 
 // batch is the next of the pass, which is for failures up to last; empty if there is
@@ -145,17 +137,8 @@ func (q *Queue) noteLocked(about Target, err error) {
 func (q *Queue) batch(last uint64) (batch []queued) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.appendLocked(q.appendLocked(nil, last, false), last, true)
-}
-
-// appendLocked adds to a batch of the pass what was refused, or what was not, while there is
-// room.
-func (q *Queue) appendLocked(batch []queued, last uint64, refused bool) []queued {
-	if len(batch) == most {
-		return batch
-	}
 	for about, o := range q.all {
-		if o.refused != refused || o.pass == q.pass || o.failure > last {
+		if o.pass == q.pass || o.failure > last {
 			continue
 		}
 		o.pass = q.pass

@@ -46,7 +46,7 @@ type Options struct {
 
 	// Unasked is what errors are that say that Redis was not even asked.
 	Unasked error
-	// Outage reports whether an error says something of Redis, and nothing of what was sent.
+	// Outage reports whether an error says that Redis did not answer; it is true of Unasked.
 	Outage func(error) bool
 	// Closing ends the goroutine that sends, and Flush, which returns Closed.
 	Closing <-chan struct{}
@@ -78,7 +78,6 @@ type queued struct {
 	Target
 	failure uint64 // number of its last failure
 	pass    uint64 // in which it was sent last
-	refused bool   // by a Redis that answers: it is sent after the others
 	intents []envelope.Token
 }
 

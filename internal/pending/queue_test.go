@@ -49,7 +49,7 @@ func open(t *testing.T, limit int) *server {
 		All:    func(context.Context) error { return s.take("all", []string{""})[0] },
 		End:    func(_ context.Context, keys []string, _ []envelope.Token) []error { return s.take("end", keys) },
 		Limit:  limit,
-		Logger: slog.New(slog.DiscardHandler), Unasked: errUnasked, Outage: func(err error) bool { return errors.Is(err, errDown) }, Closing: s.closing, Closed: errClosed,
+		Logger: slog.New(slog.DiscardHandler), Unasked: errUnasked, Outage: func(err error) bool { return errors.Is(err, errDown) || errors.Is(err, errUnasked) }, Closing: s.closing, Closed: errClosed,
 	})
 	return s
 }
@@ -257,9 +257,9 @@ func TestFlushEndsWithItsContextAndWithTheCache(t *testing.T) {
 	})
 }
 
-// A few fail while Redis is slow, and very many are refused: the few are there in the next
+// A few fail while Redis is slow, and very many are refused: the few are sent in the next
 // pass, not when chance puts them into its first batch.
-func TestWhatWasNotRefusedIsSentBeforeWhatWas(t *testing.T) {
+func TestAPassGoesOnBehindABatchThatIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, 0)
 		errRule := errors.New("NOPERM")
@@ -284,7 +284,7 @@ func TestWhatWasNotRefusedIsSentBeforeWhatWas(t *testing.T) {
 		for i := range 2_000 { // they are accepted, so the first pass is through all batches
 			s.queue.Add(pending.Target{Name: "good " + strconv.Itoa(i)})
 		}
-		time.Sleep(60 * time.Second)
+		time.Sleep(time.Second)
 		assert.EqualValues(t, refused, s.queue.Len())
 		close(s.closing)
 		s.queue.Close()

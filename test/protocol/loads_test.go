@@ -114,31 +114,15 @@ type pipelines struct {
 	reads   chan struct{} // closed: what comes after the commits goes on
 }
 
-func (p *pipelines) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (p *pipelines) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		p.hold(cmd)
-		return next(ctx, cmd)
-	}
-}
-
-func (p *pipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		p.hold(cmds...)
-		return next(ctx, cmds)
-	}
-}
-
 // hold holds what has the body of a commit, and everything once commits go on.
-func (p *pipelines) hold(cmds ...redis.Cmder) {
+func (p *pipelines) hold(cmds []redis.Cmder) error {
 	p.sent.Add(1)
 	for _, cmd := range cmds {
 		for _, arg := range cmd.Args() {
 			if body, ok := arg.([]byte); ok && len(body) > 0 {
 				p.held <- struct{}{}
 				<-p.commits
-				return
+				return nil
 			}
 		}
 	}
@@ -147,6 +131,7 @@ func (p *pipelines) hold(cmds ...redis.Cmder) {
 		<-p.reads
 	default:
 	}
+	return nil
 }
 
 // asked is a context that counts how often it is asked whether it is over: by a look-up
@@ -169,7 +154,7 @@ func TestCallersWhoLookAgainShareTheirReads(t *testing.T) {
 	p := &pipelines{held: make(chan struct{}, 1), commits: make(chan struct{}), reads: make(chan struct{})}
 	c := testkit.NewCache[int](t, rdb)
 	require.NoError(t, c.Set(t.Context(), "other", 1)) // what is asked at first only
-	rdb.AddHook(p)
+	testkit.NewTap(rdb).Set(p.hold, nil)
 	first := testkit.Start(func() (int, error) { return c.GetOrLoad(t.Context(), "k", testkit.Value(1)) })
 	testkit.Soon(t, p.held, "the commit")
 	callers := make([]asked, 500)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -26,22 +27,9 @@ func emptied[T any](t *testing.T, rdb redis.UniversalClient, c *cache.Cache[T], 
 		_, err := c.GetOrLoad(t.Context(), "none "+strconv.Itoa(i), testkit.Value(v))
 		require.NoError(t, err)
 	}
-	sent := &counts{}
-	rdb.AddHook(sent)
-	return &sent.n
-}
-
-// counts counts exchanges.
-type counts struct{ n atomic.Int64 }
-
-func (*counts) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (h *counts) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error { h.n.Add(1); return next(ctx, cmd) }
-}
-
-func (h *counts) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error { h.n.Add(1); return next(ctx, cmds) }
+	var sent atomic.Int64
+	testkit.NewTap(rdb).Set(func([]redis.Cmder) error { sent.Add(1); return nil }, nil)
+	return &sent
 }
 
 // Where look-ups find nothing, the question for the lease is the look-up.
@@ -165,4 +153,32 @@ func TestACallerWithLittleTimeLooksFirst(t *testing.T) {
 		require.NoError(t, err)
 		assert.EqualValues(t, 3, sent.Load())
 	})
+}
+
+// A flight without a look-up is one of the three rounds: whoever meets a new back-off each
+// time has asked for the lease three times when he is told.
+func TestAFlightWithoutALookUpIsARoundOfItsCall(t *testing.T) {
+	for name, expects := range map[string]bool{"after a look-up": false, "without one": true} {
+		t.Run(name, func(t *testing.T) {
+			testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+				c := testkit.NewCache[int](t, rdb, cache.WithLock(cache.Lock{Wait: time.Minute}))
+				other := testkit.NewCache[int](t, beside(t, rdb))
+				if expects {
+					emptied(t, rdb, c, 1)
+				}
+				asked := 0
+				testkit.NewTap(rdb).Set(func(cmds []redis.Cmder) error {
+					if strings.HasPrefix(cmds[0].Name(), "eval") {
+						asked++
+						_, err := other.GetOrLoad(t.Context(), "k", testkit.Failing[int](errors.New("no database")))
+						require.Error(t, err)
+					}
+					return nil
+				}, nil)
+				_, err := c.GetOrLoad(t.Context(), "k", testkit.MustNotLoad[int](t))
+				require.ErrorIs(t, err, cache.ErrBackoff)
+				assert.Equal(t, 3, asked)
+			})
+		})
+	}
 }
