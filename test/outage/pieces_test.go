@@ -43,22 +43,29 @@ func asideCache(t *testing.T, rdb redis.UniversalClient, opts ...cache.Option) *
 	return c
 }
 
-// What a long outage has left in the queue is with Redis soon after it is over.
-func TestAFullQueueDrainsWithinThreeSeconds(t *testing.T) {
-	const n, bound = 99_000, 3 * time.Second
+// What a long outage has left in the queue is with Redis soon after it is over: on a
+// machine where the same change takes 0.4 s with a Redis that answers, within 0.8 s. A
+// queue that waits between its batches, or that sends keys one by one, takes 20 times
+// as long.
+func TestAFullQueueDrainsAlmostAsFastAsItsChangesAreMade(t *testing.T) {
+	const n, most = 99_000, 5
+	keys := manyKeys(n)
 	server := redistest.Single(t)
 	c := asideCache(t, tuned(t, server))
 	for left := 2; ; left-- { // a busy machine may spoil a round
+		began := time.Now()
+		err := c.Invalidate(t.Context(), keys...)
+		made := time.Since(began)
 		server.Pause()
-		require.ErrorIs(t, c.Invalidate(t.Context(), manyKeys(n)...), cache.ErrPending)
+		require.ErrorIs(t, c.Invalidate(t.Context(), keys...), cache.ErrPending)
 		require.Equal(t, int64(n), c.Stats().Pending)
 		server.Resume()
-		began := time.Now()
+		began = time.Now()
 		require.Eventually(t, func() bool { return c.Stats().Pending == 0 }, time.Minute, time.Millisecond)
 		took := time.Since(began)
-		t.Logf("%d queued invalidations drained in %v", n, took)
-		if took <= bound || left == 0 {
-			assert.LessOrEqual(t, took, bound)
+		t.Logf("%d invalidations made in %v (%v), as many queued ones in %v", n, made, err, took)
+		if took <= most*made || left == 0 {
+			assert.LessOrEqual(t, took, most*made)
 			return
 		}
 	}
