@@ -77,7 +77,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 func (c *Cache[T]) regionOptions(space keyspace.Space) region.Options {
 	return region.Options{
 		Space: space, Class: c.config.entry.class.policy(), Codec: c.values.id, Schema: c.config.schema,
-		Replicas: c.config.replicas, Loads: c.loads(), LoadTimeout: c.config.loadTimeout, Logger: c.tel.Logger,
+		Loads: c.loads(), LoadTimeout: c.config.loadTimeout, Logger: c.tel.Logger,
 		Telemetry: &c.tel.Recorder, Failed: c.tel.redisFailed, Refused: c.tel.refused,
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/larder-go/cache"
 )
@@ -179,26 +178,6 @@ func ExampleCache_Update_error() {
 	// Output: true false
 }
 
-// Where a failover must not bring back what was removed, the replicas confirm.
-// Here there are none: the removal is made, and the caller is told.
-func ExampleWithReplicaWait() {
-	ctx := context.Background()
-	rdb := embeddedRedis()
-	defer rdb.Close()
-	users := must(cache.New(rdb, "users", cache.Aside[User](), cache.WithReplicaWait(1, 10*time.Millisecond)))
-	fmt.Println(users.Set(ctx, "42", User{Name: "Grace"}))
-
-	err := users.Invalidate(ctx, "42")
-	fmt.Println("confirmed:", err == nil, "pending:", errors.Is(err, cache.ErrPending))
-	fmt.Println("left in Redis:", rdb.Exists(ctx, "users:42").Val())
-	fmt.Println(users.Close())
-	// Output:
-	// <nil>
-	// confirmed: false pending: true
-	// left in Redis: 0
-	// cache: closed with 0 dirty keys and 1 pending invalidations left
-}
-
 // userWriter makes a cache.Writer of the repository.
 type userWriter struct{ repo *userRepo }
 
@@ -288,26 +267,6 @@ func ExampleReturningWriter() {
 	fmt.Println(accounts.Set(ctx, "7", Account{Cents: 900}))
 	fmt.Printf("%+v\n", must(accounts.Get(ctx, "7")))
 	// Output:
-	// <nil>
-	// {Cents:900 Version:12}
-}
-
-// Rows with versions can do without the guard, for one round trip less. What is
-// cached is replaced by a newer version; what is not, the next reader loads.
-func ExampleUnguarded() {
-	ctx := context.Background()
-	rdb := embeddedRedis()
-	defer rdb.Close()
-	table := accountTable{"7": {Cents: 500, Version: 11}}
-	accounts := must(cache.New(rdb, "accounts", cache.WriteThrough[Account](table, cache.Unguarded())))
-	defer accounts.Close()
-	load := func(_ context.Context, id string) (Account, error) { return table[id], nil }
-
-	fmt.Printf("%+v\n", must(accounts.GetOrLoad(ctx, "7", load)))
-	fmt.Println(accounts.Set(ctx, "7", Account{Cents: 900}))
-	fmt.Printf("%+v\n", must(accounts.Get(ctx, "7")))
-	// Output:
-	// {Cents:500 Version:11}
 	// <nil>
 	// {Cents:900 Version:12}
 }

@@ -53,7 +53,6 @@ type config struct {
 	loadLimit    int
 	maxLoads     int
 	notFound     func(error) bool
-	replicas     store.Replicas
 	replicaReads bool
 	hooks        Hooks
 	logger       *slog.Logger
@@ -229,28 +228,6 @@ func WithNotFound(is func(error) bool) Option {
 			return
 		}
 		c.notFound = is
-	})
-}
-
-// WithReplicaWait makes Invalidate, Delete and Update return nil only when n
-// replicas have confirmed the removal within timeout (Redis WAIT): without it, a
-// failover may bring a removed entry back, and with it its hard TTL of
-// staleness. With fewer confirmations the error is an [*OpError] that Is
-// [ErrPending]: the removal is made, and is made again until n replicas have it;
-// as long as they do not, this process does not read those keys.
-//
-// It narrows the loss and does not exclude it: it holds only if the replica that
-// is promoted is one of those that confirmed, and not for a primary that
-// restarts from an old snapshot on disk. It costs one more round trip for each
-// key and one for each node, which takes as long as the replicas do. n and
-// timeout must be positive.
-func WithReplicaWait(n int, timeout time.Duration) Option {
-	return optionFunc(func(c *config) {
-		if n < 1 || timeout < time.Millisecond {
-			c.refuse("WithReplicaWait", fmt.Sprintf("%d replicas within %v: both must be positive", n, timeout))
-			return
-		}
-		c.replicas = store.Replicas{N: n, Timeout: timeout}
 	})
 }
 

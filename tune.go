@@ -84,8 +84,7 @@ func setIfZero[V comparable](field *V, value V) {
 // its slowest moments they make loads of what were hits.
 //
 // Outside of them are loaders ([WithLoadTimeout]), waits for another process's load
-// ([Lock]), InvalidateAll's second, WithReplicaWait's timeout, which is added to script,
-// and what the client needs to dial. The client's own timeouts end an exchange too: for
+// ([Lock]), InvalidateAll's second, and what the client needs to dial. The client's own timeouts end an exchange too: for
 // budgets above those that [Tune] sets, set them higher.
 func WithBudgets(read, script time.Duration) Option {
 	return optionFunc(func(c *config) {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/larder-go/cache/internal/pending"
 	"github.com/larder-go/cache/internal/region"
-	"github.com/larder-go/cache/internal/telemetry"
 )
 
 // Writer writes to the system of record on behalf of [Cache.Set] and
@@ -28,8 +26,8 @@ type ReturningWriter[T any] interface {
 type WriteThroughOption interface{ apply(*writeThroughOptions) }
 
 // writeThroughOptions are what the options add up to: refuse writes that cannot
-// be guarded; store by version instead of by intent.
-type writeThroughOptions struct{ refuse, unguarded bool }
+// be guarded.
+type writeThroughOptions struct{ refuse bool }
 
 type writeThroughOption func(*writeThroughOptions)
 
@@ -40,16 +38,6 @@ func (f writeThroughOption) apply(o *writeThroughOptions) { f(o) }
 // write is made and its invalidation queued, which is reported as [ErrPending].
 func FailClosed() WriteThroughOption {
 	return writeThroughOption(func(o *writeThroughOptions) { o.refuse = true })
-}
-
-// Unguarded stores what a [ReturningWriter] returned by its CacheVersion instead
-// of under a write intent. That is one round trip less, and not crash-safe: a
-// process that dies after the write and before the store leaves the old entry
-// until its hard TTL. Concurrent writers end with the newest version or with
-// nothing cached; a value without a version is invalidated instead of stored.
-// New refuses it for a writer that returns nothing.
-func Unguarded() WriteThroughOption {
-	return writeThroughOption(func(o *writeThroughOptions) { o.unguarded = true })
 }
 
 // writeThrough is the strategy of WriteThrough.
@@ -84,11 +72,8 @@ func WriteThrough[T any](w Writer[T], opts ...WriteThroughOption) Strategy[T] {
 }
 
 func (s *writeThrough[T]) problem() string {
-	switch {
-	case isNil(s.writer):
+	if isNil(s.writer) {
 		return "WriteThrough: the writer is nil"
-	case s.unguarded && s.returning == nil:
-		return "Unguarded: the writer does not return what it stored (ReturningWriter)"
 	}
 	return ""
 }
@@ -98,11 +83,7 @@ func (s *writeThrough[T]) failClosed() bool { return s.refuse }
 func (s *writeThrough[T]) open(*Cache[T]) error { return nil }
 
 func (s *writeThrough[T]) set(ctx context.Context, c *Cache[T], key string, v T, kept entryPolicy) error {
-	write := func(ctx context.Context) (T, error) { return s.write(ctx, key, v) }
-	if s.unguarded {
-		return c.writeVersioned(ctx, key, kept, write)
-	}
-	return c.writeGuarded(ctx, "set", key, kept, write)
+	return c.writeGuarded(ctx, "set", key, kept, func(ctx context.Context) (T, error) { return s.write(ctx, key, v) })
 }
 
 func (s *writeThrough[T]) setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entryPolicy) error {
@@ -174,50 +155,4 @@ func (c *Cache[T]) entryOf(kept entryPolicy, stamp region.Stamp, key string, v T
 		return nil
 	}
 	return entry
-}
-
-// writeVersioned makes a write without an intent and lets its version decide
-// what the cache holds.
-func (c *Cache[T]) writeVersioned(ctx context.Context, key string, kept entryPolicy, write func(context.Context) (T, error)) (err error) {
-	ctx, span := c.tel.Start(ctx, telemetry.OpPut)
-	var sent *region.Entry
-	err = errWriteLeft // until it returns
-	defer func() { c.tel.endWrite(ctx, span, "set", key, c.region.RedisKey(key), sent, err) }()
-	sent, err = c.versioned(ctx, key, kept, write)
-	return err
-}
-
-// versioned returns what was sent to be stored, too.
-func (c *Cache[T]) versioned(ctx context.Context, key string, kept entryPolicy, write func(context.Context) (T, error)) (*region.Entry, error) {
-	stamp, captured := c.region.Capture(ctx, kept.tags, kept.class.policy()) // before the write is committed (model variant 54a)
-	if captured != nil {
-		c.tel.redisFailed(telemetry.OpPut, captured)
-	}
-	limited, cancel := context.WithTimeout(ctx, writeTime)
-	defer cancel()
-	var v T
-	err := contain(func() (err error) { v, err = write(limited); return err })
-	after := context.WithoutCancel(ctx)
-	if err != nil {
-		// It may have been committed all the same. What could not be removed is
-		// queued; the caller hears of its own error only.
-		_ = c.invalidate(after, "set", []string{key})
-		return nil, err
-	}
-	entry := c.entryOf(kept, stamp, key, v, false)
-	if captured != nil || entry == nil || entry.Version == 0 {
-		return nil, c.invalidate(after, "set", []string{key})
-	}
-	return entry, c.putVersioned(after, key, entry)
-}
-
-// putVersioned stores an entry over an older version of itself.
-func (c *Cache[T]) putVersioned(ctx context.Context, key string, entry *region.Entry) error {
-	_, err := c.region.Store.SetVersioned(ctx, c.region.ToStore(entry, key, c.region.RedisKey(key)))
-	if err != nil {
-		c.tel.redisFailed(telemetry.OpPut, err)
-		err = &OpError{Op: "set", Key: key, Err: c.region.Owe(pending.Target{Name: key}, err)}
-	}
-	c.region.Changed(key)
-	return err
 }

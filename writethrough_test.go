@@ -47,104 +47,95 @@ func TestWriteThroughWritesTheRowAndThenTheEntry(t *testing.T) {
 }
 
 func TestWriteThroughKeepsWhatAReturningWriterStored(t *testing.T) {
-	for name, opts := range map[string][]any{"guarded": nil, "unguarded": {cache.Unguarded()}} {
-		t.Run(name, func(t *testing.T) {
-			testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-				rows := testkit.NewTable()
-				c := testkit.NewThrough(t, rdb, testkit.Returning{Table: rows}, opts...)
-				_, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (testkit.Book, error) {
-					return testkit.Book{Title: "old", Version: 0}, nil
-				})
-				require.NoError(t, err)
-				require.NoError(t, c.Set(t.Context(), "1", testkit.Book{Title: "Emma"}))
-				require.NoError(t, c.Set(t.Context(), "1", testkit.Book{Title: "Emma 2"}))
-				got, err := c.GetOrLoad(t.Context(), "1", rows.Load)
-				require.NoError(t, err)
-				assert.Equal(t, testkit.Book{Title: "Emma 2", Version: 2}, got)
-			})
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		rows := testkit.NewTable()
+		c := testkit.NewThrough(t, rdb, testkit.Returning{Table: rows})
+		_, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (testkit.Book, error) {
+			return testkit.Book{Title: "old", Version: 0}, nil
 		})
-	}
+		require.NoError(t, err)
+		require.NoError(t, c.Set(t.Context(), "1", testkit.Book{Title: "Emma"}))
+		require.NoError(t, c.Set(t.Context(), "1", testkit.Book{Title: "Emma 2"}))
+		got, err := c.GetOrLoad(t.Context(), "1", rows.Load)
+		require.NoError(t, err)
+		assert.Equal(t, testkit.Book{Title: "Emma 2", Version: 2}, got)
+	})
 }
 
 // The failure table of write-through: what fails, what is cached afterwards,
 // and what the caller sees.
 func TestWriteThroughFailureTable(t *testing.T) {
 	boom := errors.New("boom")
-	for _, mode := range []struct {
-		name string
-		opts []any
-	}{{"guarded", nil}, {"unguarded", []any{cache.Unguarded()}}} {
-		run := func(name string, test func(t *testing.T, c *cache.Cache[testkit.Book], rows *testkit.Table, cut *testkit.Outage)) {
-			t.Run(mode.name+": "+name, func(t *testing.T) {
-				b := cachetest.NewBubble(t)
-				synctest.Test(t, func(t *testing.T) {
-					cut, rows, rdb := &testkit.Outage{}, testkit.NewTable(), b.Redis(t)
-					rdb.AddHook(cut)
-					c := testkit.NewThrough(t, rdb, testkit.Returning{Table: rows}, mode.opts...)
-					require.NoError(t, c.Set(t.Context(), "1", testkit.Book{Title: "before"}))
-					_, err := c.GetOrLoad(t.Context(), "1", rows.Load)
-					require.NoError(t, err)
-					test(t, c, rows, cut)
-					cut.On.Store(false)
-					rows.Before, rows.After = nil, nil
-					got, err := c.GetOrLoad(t.Context(), "1", rows.Load)
-					require.NoError(t, err)
-					assert.Equal(t, rows.Rows["1"], got, "nothing stale is served")
-				})
+	run := func(name string, test func(t *testing.T, c *cache.Cache[testkit.Book], rows *testkit.Table, cut *testkit.Outage)) {
+		t.Run(name, func(t *testing.T) {
+			b := cachetest.NewBubble(t)
+			synctest.Test(t, func(t *testing.T) {
+				cut, rows, rdb := &testkit.Outage{}, testkit.NewTable(), b.Redis(t)
+				rdb.AddHook(cut)
+				c := testkit.NewThrough(t, rdb, testkit.Returning{Table: rows})
+				require.NoError(t, c.Set(t.Context(), "1", testkit.Book{Title: "before"}))
+				_, err := c.GetOrLoad(t.Context(), "1", rows.Load)
+				require.NoError(t, err)
+				test(t, c, rows, cut)
+				cut.On.Store(false)
+				rows.Before, rows.After = nil, nil
+				got, err := c.GetOrLoad(t.Context(), "1", rows.Load)
+				require.NoError(t, err)
+				assert.Equal(t, rows.Rows["1"], got, "nothing stale is served")
 			})
-		}
-		run("the writer fails before its commit: its error, nothing cached", func(t *testing.T, c *cache.Cache[testkit.Book], rows *testkit.Table, _ *testkit.Outage) {
-			rows.Before = func() error { return boom }
-			err := c.Set(t.Context(), "1", testkit.Book{Title: "after"})
-			assert.True(t, err == boom) //nolint:errorlint // the identity is the promise
-			_, err = c.Get(t.Context(), "1")
-			assert.ErrorIs(t, err, cache.ErrMiss)
-		})
-		run("the writer fails behind its commit: the same", func(t *testing.T, c *cache.Cache[testkit.Book], rows *testkit.Table, _ *testkit.Outage) {
-			rows.After = func() error { return boom }
-			assert.ErrorIs(t, c.Set(t.Context(), "1", testkit.Book{Title: "after"}), boom)
-			_, err := c.Get(t.Context(), "1")
-			assert.ErrorIs(t, err, cache.ErrMiss)
-			assert.Equal(t, "after", rows.Rows["1"].Title)
-		})
-		run("the writer panics: a PanicError, nothing cached", func(t *testing.T, c *cache.Cache[testkit.Book], rows *testkit.Table, _ *testkit.Outage) {
-			rows.After = func() error { panic(boom) }
-			var panicked *cache.PanicError
-			assert.ErrorAs(t, c.Set(t.Context(), "1", testkit.Book{Title: "after"}), &panicked)
-			_, err := c.Get(t.Context(), "1")
-			assert.ErrorIs(t, err, cache.ErrMiss)
-		})
-		run("Redis is unreachable for the cache step: ErrPending, queued", func(t *testing.T, c *cache.Cache[testkit.Book], rows *testkit.Table, cut *testkit.Outage) {
-			rows.After = func() error { cut.On.Store(true); return nil }
-			assert.ErrorIs(t, c.Set(t.Context(), "1", testkit.Book{Title: "after"}), cache.ErrPending)
-			assert.EqualValues(t, 1, c.Stats().Pending)
-			cut.On.Store(false)
-			time.Sleep(2 * time.Second)
-			synctest.Wait()
-			assert.Zero(t, c.Stats().Pending)
-		})
-		run("Redis is down throughout: the write is made, ErrPending", func(t *testing.T, c *cache.Cache[testkit.Book], rows *testkit.Table, cut *testkit.Outage) {
-			cut.On.Store(true)
-			assert.ErrorIs(t, c.Set(t.Context(), "1", testkit.Book{Title: "after"}), cache.ErrPending)
-			assert.Equal(t, "after", rows.Rows["1"].Title)
-		})
-		run("a load that began before the write ends after it: refused", func(t *testing.T, c *cache.Cache[testkit.Book], rows *testkit.Table, _ *testkit.Outage) {
-			require.NoError(t, c.Invalidate(t.Context(), "1"))
-			old := rows.Rows["1"]
-			slowLoad := testkit.Start(func() (testkit.Book, error) {
-				return c.GetOrLoad(t.Context(), "1", func(context.Context, string) (testkit.Book, error) {
-					time.Sleep(time.Second)
-					return old, nil
-				})
-			})
-			time.Sleep(100 * time.Millisecond)
-			require.NoError(t, c.Set(t.Context(), "1", testkit.Book{Title: "after"}))
-			require.NoError(t, (<-slowLoad).Err)
-			got, err := c.GetOrLoad(t.Context(), "1", rows.Load)
-			require.NoError(t, err)
-			assert.Equal(t, "after", got.Title)
 		})
 	}
+	run("the writer fails before its commit: its error, nothing cached", func(t *testing.T, c *cache.Cache[testkit.Book], rows *testkit.Table, _ *testkit.Outage) {
+		rows.Before = func() error { return boom }
+		err := c.Set(t.Context(), "1", testkit.Book{Title: "after"})
+		assert.True(t, err == boom) //nolint:errorlint // the identity is the promise
+		_, err = c.Get(t.Context(), "1")
+		assert.ErrorIs(t, err, cache.ErrMiss)
+	})
+	run("the writer fails behind its commit: the same", func(t *testing.T, c *cache.Cache[testkit.Book], rows *testkit.Table, _ *testkit.Outage) {
+		rows.After = func() error { return boom }
+		assert.ErrorIs(t, c.Set(t.Context(), "1", testkit.Book{Title: "after"}), boom)
+		_, err := c.Get(t.Context(), "1")
+		assert.ErrorIs(t, err, cache.ErrMiss)
+		assert.Equal(t, "after", rows.Rows["1"].Title)
+	})
+	run("the writer panics: a PanicError, nothing cached", func(t *testing.T, c *cache.Cache[testkit.Book], rows *testkit.Table, _ *testkit.Outage) {
+		rows.After = func() error { panic(boom) }
+		var panicked *cache.PanicError
+		assert.ErrorAs(t, c.Set(t.Context(), "1", testkit.Book{Title: "after"}), &panicked)
+		_, err := c.Get(t.Context(), "1")
+		assert.ErrorIs(t, err, cache.ErrMiss)
+	})
+	run("Redis is unreachable for the cache step: ErrPending, queued", func(t *testing.T, c *cache.Cache[testkit.Book], rows *testkit.Table, cut *testkit.Outage) {
+		rows.After = func() error { cut.On.Store(true); return nil }
+		assert.ErrorIs(t, c.Set(t.Context(), "1", testkit.Book{Title: "after"}), cache.ErrPending)
+		assert.EqualValues(t, 1, c.Stats().Pending)
+		cut.On.Store(false)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		assert.Zero(t, c.Stats().Pending)
+	})
+	run("Redis is down throughout: the write is made, ErrPending", func(t *testing.T, c *cache.Cache[testkit.Book], rows *testkit.Table, cut *testkit.Outage) {
+		cut.On.Store(true)
+		assert.ErrorIs(t, c.Set(t.Context(), "1", testkit.Book{Title: "after"}), cache.ErrPending)
+		assert.Equal(t, "after", rows.Rows["1"].Title)
+	})
+	run("a load that began before the write ends after it: refused", func(t *testing.T, c *cache.Cache[testkit.Book], rows *testkit.Table, _ *testkit.Outage) {
+		require.NoError(t, c.Invalidate(t.Context(), "1"))
+		old := rows.Rows["1"]
+		slowLoad := testkit.Start(func() (testkit.Book, error) {
+			return c.GetOrLoad(t.Context(), "1", func(context.Context, string) (testkit.Book, error) {
+				time.Sleep(time.Second)
+				return old, nil
+			})
+		})
+		time.Sleep(100 * time.Millisecond)
+		require.NoError(t, c.Set(t.Context(), "1", testkit.Book{Title: "after"}))
+		require.NoError(t, (<-slowLoad).Err)
+		got, err := c.GetOrLoad(t.Context(), "1", rows.Load)
+		require.NoError(t, err)
+		assert.Equal(t, "after", got.Title)
+	})
 }
 
 func TestFailClosedRefusesAWriteWhileRedisIsDown(t *testing.T) {
@@ -202,47 +193,43 @@ func TestWriteThroughSurvivesACrashAfterTheCommit(t *testing.T) {
 // Two writers whose cache steps come in the other order than their commits.
 func TestReorderedWritersEndNewestOrAbsent(t *testing.T) {
 	t.Parallel()
-	for name, opts := range map[string][]any{"guarded": nil, "unguarded": {cache.Unguarded()}} {
-		t.Run(name, func(t *testing.T) {
-			testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
-				rows := testkit.NewTable()
-				c := testkit.NewThrough(t, rdb, testkit.Returning{Table: rows}, opts...)
-				wrong, cached := 0, 0
-				const pairs = 200
-				for range pairs {
-					if rand.IntN(3) > 0 {
-						_, err := c.GetOrLoad(t.Context(), "1", rows.Load)
-						require.True(t, err == nil || errors.Is(err, cache.ErrNotFound))
-					}
-					var both sync.WaitGroup
-					for _, title := range []string{"A", "B"} {
-						both.Go(func() { assert.NoError(t, c.Set(t.Context(), "1", testkit.Book{Title: title})) })
-					}
-					both.Wait()
-					got, err := c.Get(t.Context(), "1")
-					if err == nil {
-						if cached++; got != rows.Rows["1"] {
-							wrong++
-						}
-					}
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		rows := testkit.NewTable()
+		c := testkit.NewThrough(t, rdb, testkit.Returning{Table: rows})
+		wrong, cached := 0, 0
+		const pairs = 200
+		for range pairs {
+			if rand.IntN(3) > 0 {
+				_, err := c.GetOrLoad(t.Context(), "1", rows.Load)
+				require.True(t, err == nil || errors.Is(err, cache.ErrNotFound))
+			}
+			var both sync.WaitGroup
+			for _, title := range []string{"A", "B"} {
+				both.Go(func() { assert.NoError(t, c.Set(t.Context(), "1", testkit.Book{Title: title})) })
+			}
+			both.Wait()
+			got, err := c.Get(t.Context(), "1")
+			if err == nil {
+				if cached++; got != rows.Rows["1"] {
+					wrong++
 				}
-				t.Logf("%d pairs of writers: %d wrong, %d cached, %d absent", pairs, wrong, cached, pairs-cached)
-				assert.Zero(t, wrong)
-			})
-		})
-	}
+			}
+		}
+		t.Logf("%d pairs of writers: %d wrong, %d cached, %d absent", pairs, wrong, cached, pairs-cached)
+		assert.Zero(t, wrong)
+	})
 }
 
-// Scenario 13. Versions reach the cache in any order, with evictions between
-// them: it ends with the newest, or with nothing.
-func TestSetvReorder(t *testing.T) {
+// Scenario 13. The older of two writers commits first and reaches the cache last, with
+// evictions between them: it ends with the newest, or with nothing.
+func TestAnOlderWriterThatReachesTheCacheLast(t *testing.T) {
 	t.Parallel()
 	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()
 		const pairs = 1000
 		right, naive := 0, 0
 		rows := testkit.NewTable()
-		first, second := testkit.NewThrough(t, rdb, testkit.Returning{Table: rows}, cache.Unguarded()), testkit.NewThrough(t, rdb, testkit.Returning{Table: rows}, cache.Unguarded())
+		first, second := testkit.NewThrough(t, rdb, testkit.Returning{Table: rows}), testkit.NewThrough(t, rdb, testkit.Returning{Table: rows})
 		var gate atomic.Pointer[chan struct{}]
 		for range pairs {
 			if rand.IntN(4) == 0 {
@@ -290,6 +277,4 @@ func TestNewRefusesAWriterThatCannotDoWhatIsAsked(t *testing.T) {
 	rdb := cachetest.Redis(t)
 	_, err := cache.New(rdb, "books", cache.WriteThrough[testkit.Book](nil))
 	assert.ErrorContains(t, err, "writer is nil")
-	_, err = cache.New(rdb, "books", cache.WriteThrough[testkit.Book](testkit.NewTable(), cache.Unguarded()))
-	assert.ErrorContains(t, err, "ReturningWriter")
 }

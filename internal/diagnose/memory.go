@@ -97,7 +97,7 @@ func (a *answers) persistence() {
 func (a *answers) replication() {
 	if replicas := a.number("connected_slaves"); replicas > 0 && a.setting("min-replicas-to-write") == 0 {
 		a.find("replication", a.cli("CONFIG SET min-replicas-to-write 1"),
-			"%.0f replicas follow asynchronously and min-replicas-to-write is 0: a failover may bring back what was invalidated shortly before; cache.WithReplicaWait reports that",
+			"%.0f replicas follow asynchronously and min-replicas-to-write is 0: a failover may bring back what was invalidated shortly before; with it, and min-replicas-max-lag 1, no more than that of the last second or two, since a primary without replicas then refuses changes, which wait in the queue",
 			replicas)
 	}
 }

@@ -159,7 +159,8 @@ func writeSet(keepLease bool) writeProgram {
 	}
 }
 
-// writeVersioned commits, then sends setv.
+// writeVersioned commits, then sends setv, a write by version alone. No strategy does: see
+// variants 17, 18, 51b, 51c, 53d and 54a for what it takes to be safe.
 func writeVersioned(o setvRules) writeProgram {
 	return func(m *keyed, x *explorer, s *State, j int) {
 		switch t := *s; s.w[j].pc {

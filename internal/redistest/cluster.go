@@ -1,6 +1,7 @@
 package redistest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -161,6 +162,40 @@ func (c *Cluster) ReplicaOf(primary *Server) *Server {
 	}
 	c.t.Fatalf("redistest: %s has no replica", primary.Addr())
 	return nil
+}
+
+// Settle makes a primary take no changes for the next two seconds, and returns when its
+// replica has all that it took before: what is lost if it dies then was acknowledged to
+// nobody.
+func (c *Cluster) Settle(primary *Server) {
+	c.t.Helper()
+	replica := c.nodeOf(c.ReplicaOf(primary))
+	c.must(c.nodeOf(primary).admin.Do(c.t.Context(), "client", "pause", 2000, "write").Err())
+	await(c.t, "the replica does not catch up", func() error {
+		has, err := Offset(c.t.Context(), replica.admin, "slave_repl_offset")
+		if err != nil {
+			return err
+		}
+		sent, err := Offset(c.t.Context(), c.nodeOf(primary).admin, "master_repl_offset")
+		if err == nil && has < sent {
+			err = fmt.Errorf("it has %d of %d", has, sent)
+		}
+		return err
+	})
+}
+
+// Offset is a position in the stream of changes, by its name in a server's INFO.
+func Offset(ctx context.Context, rdb *redis.Client, name string) (int64, error) {
+	info, err := rdb.Info(ctx, "replication").Result()
+	if err != nil {
+		return 0, err
+	}
+	_, rest, found := strings.Cut(info, "\n"+name+":")
+	if !found {
+		return 0, fmt.Errorf("INFO has no %s", name)
+	}
+	text, _, _ := strings.Cut(rest, "\r")
+	return strconv.ParseInt(text, 10, 64)
 }
 
 // Await waits until every node that runs sees a healthy cluster, all see the same

@@ -77,11 +77,7 @@ func (r *Region) remove(keys []string, failed []error) []error {
 // there is none.
 func (r *Region) sendInvalidations(ctx context.Context, keys []string) []error {
 	changes := r.changes(keys)
-	if r.Replicas.N > 0 {
-		r.Store.InvalidateConfirmed(ctx, changes, r.Replicas)
-	} else {
-		r.Store.Invalidate(ctx, changes)
-	}
+	r.Store.Invalidate(ctx, changes)
 	return errorsOfChanges(changes)
 }
 
@@ -132,16 +128,8 @@ func (r *Region) replaceTags(ctx context.Context, keys []string) []error {
 	for i, key := range keys {
 		tokens[i] = store.TokenKey{Key: key, TTL: life}
 	}
-	_, errs := r.replaceTokens(ctx, tokens, r.noticeTags())
+	_, errs := r.Store.Replace(ctx, tokens, r.noticeTags())
 	return errs
-}
-
-// replaceTokens mints new tokens, which replicas confirm if they are to.
-func (r *Region) replaceTokens(ctx context.Context, keys []store.TokenKey, n store.Notice) ([]envelope.Token, []error) {
-	if r.Replicas.N > 0 {
-		return r.Store.ReplaceConfirmed(ctx, keys, n, r.Replicas)
-	}
-	return r.Store.Replace(ctx, keys, n)
 }
 
 // Owe keeps an invalidation that failed with cause for later and returns the error to

@@ -205,7 +205,7 @@ var errTurnedBack = errors.New("the new clear token was replaced by an older one
 // replaceClear mints a new clear token and drops what this process holds of the
 // cache, also if Redis did not answer: it may have minted all the same.
 func (r *Region) replaceClear(ctx context.Context) (envelope.Token, error) {
-	minted, errs := r.replaceTokens(ctx, []store.TokenKey{r.clearKey()}, r.noticeClear())
+	minted, errs := r.Store.Replace(ctx, []store.TokenKey{r.clearKey()}, r.noticeClear())
 	r.failed(telemetry.OpRemove, errs...)
 	r.ChangedAll()
 	return minted[0], errs[0]

@@ -65,11 +65,7 @@ func (i *Intent) Close(ctx context.Context, entry *Entry) error {
 		end.Soft, end.TTL = entry.Times(entry.Began)
 		end.Version, end.Record = entry.Version, entry.record
 	}
-	if r.Replicas.N > 0 {
-		r.Store.EndWriteConfirmed(ctx, ends[:], r.Replicas)
-	} else {
-		r.Store.EndWrite(ctx, ends[:])
-	}
+	r.Store.EndWrite(ctx, ends[:])
 	err := ends[0].Err
 	if err != nil {
 		r.failed(telemetry.OpPut, err)

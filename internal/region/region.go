@@ -18,11 +18,10 @@ import (
 
 // Options are what a region is made of.
 type Options struct {
-	Space    keyspace.Space
-	Class    *expiry.Policy // the cache's own
-	Codec    uint8
-	Schema   uint16
-	Replicas store.Replicas // that confirm changes; none if N is 0
+	Space  keyspace.Space
+	Class  *expiry.Policy // the cache's own
+	Codec  uint8
+	Schema uint16
 
 	Loads       load.Settings
 	LoadTimeout time.Duration

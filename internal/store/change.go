@@ -56,25 +56,12 @@ type Change struct {
 // Invalidate removes what is cached, with any lease. It is safe to repeat, and after an
 // error the caller must. Each 256 keys are a pipeline with a budget for itself.
 func (s *Store) Invalidate(ctx context.Context, changes []Change) {
-	ops := invalidateOps(changes)
-	s.conn.Do(ctx, ops)
-	s.changed(invalidateScript, ops, changes, 0, 3)
-}
-
-func invalidateOps(changes []Change) *conn.Ops {
 	ops := conn.NewOps(invalidateScript.Name, len(changes))
 	for i := range changes {
 		c := &changes[i]
 		ops.Add(invalidateScript.On(c.Key, c.Notice.Channel, c.Notice.Message))
 	}
-	return ops
-}
-
-// InvalidateConfirmed is Invalidate, confirmed by replicas. It costs a round trip for each
-// key and one for each 50 of a node, which takes as long as the replicas do.
-func (s *Store) InvalidateConfirmed(ctx context.Context, changes []Change, r Replicas) {
-	ops := invalidateOps(changes)
-	s.conn.Confirm(ctx, ops, r)
+	s.conn.Do(ctx, ops)
 	s.changed(invalidateScript, ops, changes, 0, 3)
 }
 

@@ -165,15 +165,6 @@ func (m *machine) set(t *rapid.T) {
 	require.Equal(t, string(m.model.set(e)), string(got))
 }
 
-func (m *machine) setVersioned(t *rapid.T) {
-	e := m.entry(t)
-	m.twice(t, func() {
-		got, err := setVersioned(m.ctx, m.store, conformKey, e)
-		require.NoError(t, err)
-		require.Equal(t, string(m.model.setv(e)), string(got))
-	})
-}
-
 func (m *machine) invalidate(t *rapid.T) {
 	n := notices.Draw(t, "notice")
 	m.twice(t, func() {
@@ -308,7 +299,7 @@ func conform(t *testing.T, c *redis.Client, m *miniredis.Miniredis, spans ...tim
 		}
 		steps := map[string]func(*rapid.T){
 			"acquire": r.acquire, "commit": r.commit, "renew": r.renew, "release": r.release, "slide": r.slide,
-			"set": r.set, "setv": r.setVersioned, "invalidate": r.invalidate, "invalidate many": r.invalidateMany,
+			"set": r.set, "invalidate": r.invalidate, "invalidate many": r.invalidateMany,
 			"expire": r.expire, "wbegin": r.beginWrite, "wend": r.endWrite, "plant": r.plant,
 			"": r.agree,
 		}

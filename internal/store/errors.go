@@ -19,8 +19,6 @@ var (
 	ErrClosed = conn.ErrClosed
 	// ErrVolatile is wrapped by what CheckDurability has against a Redis.
 	ErrVolatile = conn.ErrVolatile
-	// ErrReplicas says that a change was not confirmed by enough replicas.
-	ErrReplicas = conn.ErrReplicas
 )
 
 // The budgets of an [Options] that names none, and that of write-behind's workers.
@@ -35,8 +33,6 @@ type (
 	Node = conn.Server
 	// ClientProblem is what is wrong with a client's settings.
 	ClientProblem = conn.ClientProblem
-	// Replicas asks for a change to be confirmed by replicas before it counts as made.
-	Replicas = conn.Replicas
 	// AnswerError is a reply that no version of the script gives.
 	AnswerError = conn.AnswerError
 	// PanicError is what an operation ended with because a hook of the client panicked.

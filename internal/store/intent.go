@@ -116,20 +116,6 @@ const (
 // EndWrite ends intents; a key may be there more than once. Repeating it empties the key,
 // which is safe.
 func (s *Store) EndWrite(ctx context.Context, ends []EndWrite) {
-	ops := endOps(ends)
-	s.conn.Do(ctx, ops)
-	s.ended(ops, ends)
-}
-
-// EndWriteConfirmed is EndWrite, confirmed by replicas. It costs one round trip more, which
-// takes as long as the replicas do.
-func (s *Store) EndWriteConfirmed(ctx context.Context, ends []EndWrite, r Replicas) {
-	ops := endOps(ends)
-	s.conn.Confirm(ctx, ops, r)
-	s.ended(ops, ends)
-}
-
-func endOps(ends []EndWrite) *conn.Ops {
 	ops := conn.NewOps(wendScript.Name, len(ends))
 	for i := range ends {
 		e := &ends[i]
@@ -140,10 +126,7 @@ func endOps(ends []EndWrite) *conn.Ops {
 		ops.Add(wendScript.On(e.Key, token(e.Token), millis(e.TTL, 1), e.Soft.Milliseconds(), record,
 			e.Notice.Channel, e.Notice.Message))
 	}
-	return ops
-}
-
-func (s *Store) ended(ops *conn.Ops, ends []EndWrite) {
+	s.conn.Do(ctx, ops)
 	for i := range ends {
 		letter, err := s.letter(wendScript, ops, i, "SDKLX")
 		ends[i].Answer, ends[i].Err = EndAnswer(letter), err

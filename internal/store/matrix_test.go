@@ -163,12 +163,6 @@ func columns() []column {
 			func(d store.Slide) (any, error) { return d.Slid, d.Err }),
 		entryColumn("set", 5, func(ctx context.Context, s *store.Store, all []store.Entry) { s.Set(ctx, all) }),
 		entryColumn("set0", 0, func(ctx context.Context, s *store.Store, all []store.Entry) { s.Set(ctx, all) }),
-		entryColumn("setv", 5, func(ctx context.Context, s *store.Store, all []store.Entry) {
-			for i := range all {
-				a, err := s.SetVersioned(ctx, all[i])
-				all[i].Answer, all[i].Err = store.SetAnswer(a), err
-			}
-		}),
 		changeColumn("invd", func(ctx context.Context, s *store.Store, all []store.Change) { s.Invalidate(ctx, all) }),
 		changeColumn("exp", func(ctx context.Context, s *store.Store, all []store.Change) { s.Expire(ctx, all, time.Minute) }),
 		each("wbeg", func(key string, n store.Notice) store.Intent {
@@ -188,41 +182,41 @@ func columns() []column {
 // the key is as it was, "-" it is gone, "~" it is something else, or has another
 // time to live; "!" there was a notice.
 const matrix = `
-        acq   own   seen  inv   com   com0  coma  ren   rel   sli   set   set0  setv  invd  exp   wbeg  wend
-none    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   M=!   0=!   0=!   1~!   L=!
-foreign X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    X=    1-!   -2=   -2=   X=
-letter  X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    X=    1-!   -2=   -2=   X=
-hash    X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    X=    0=!   -2=   -2=   X=
-list    X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    X=    0=!   -2=   -2=   X=
-cutL    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
-cutV    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
-cutW    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
-cutD    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
-L       B=    G~    B=    B=    1~    1-    1~    1~    1~    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
-Lold    G~    G~    G~    G~    1~    1-    1~    1~    1~    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
-E       E=    E=    E=    E=    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
-Eold    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
-V0      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   D-!   1-!   1~!   1~!   L-!
-V4      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   S~!   1-!   1~!   1~!   L-!
-V5      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   O=    1-!   1~!   1~!   L-!
-V5bob   H=    H=    H=    H=    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   1~!   1~!   L-!
-V6      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    O=    S~!   O=    1-!   1~!   1~!   L-!
-Vold    H=    H=    R~    G~    0=    0=    0=    0=    0=    0=    O=    S~!   D-!   1-!   1~!   1~!   L-!
-Vtime   H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    O=    S~!   D-!   1-!   1~!   1~!   L-!
-Vlease  H=    H=    B=    B=    2~    1-!   1~!   1~    1~    1~    O=    S~!   O=    1-!   1~!   1~!   L-!
-Vlold   H=    H=    B=    B=    1~!   1-!   1~!   1~    1~    0=    O=    S~!   D-!   1-!   1~!   1~!   L-!
-Vltime  H=    H=    B=    B=    1~!   1-!   1~!   1~    1~    1~    O=    S~!   D-!   1-!   1~!   1~!   L-!
-Vback   H=    H=    E=    E=    0=    0=    0=    0=    0=    1~    S~!   S~!   S~!   1-!   1~!   1~!   L-!
-Vzero   G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   D-!   1-!   0-!   1~!   L-!
-new     X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    D-!   1-!   0-!   -2=   L-!
-newV    X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    D-!   1-!   0-!   -2=   L-!
-newD    H=    H=    H=    H=    0=    0=    0=    0=    0=    0=    D=    D=    X=    3=    0=    -1=   L=!
-W       W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W~!   W~!   W~!   2~!   2~!   2~!   S~!
-Wold    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   W~!   1-!   2~!   1~!   S~!
-Wconf   W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W=!   W=!   W=!   2=!   2=!   2~!   D-!
-Wtwo    W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W~!   W~!   W~!   2~!   2~!   2=!   K~!
-Wdead   W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W~!   W~!   W~!   2~!   2~!   2~!   S~!
-D       H=    H=    H=    H=    0=    0=    0=    0=    0=    0=    D=    D=    X=    3=    0=    -1=   L=!
+        acq   own   seen  inv   com   com0  coma  ren   rel   sli   set   set0  invd  exp   wbeg  wend
+none    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   0=!   0=!   1~!   L=!
+foreign X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    1-!   -2=   -2=   X=
+letter  X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    1-!   -2=   -2=   X=
+hash    X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    0=!   -2=   -2=   X=
+list    X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    0=!   -2=   -2=   X=
+cutL    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   1-!   0-!   1~!   L-!
+cutV    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   1-!   0-!   1~!   L-!
+cutW    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   1-!   0-!   1~!   L-!
+cutD    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   1-!   0-!   1~!   L-!
+L       B=    G~    B=    B=    1~    1-    1~    1~    1~    0=    S~!   S~!   1-!   0-!   1~!   L-!
+Lold    G~    G~    G~    G~    1~    1-    1~    1~    1~    0=    S~!   S~!   1-!   0-!   1~!   L-!
+E       E=    E=    E=    E=    0=    0=    0=    0=    0=    0=    S~!   S~!   1-!   0-!   1~!   L-!
+Eold    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   1-!   0-!   1~!   L-!
+V0      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   1-!   1~!   1~!   L-!
+V4      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   1-!   1~!   1~!   L-!
+V5      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    S~!   S~!   1-!   1~!   1~!   L-!
+V5bob   H=    H=    H=    H=    0=    0=    0=    0=    0=    0=    S~!   S~!   1-!   1~!   1~!   L-!
+V6      H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    O=    S~!   1-!   1~!   1~!   L-!
+Vold    H=    H=    R~    G~    0=    0=    0=    0=    0=    0=    O=    S~!   1-!   1~!   1~!   L-!
+Vtime   H=    H=    R~    G~    0=    0=    0=    0=    0=    1~    O=    S~!   1-!   1~!   1~!   L-!
+Vlease  H=    H=    B=    B=    2~    1-!   1~!   1~    1~    1~    O=    S~!   1-!   1~!   1~!   L-!
+Vlold   H=    H=    B=    B=    1~!   1-!   1~!   1~    1~    0=    O=    S~!   1-!   1~!   1~!   L-!
+Vltime  H=    H=    B=    B=    1~!   1-!   1~!   1~    1~    1~    O=    S~!   1-!   1~!   1~!   L-!
+Vback   H=    H=    E=    E=    0=    0=    0=    0=    0=    1~    S~!   S~!   1-!   1~!   1~!   L-!
+Vzero   G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   1-!   0-!   1~!   L-!
+new     X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    1-!   0-!   -2=   L-!
+newV    X=    X=    X=    X=    0=    0=    0=    0=    0=    0=    X=    X=    1-!   0-!   -2=   L-!
+newD    H=    H=    H=    H=    0=    0=    0=    0=    0=    0=    D=    D=    3=    0=    -1=   L=!
+W       W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W~!   W~!   2~!   2~!   2~!   S~!
+Wold    G~    G~    G~    G~    0=    0=    0=    0=    0=    0=    S~!   S~!   1-!   2~!   1~!   S~!
+Wconf   W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W=!   W=!   2=!   2=!   2~!   D-!
+Wtwo    W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W~!   W~!   2~!   2~!   2=!   K~!
+Wdead   W=    W=    W=    W=    0=    0=    0=    0=    0=    0=    W~!   W~!   2~!   2~!   2~!   S~!
+D       H=    H=    H=    H=    0=    0=    0=    0=    0=    0=    D=    D=    3=    0=    -1=   L=!
 `
 
 // cell runs one operation on one state and describes what happened.

@@ -33,32 +33,6 @@ func (m *model) set(e store.Entry) store.SetAnswer {
 	return store.SetStored
 }
 
-func (m *model) setv(e store.Entry) store.VersionedAnswer {
-	r := m.rec
-	switch {
-	case r == nil:
-		m.publish(e.Notice)
-		return store.VersionedMissing
-	case !r.ours(), r.dirty():
-		return store.VersionedBypassed
-	case r.is(envelope.Intent):
-		r.h.Conflict = true
-		m.publish(e.Notice)
-		return store.VersionedWriting
-	case r.is(envelope.Value) && r.h.Fresh > m.now && r.h.Version != 0:
-		if r.h.Version > e.Version || r.h.Version == e.Version && r.h.CID == e.CID {
-			return store.VersionedOlder
-		}
-		if r.h.Version < e.Version {
-			m.store(e)
-			return store.VersionedStored
-		}
-	}
-	m.rec = nil
-	m.publish(e.Notice)
-	return store.VersionedRemoved
-}
-
 func (m *model) invalidate(n store.Notice) store.ChangeAnswer {
 	answer := store.ChangeNothing
 	switch r := m.rec; {

@@ -71,11 +71,6 @@ func set(ctx context.Context, s *store.Store, key string, e store.Entry) (store.
 	return entries[0].Answer, entries[0].Err
 }
 
-func setVersioned(ctx context.Context, s *store.Store, key string, e store.Entry) (store.VersionedAnswer, error) {
-	e.Key = key
-	return s.SetVersioned(ctx, e)
-}
-
 func invalidate(ctx context.Context, s *store.Store, key string, n store.Notice) (store.ChangeAnswer, error) {
 	changes := []store.Change{{Key: key, Notice: n}}
 	s.Invalidate(ctx, changes)

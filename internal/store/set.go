@@ -12,11 +12,8 @@ import (
 var (
 	//go:embed lua/set.lua
 	setLua string
-	//go:embed lua/setv.lua
-	setvLua string
 
-	setScript  = newKeyScript("set", setLua).SentOnce()
-	setvScript = newKeyScript("setv", setvLua)
+	setScript = newKeyScript("set", setLua).SentOnce()
 )
 
 // Entry is a value to be stored without a lease.
@@ -73,34 +70,3 @@ func (s *Store) Set(ctx context.Context, entries []Entry) {
 }
 
 func (e *Entry) headed() []byte { return headed(e.Record, e.CID, e.Version) }
-
-// VersionedAnswer is what became of a [Store.SetVersioned].
-type VersionedAnswer byte
-
-const (
-	// VersionedStored: the entry replaced an older one.
-	VersionedStored VersionedAnswer = 'S'
-	// VersionedOlder: what is cached is newer, or the very same entry.
-	VersionedOlder VersionedAnswer = 'O'
-	// VersionedMissing: nothing was there, and nothing was stored.
-	VersionedMissing VersionedAnswer = 'M'
-	// VersionedRemoved: a lease, an unversioned record, one that is not fresh, or one
-	// of the same version from another source was removed; the next reader loads.
-	VersionedRemoved VersionedAnswer = 'D'
-	// VersionedWriting: a write is in progress and was told of the conflict.
-	VersionedWriting VersionedAnswer = 'W'
-	// VersionedBypassed: a write-behind or foreign record stays as it is.
-	VersionedBypassed VersionedAnswer = 'X'
-)
-
-// SetVersioned replaces a record of a lower version by e. It never creates one:
-// after an eviction nobody can say which of two versions is newer. The version
-// must come from the database. Safe to repeat.
-func (s *Store) SetVersioned(ctx context.Context, e Entry) (VersionedAnswer, error) {
-	ops := conn.NewOps(setvScript.Name, 1)
-	ops.Add(setvScript.On(e.Key, version(e.Version), millis(e.TTL, 1), e.Soft.Milliseconds(), e.headed(), token(e.CID),
-		e.Notice.Channel, e.Notice.Message))
-	s.conn.Do(ctx, ops)
-	letter, err := s.letter(setvScript, ops, 0, "SOMDWX")
-	return VersionedAnswer(letter), err
-}

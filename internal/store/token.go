@@ -81,28 +81,12 @@ func (s *Store) minted(ops *conn.Ops, first, n int) (tokens []envelope.Token, mi
 // stored with the old ones is invalid. A mint that was sent twice has made two tokens and
 // returns the second. Tokens and errors are aligned with the keys.
 func (s *Store) Replace(ctx context.Context, keys []TokenKey, n Notice) ([]envelope.Token, []error) {
-	ops := replaceOps(keys, n)
-	s.conn.Do(ctx, ops)
-	return s.replaced(ops, len(keys))
-}
-
-// ReplaceConfirmed is Replace, confirmed by replicas.
-func (s *Store) ReplaceConfirmed(ctx context.Context, keys []TokenKey, n Notice, r Replicas) ([]envelope.Token, []error) {
-	ops := replaceOps(keys, n)
-	s.conn.Confirm(ctx, ops, r)
-	return s.replaced(ops, len(keys))
-}
-
-func replaceOps(keys []TokenKey, n Notice) *conn.Ops {
 	ops := conn.NewOps(mintScript.Name, len(keys))
 	for _, k := range keys {
 		ops.Add(mint(k, true, n))
 	}
-	return ops
-}
-
-func (s *Store) replaced(ops *conn.Ops, n int) ([]envelope.Token, []error) {
-	tokens, errs := make([]envelope.Token, n), make([]error, n)
+	s.conn.Do(ctx, ops)
+	tokens, errs := make([]envelope.Token, len(keys)), make([]error, len(keys))
 	for i := range tokens {
 		tokens[i], errs[i] = s.mintedAt(ops, i)
 	}

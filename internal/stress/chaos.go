@@ -21,8 +21,8 @@ import (
 // None of the faults voids that last promise (P1). A Redis that comes back empty has
 // lost leases and intents with the entries, and what is evicted is lost alike: a
 // write ends by removing whatever its key holds by then. A cluster that fails over
-// could bring entries back: there the writes are confirmed by a replica, and one
-// that is not counts for its own process only, as one whose invalidation is queued.
+// could bring entries back: there a primary fails when its replica has all that it has
+// acknowledged, since what a failover undoes is no promise of the cache's.
 type chaosRun struct {
 	length time.Duration
 	seed   uint64
@@ -91,7 +91,7 @@ type reported struct {
 func (c chaosRun) plan(to target, addr string) plan {
 	p := to.plan(plan{
 		Job: "chaos", Mode: mixed, Rows: chaosKeys + 1, Callers: 16, Fresh: time.Minute, Rate: chaosRate, Write: chaosWrite,
-		LoadMin: chaosLoadMin, LoadMax: chaosLoadMax, Limit: chaosLimit, Confirm: to.nodes != nil,
+		LoadMin: chaosLoadMin, LoadMax: chaosLoadMax, Limit: chaosLimit,
 	})
 	if addr != "" {
 		p.Addrs = []string{addr}

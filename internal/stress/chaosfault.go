@@ -120,10 +120,11 @@ func (h *havoc) limitMemory(bytes int, policy string) {
 func (h *havoc) someKey() string { return "stress:" + strconv.Itoa(h.random.IntN(chaosKeys)) }
 
 // killPrimary kills one, waits for its replica to take over, and brings it back as
-// a replica: only then are writes to the heir confirmed.
+// a replica.
 func (h *havoc) killPrimary() {
 	key := h.someKey()
 	victim := h.nodes.Owner(key)
+	h.nodes.Settle(victim)
 	victim.Kill()
 	h.awaitHeir(key, victim)
 	victim.Restart()
@@ -133,6 +134,7 @@ func (h *havoc) killPrimary() {
 // freezePrimary stops one for so long that the others fail it over, or not.
 func (h *havoc) freezePrimary() {
 	victim := h.nodes.Owner(h.someKey())
+	h.nodes.Settle(victim)
 	victim.Pause()
 	h.last()
 	victim.Resume()

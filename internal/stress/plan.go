@@ -29,7 +29,6 @@ type plan struct {
 	Filler   int           // bytes of each value that is written to provoke evictions; 0: none
 	SlowAt   time.Duration // chaos: loads take LoadMin before this time of the round, LoadMax after it; 0: between them
 	Limit    int           // chaos: how many loads each process may make at once, with a lease or without
-	Confirm  bool          // chaos: invalidations are confirmed by a replica
 }
 
 // keys is the number of keys that the run is about.

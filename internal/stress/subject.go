@@ -77,9 +77,6 @@ func newLibrary(p *plan, client redis.UniversalClient, load loader) (subject, er
 	if p.Limit > 0 {
 		options = append(options, cache.WithLoadLimit(p.Limit), cache.WithMaxLoads(p.Limit))
 	}
-	if p.Confirm {
-		options = append(options, cache.WithReplicaWait(1, 100*time.Millisecond))
-	}
 	c, err := cache.New(client, p.Name, cache.Aside[int64](), options)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -18,7 +17,7 @@ import (
 // callers that name them or do not.
 func clusterTags(t *testing.T, cluster *redistest.Cluster) {
 	ctx := t.Context()
-	c := testkit.NewCache[int](t, tuned(t, cluster), cache.WithReplicaWait(1, 5*time.Second))
+	c := testkit.NewCache[int](t, tuned(t, cluster))
 	other := testkit.NewCache[int](t, tuned(t, cluster))
 	tags, owners := testkit.TagsOf("cluster ", 8), map[string]bool{}
 	for _, tag := range tags {

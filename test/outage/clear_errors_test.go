@@ -10,7 +10,6 @@ import (
 
 	"github.com/larder-go/cache"
 	"github.com/larder-go/cache/cachetest"
-	"github.com/larder-go/cache/internal/redistest"
 	"github.com/larder-go/cache/internal/testkit"
 )
 
@@ -149,23 +148,4 @@ func TestLeftoverInvalidationsAtClose(t *testing.T) {
 		require.ErrorAs(t, c.Close(), &left)
 		assert.Equal(t, cache.RemainingError{Pending: 3}, *left)
 	})
-}
-
-// Without a replica nothing is confirmed: it is made, queued, and not read here.
-func TestInvalidationsOfTagsThatNoReplicaConfirms(t *testing.T) {
-	ctx, rdb := t.Context(), redistest.Single(t).Client(t)
-	c, err := cache.New(rdb, "test", cache.Aside[int](), testkit.Patient(), cache.WithReplicaWait(1, 10*time.Millisecond))
-	require.NoError(t, err)
-	other := testkit.NewCache[int](t, rdb)
-	_, err = other.GetOrLoad(ctx, "k", testkit.Value(1), cache.Tagged("x"))
-	require.NoError(t, err)
-	testkit.Queued(t, c.InvalidateTags(ctx, "x"), "invalidate tags")
-	testkit.Missing(t, other, "it was made")
-	_, err = other.GetOrLoad(ctx, "k", testkit.Value(2), cache.Tagged("x"))
-	require.NoError(t, err)
-	testkit.Missing(t, c, "this process does not read it until it is confirmed")
-	testkit.Queued(t, c.InvalidateAll(ctx), "invalidate all")
-	var left *cache.RemainingError
-	require.ErrorAs(t, c.Close(), &left)
-	assert.Equal(t, 2, left.Pending)
 }

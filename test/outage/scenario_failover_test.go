@@ -2,10 +2,7 @@ package outage_test
 
 import (
 	"context"
-	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,22 +57,15 @@ func (p *pair) failover(t *testing.T) {
 // number of keys does not tell: a lease and the entry that replaces it are one.
 func (p *pair) replicated(t *testing.T, rdb *redis.Client) {
 	t.Helper()
-	want := offset(t, rdb, "master_repl_offset")
-	testkit.Eventually(t, func() bool { return offset(t, p.heir, "slave_repl_offset") >= want }, "the replica to catch up")
-}
-
-// offset is a position in the stream of changes, by its name in INFO.
-func offset(t *testing.T, rdb *redis.Client, name string) int64 {
-	t.Helper()
-	_, rest, found := strings.Cut(rdb.Info(t.Context(), "replication").Val(), "\n"+name+":")
-	require.True(t, found, name)
-	text, _, _ := strings.Cut(rest, "\r")
-	n, err := strconv.ParseInt(text, 10, 64)
+	want, err := redistest.Offset(t.Context(), rdb, "master_repl_offset")
 	require.NoError(t, err)
-	return n
+	testkit.Eventually(t, func() bool {
+		has, err := redistest.Offset(t.Context(), p.heir, "slave_repl_offset")
+		return err == nil && has >= want
+	}, "the replica to catch up")
 }
 
-// Scenario 10, without WithReplicaWait: the loss, for the record.
+// Scenario 10, as Redis comes: the loss, for the record.
 //
 //  1. The link to the replica stalls.
 //  2. W commits v1, invalidates; the primary accepts, W returns nil.
@@ -97,81 +87,43 @@ func TestFailoverResurrection(t *testing.T) {
 	p.failover(t)
 	got, err := testkit.NewCache[int](t, p.heir).GetOrLoad(t.Context(), "k", testkit.Value(1))
 	require.NoError(t, err)
-	t.Logf("without WithReplicaWait: acknowledged 1, lost %d", 1-got)
-	assert.Equal(t, 0, got, "the old value is back: this is what WithReplicaWait is for")
+	assert.Equal(t, 0, got, "the old value is back: this is what min-replicas-to-write is for")
 }
 
-// Scenario 10, with it: while the link is stalled, no invalidation is acknowledged.
-func TestFailoverResurrectionWithReplicaWait(t *testing.T) {
+// Scenario 10, with what Diagnose advises: a primary that has not heard of its replica for
+// min-replicas-max-lag takes no changes any more, and none is acknowledged.
+func TestFailoverResurrectionWithMinReplicas(t *testing.T) {
 	p := newPair(t)
 	rdb := p.primary.Client(t)
-	c := testkit.NewCache[int](t, rdb, cache.WithReplicaWait(1, 200*time.Millisecond))
 	ctx := t.Context()
-
-	confirmed := func(what string, call func() error) { // 200 ms may be too few for a link on a busy machine
-		t.Helper()
-		testkit.Eventually(t, func() bool { return call() == nil && c.Stats().Pending == 0 }, what)
-	}
-	var one time.Duration
-	confirmed("a confirmation by the healthy link", func() error {
-		began := time.Now()
-		defer func() { one = time.Since(began) }()
-		return c.Invalidate(ctx, "healthy")
-	})
-	keys := make([]string, testkit.Span(40, 10))
-	for i := range keys {
-		keys[i] = strconv.Itoa(i)
-		_, err := c.GetOrLoad(ctx, keys[i], testkit.Value(0))
-		require.NoError(t, err)
-	}
-	confirmed("the healthy link", func() error { return c.Invalidate(ctx, keys...) })
-	confirmed("the healthy link", func() error {
-		return c.Update(ctx, "k", func(context.Context) error { return nil })
-	})
-	for _, key := range keys {
-		_, err := c.GetOrLoad(ctx, key, testkit.Value(0))
-		require.NoError(t, err)
-	}
-	p.replicated(t, rdb)
+	require.NoError(t, rdb.ConfigSet(ctx, "min-replicas-max-lag", "1").Err())
+	require.NoError(t, rdb.ConfigSet(ctx, "min-replicas-to-write", "1").Err())
+	c := testkit.NewCache[int](t, rdb)
+	testkit.Eventually(t, func() bool { return c.Invalidate(ctx, "healthy") == nil }, "the replica to be heard")
 
 	p.link.Swallow()
-	began := time.Now()
-	var pending, calls atomic.Int64
-	var writers sync.WaitGroup
-	for _, key := range keys {
-		writers.Go(func() {
-			calls.Add(2)
-			for _, err := range []error{
-				c.Invalidate(ctx, key),
-				c.Update(ctx, key, func(context.Context) error { return nil }),
-			} {
-				var opErr *cache.OpError
-				if assert.ErrorIs(t, err, cache.ErrPending) && assert.ErrorAs(t, err, &opErr) {
-					pending.Add(1)
-				}
-			}
-		})
+	stalled := time.Now()
+	testkit.Eventually(t, func() bool { return c.Invalidate(ctx, "k") != nil }, "the primary to miss its replica")
+	t.Logf("changes are refused %v after the link has stalled", time.Since(stalled).Round(10*time.Millisecond))
+	changes := map[string]func(key string) error{
+		"Invalidate":     func(key string) error { return c.Invalidate(ctx, key) },
+		"Delete":         func(key string) error { return c.Delete(ctx, key) },
+		"Expire":         func(key string) error { return c.Expire(ctx, key) },
+		"InvalidateTags": func(key string) error { return c.InvalidateTags(ctx, key) },
+		"Update": func(key string) error {
+			return c.Update(ctx, key, func(context.Context) error { return nil })
+		},
 	}
-	writers.Wait()
-	t.Logf("healthy link: nil after %v; stalled: %d of %d Is ErrPending, all after %v",
-		one.Round(100*time.Microsecond), pending.Load(), calls.Load(), time.Since(began).Round(time.Millisecond))
-	assert.Equal(t, calls.Load(), pending.Load(), "nothing is acknowledged that a failover could undo")
+	for name, change := range changes {
+		var opErr *cache.OpError
+		err := change(name)
+		assert.ErrorIs(t, err, cache.ErrPending, name)
+		assert.ErrorAs(t, err, &opErr, name)
+		assert.ErrorContains(t, err, "NOREPLICAS", name)
+	}
+	assert.GreaterOrEqual(t, c.Stats().Pending, int64(len(changes)))
 
 	require.NoError(t, p.link.Heal())
-	testkit.Eventually(t, func() bool { return c.Invalidate(ctx, "healed") == nil }, "confirmations once the link is back")
-	require.NoError(t, c.Shutdown(ctx), "what was pending has landed")
-}
-
-func TestWithReplicaWaitRefusesWhatCannotBeMeant(t *testing.T) {
-	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
-	defer func() { _ = rdb.Close() }()
-	for _, bad := range []struct {
-		n       int
-		timeout time.Duration
-	}{{0, time.Second}, {-1, time.Second}, {1, 0}, {1, -time.Second}, {1, time.Microsecond}} {
-		_, err := cache.New(rdb, "test", cache.Aside[int](), cache.WithReplicaWait(bad.n, bad.timeout))
-		var opErr *cache.OpError
-		require.ErrorAs(t, err, &opErr, "%v", bad)
-		assert.ErrorContains(t, err, "WithReplicaWait")
-	}
+	testkit.Eventually(t, func() bool { return c.Stats().Pending == 0 }, "the queue to land once the link is back")
+	require.NoError(t, c.Shutdown(ctx))
 }

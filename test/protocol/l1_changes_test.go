@@ -71,8 +71,7 @@ func TestOwnWritesOfEachStrategyAreSeenAtOnce(t *testing.T) {
 	t.Parallel()
 	server := testkit.Durable(t)
 	for name, strategy := range map[string]cache.Strategy[string]{
-		"through":           cache.WriteThrough[string](accepting{}),
-		"through unguarded": cache.WriteThrough[string](accepting{}, cache.Unguarded()),
+		"through": cache.WriteThrough[string](accepting{}),
 		"behind": cache.WriteBehind(func(context.Context, []cache.Mutation[string]) error { return nil },
 			cache.WriteBehindOptions{Interval: 10 * time.Millisecond}),
 	} {

@@ -51,14 +51,10 @@ func racedWrites() []racedWrite {
 	guarded := func(r *racer) cache.Strategy[testkit.Revision] {
 		return cache.WriteThrough[testkit.Revision](rowWriter{r})
 	}
-	unguarded := func(r *racer) cache.Strategy[testkit.Revision] {
-		return cache.WriteThrough[testkit.Revision](rowWriter{r}, cache.Unguarded())
-	}
 	aside := func(*racer) cache.Strategy[testkit.Revision] { return cache.Aside[testkit.Revision]() }
 	set := func(ctx context.Context, r *racer, read testkit.Revision) error { return r.cache.Set(ctx, r.key, read) }
 	return []racedWrite{
 		{name: "Set of WriteThrough", strategy: guarded, write: set},
-		{name: "Set of WriteThrough, Unguarded", strategy: unguarded, write: set},
 		{name: "SetMany of WriteThrough", strategy: guarded, write: func(ctx context.Context, r *racer, read testkit.Revision) error {
 			return r.cache.SetMany(ctx, map[string]testkit.Revision{r.key: read})
 		}},

@@ -115,15 +115,6 @@ func callWait(ctx context.Context, c *tabled) error {
 	return errors.Join((<-first).Err, (<-second).Err, other.Close())
 }
 
-// callVersioned sets a row whose version decides.
-func callVersioned(ctx context.Context, c *tabled) error {
-	books, err := cache.New(c.rdb, "books", cache.WriteThrough(testkit.Returning{Table: testkit.NewTable()}, cache.Unguarded()), testkit.Patient(), c.options)
-	if err != nil {
-		return err
-	}
-	return errors.Join(books.Set(ctx, ada, testkit.Book{Title: testkit.Secret}), books.Close())
-}
-
 // operations are all that a cache does, in each way it may go.
 func operations() []operation {
 	missing, loads, fails := testkit.Failing[string](cache.ErrNotFound), testkit.Value(testkit.Secret), testkit.Failing[string](errBoom)
@@ -210,7 +201,6 @@ func writes() []operation {
 		{name: "SetMany", call: callSetMany, tree: "cache.put cache.put"},
 		{name: "Delete", call: callDelete, tree: "cache.remove"},
 		{name: "Update", call: callUpdate(nil), tree: "cache.remove"},
-		{name: "Set, unguarded", call: callVersioned, tree: "cache.put"},
 	} {
 		o.name = "WriteThrough, " + o.name
 		if o.open == nil {
