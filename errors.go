@@ -129,10 +129,26 @@ type RemainingError struct {
 	Dirty int
 	// Pending is the number of invalidations that Redis never accepted.
 	Pending int
+	// Running is the number of keys whose loader, and of calls of the sink, that had not
+	// returned although their contexts had ended. What they return is not stored, or
+	// acknowledged, any more.
+	Running int
 }
 
 func (e *RemainingError) Error() string {
-	return fmt.Sprintf("cache: closed with %d dirty keys and %d pending invalidations left", e.Dirty, e.Pending)
+	text := fmt.Sprintf("cache: closed with %d dirty keys and %d pending invalidations left", e.Dirty, e.Pending)
+	if e.Running > 0 {
+		text += fmt.Sprintf(", and %d calls of loaders and sinks that do not return", e.Running)
+	}
+	return text
+}
+
+// orNil is e, or nil if nothing is left.
+func (e *RemainingError) orNil() error {
+	if *e == (RemainingError{}) {
+		return nil
+	}
+	return e
 }
 
 // errLockWait is why a stale value was served: the load of another process did

@@ -17,11 +17,11 @@ type Strategy[T any] interface {
 	count(s *Stats)
 	// open begins what the strategy needs beside the cache; it is called once.
 	open(c *Cache[T]) error
-	// flush, drain and shut are the strategy's part of Flush, Shutdown and Close;
-	// the number is that of the keys left dirty.
+	// flush, drain and shut are the strategy's part of Flush, Shutdown and Close; dirty is
+	// the number of keys that are left so.
 	flush(ctx context.Context) (dirty int, err error)
-	drain(ctx context.Context) (dirty int, err error)
-	shut() (dirty int, err error)
+	drain(ctx context.Context) error
+	shut(ctx context.Context, left *RemainingError) error
 	set(ctx context.Context, c *Cache[T], key string, v T, kept entryPolicy) error
 	setMany(ctx context.Context, c *Cache[T], entries map[string]T, kept entryPolicy) error
 	remove(ctx context.Context, c *Cache[T], op string, keys []string) error
@@ -46,6 +46,6 @@ func (unbuffered) count(*Stats) {}
 
 func (unbuffered) flush(context.Context) (int, error) { return 0, nil }
 
-func (unbuffered) drain(context.Context) (int, error) { return 0, nil }
+func (unbuffered) drain(context.Context) error { return nil }
 
-func (unbuffered) shut() (int, error) { return 0, nil }
+func (unbuffered) shut(context.Context, *RemainingError) error { return nil }

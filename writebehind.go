@@ -292,19 +292,20 @@ func (s *writeBehind[T]) flush(ctx context.Context) (dirty int, err error) {
 	return sample.Dirty, errors.Join(s.translate(ctx, "flush", "", err), failed)
 }
 
-func (s *writeBehind[T]) drain(ctx context.Context) (dirty int, err error) {
-	return s.engine.Shutdown(ctx)
+func (s *writeBehind[T]) drain(ctx context.Context) error {
+	return s.translate(ctx, "shutdown", "", s.engine.Drain(ctx))
 }
 
-func (s *writeBehind[T]) shut() (dirty int, err error) {
+func (s *writeBehind[T]) shut(ctx context.Context, left *RemainingError) error {
 	if s.engine == nil {
-		return 0, nil
+		return nil
 	}
-	dirty, err = s.engine.Close()
+	dirty, calls, err := s.engine.Close(ctx)
+	left.Dirty, left.Running = dirty, left.Running+calls
 	if err != nil {
-		err = &OpError{Op: "close", Err: err}
+		return &OpError{Op: "close", Err: err}
 	}
-	return dirty, err
+	return nil
 }
 
 func (s *writeBehind[T]) queue() *behind.Engine { return s.engine }

@@ -51,7 +51,7 @@ func (p *process) crash() {
 }
 
 func (p *process) end() {
-	_, _ = p.engine.Close()
+	_, _, _ = p.engine.Close(context.Background())
 	_ = p.store.Close()
 	_ = p.client.Close()
 }

@@ -12,18 +12,14 @@ import (
 )
 
 var (
-	// ErrClosed is returned after Close or Shutdown has begun.
+	// ErrClosed is returned after Close or Drain has begun.
 	ErrClosed = errors.New("write-behind is closed")
 	// ErrBackpressure: nothing was stored because too many keys wait for the sink.
 	ErrBackpressure = errors.New("too many keys wait for the sink")
-	// ErrStuck: a call of the sink did not end although its context did. It will
-	// not be acknowledged.
-	ErrStuck = errors.New("the sink does not return")
 )
 
 // Engine puts values, and writes them behind unless it only puts. Its methods
-// are safe for concurrent use. Make it with [New], end it with [Engine.Shutdown]
-// or [Engine.Close].
+// are safe for concurrent use. Make it with [New], end it with [Engine.Close].
 type Engine struct {
 	o     Options
 	store *store.Store
@@ -32,6 +28,8 @@ type Engine struct {
 	puts     *gate
 	failures failures
 	taken    atomic.Int64    // values that the sink took
+	calls    atomic.Int64    // of the sink that have not returned
+	waiting  atomic.Int64    // puts that wait for room
 	bytes    atomic.Int64    // that one read of records asks for, at most
 	wake     []chan struct{} // one per worker
 
@@ -114,77 +112,59 @@ func (e *Engine) sample(ctx context.Context) {
 	}
 }
 
-// Shutdown refuses further puts, waits until all that is dirty now is in the
-// sink or ctx ends, and then does what Close does. It returns 0 and nil, or how
-// many keys are dirty, of all processes, and why it did not wait longer. They
-// stay in Redis for other processes, or for this one when it comes back.
-//
-// An engine that only puts waits for nobody: what it put is safe in Redis. It
-// returns the number of dirty keys.
-func (e *Engine) Shutdown(ctx context.Context) (remaining int, err error) {
+// Drain refuses further puts and waits until all that is dirty now is in the sink, and the
+// workers have done what they had in hand. The error is ctx's, or that of a look into Redis
+// that failed. An engine that only puts waits for nobody: what it put is safe in Redis.
+func (e *Engine) Drain(ctx context.Context) error {
 	e.puts.shut()
-	select {
-	case <-gone(&e.puts.inside):
-	case <-ctx.Done():
-		return e.remaining(ctx.Err())
+	if !within(ctx, &e.puts.inside) {
+		return ctx.Err()
 	}
 	if e.o.putOnly() {
-		return e.remaining(e.end())
+		return nil
 	}
 	if err := e.Flush(ctx); err != nil {
-		return e.remaining(errors.Join(err, e.end()))
+		return err
 	}
 	e.retire()
-	select {
-	case <-gone(&e.running): // what they had in hand, maybe of others, is done too
-	case <-ctx.Done():
-	}
-	return 0, e.end()
+	within(ctx, &e.running) // maybe they are at keys of others
+	return nil
 }
 
 // Close refuses further puts and ends the goroutines. The context of a call of
 // the sink that is under way ends, and what it has written nevertheless is
-// acknowledged if it says so. Close returns how many keys are dirty, of all
-// processes; the error says why it does not know, or Is ErrStuck if the sink
-// does not return within its timeout and 6 s more. A second Close does the same
-// again.
-func (e *Engine) Close() (remaining int, err error) {
+// acknowledged if it says so, until ctx ends. Close returns how many keys are dirty, of all
+// processes, or why it does not know; calls is how many of the sink have not returned. A
+// second Close does the same again.
+func (e *Engine) Close(ctx context.Context) (dirty, calls int, err error) {
 	e.puts.shut()
-	return e.remaining(e.end())
-}
-
-// end stops the goroutines and waits for them.
-func (e *Engine) end() error {
 	e.stop()
-	patience := time.NewTimer(e.o.SinkTimeout + 3*store.WorkBudget)
-	defer patience.Stop()
-	select {
-	case <-gone(&e.running):
-		return nil
-	case <-patience.C:
-		return ErrStuck
+	within(ctx, &e.running)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer cancel()
+	s, err := e.Sample(ctx)
+	if err != nil {
+		err = fmt.Errorf("count dirty keys: %w", err)
 	}
+	return s.Dirty, int(e.calls.Load()), err
 }
 
-// gone is closed when all are.
-func gone(all *sync.WaitGroup) <-chan struct{} {
+// lastLook is how long Close counts at most what it leaves.
+const lastLook = time.Second
+
+// within waits for all, and reports whether they have ended before ctx did.
+func within(ctx context.Context, all *sync.WaitGroup) bool {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		all.Wait()
 	}()
-	return done
-}
-
-// remaining adds the number of dirty keys to err.
-func (e *Engine) remaining(err error) (int, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), store.WorkBudget)
-	defer cancel()
-	s, failed := e.Sample(ctx)
-	if failed != nil {
-		err = errors.Join(err, fmt.Errorf("count dirty keys: %w", failed))
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
 	}
-	return s.Dirty, err
 }
 
 // failed tells of what went wrong in Redis. That the engine was closed is nothing

@@ -140,9 +140,9 @@ func TestWorkersSurviveAFrozenRedis(t *testing.T) {
 	assert.Equal(t, 1, db.len())
 	server.Pause()
 	began := time.Now()
-	_, err := e.Close()
+	_, calls, err := e.Close(within(t, patience))
 	require.Error(t, err, "the number of dirty keys is not known")
-	assert.NotErrorIs(t, err, behind.ErrStuck)
+	assert.Zero(t, calls)
 	assert.Less(t, time.Since(began), 30*time.Second)
 	server.Resume()
 }
@@ -168,7 +168,7 @@ func TestFlushEndsWithItsContext(t *testing.T) {
 	assert.ErrorIs(t, e.FlushKey(within(t, 50*time.Millisecond), "k"), context.DeadlineExceeded)
 }
 
-func TestShutdownDrainsAndRefusesFurtherPuts(t *testing.T) {
+func TestDrainEmptiesAndRefusesFurtherPuts(t *testing.T) {
 	db, c := newTable(), redistest.Single(t).Client(t)
 	o := quick(open(t, c), db.write)
 	o.Interval = time.Hour
@@ -176,28 +176,47 @@ func TestShutdownDrainsAndRefusesFurtherPuts(t *testing.T) {
 	for i := range 300 {
 		put(t, e, strconv.Itoa(i), "x")
 	}
-	remaining, err := e.Shutdown(within(t, patience))
-	require.NoError(t, err)
-	assert.Zero(t, remaining)
+	require.NoError(t, e.Drain(within(t, patience)))
+	assert.Zero(t, dirtyAtClose(t, e))
 	assert.Equal(t, 300, db.len())
 	clean(t, c, o.Partitions)
-	_, err = e.Put(t.Context(), "k", nil)
+	_, err := e.Put(t.Context(), "k", nil)
 	assert.ErrorIs(t, err, behind.ErrClosed)
 }
 
-func TestShutdownReturnsWhatTheSinkDidNotTake(t *testing.T) {
+func TestCloseReturnsWhatTheSinkDidNotTake(t *testing.T) {
 	o := quick(open(t, miniClient(t)), func(context.Context, []behind.Mutation) error { return errors.New("down") })
 	o.MaxAttempts = 1000
 	e := start(t, o)
 	for i := range 7 {
 		put(t, e, strconv.Itoa(i), "x")
 	}
-	remaining, err := e.Shutdown(within(t, 50*time.Millisecond))
-	assert.ErrorIs(t, err, context.DeadlineExceeded)
-	assert.Equal(t, 7, remaining)
-	remaining, err = e.Close()
+	assert.ErrorIs(t, e.Drain(within(t, 50*time.Millisecond)), context.DeadlineExceeded)
+	assert.Equal(t, 7, dirtyAtClose(t, e))
+	assert.Equal(t, 7, dirtyAtClose(t, e), "again")
+}
+
+// W11: a sink that does not look at its context is not waited for.
+func TestCloseIsBoundedByItsContext(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	o := quick(open(t, miniClient(t)), func(context.Context, []behind.Mutation) error {
+		close(entered)
+		<-release
+		return nil
+	})
+	e := start(t, o)
+	put(t, e, "k", "one")
+	<-entered
+	assert.ErrorIs(t, e.Drain(within(t, 50*time.Millisecond)), context.DeadlineExceeded)
+	dirty, calls, err := e.Close(within(t, 50*time.Millisecond))
 	require.NoError(t, err)
-	assert.Equal(t, 7, remaining)
+	assert.Equal(t, 1, dirty)
+	assert.Equal(t, 1, calls, "of the sink")
+	close(release)
+	dirty, calls, err = e.Close(within(t, patience))
+	require.NoError(t, err)
+	assert.Zero(t, calls)
+	assert.Zero(t, dirty, "what it wrote is acknowledged as long as the process lives")
 }
 
 func TestCloseEndsACallOfTheSink(t *testing.T) {
@@ -211,9 +230,7 @@ func TestCloseEndsACallOfTheSink(t *testing.T) {
 	e := start(t, o)
 	put(t, e, "k", "one")
 	<-entered
-	remaining, err := e.Close()
-	require.NoError(t, err)
-	assert.Equal(t, 1, remaining, "closing is no failed try")
+	assert.Equal(t, 1, dirtyAtClose(t, e), "closing is no failed try")
 	assert.Empty(t, letters(t, e))
 }
 
@@ -222,9 +239,8 @@ func TestPutOnlyProcessLeavesTheWritingToOthers(t *testing.T) {
 	o := quick(open(t, c), nil)
 	putter := start(t, o)
 	v := put(t, putter, "k", "one")
-	remaining, err := putter.Shutdown(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, 1, remaining)
+	require.NoError(t, putter.Drain(t.Context()))
+	assert.Equal(t, 1, dirtyAtClose(t, putter))
 	o.Sink = db.write
 	e := start(t, o)
 	require.NoError(t, e.Flush(within(t, patience)))

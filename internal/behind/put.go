@@ -59,6 +59,8 @@ func (e *Engine) Put(ctx context.Context, key string, body []byte) (version uint
 
 // awaitRoom waits until there is room for key.
 func (e *Engine) awaitRoom(ctx context.Context, key string) error {
+	e.waiting.Add(1)
+	defer e.waiting.Add(-1)
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		e.hurry()
 		t := time.NewTimer(wait/2 + rand.N(wait)) // those who wait do not come all at once

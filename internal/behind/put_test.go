@@ -72,8 +72,7 @@ func TestPutThatWaitsForRoomEndsWithTheEngine(t *testing.T) {
 		_, err := e.Put(t.Context(), "k", b)
 		waiting <- err
 	}()
-	_, err := e.Shutdown(t.Context())
-	require.NoError(t, err)
+	require.NoError(t, e.Drain(t.Context()))
 	assert.ErrorIs(t, <-waiting, behind.ErrClosed)
 }
 

@@ -93,7 +93,9 @@ func (e *Engine) ask(ctx context.Context, items []*item) error {
 	limited, cancel := context.WithTimeout(ctx, e.o.SinkTimeout)
 	defer cancel()
 	result := make(chan error, 1)
+	e.calls.Add(1)
 	go func() {
+		defer e.calls.Add(-1)
 		err := errSinkExit
 		defer func() {
 			if v := recover(); v != nil {

@@ -211,6 +211,9 @@ type room struct {
 	hung   atomic.Int64 // loaders that hang now
 }
 
+// Close waits for the loaders, however long.
+func (r *room) Close() { assert.Zero(r.t, r.Group.Close(context.Background())) }
+
 func newRoom(t *testing.T, change ...func(*load.Settings)) *room {
 	r := &room{t: t, places: load.NewPlaces(64, 0, func(bool) {})}
 	s := load.Settings{

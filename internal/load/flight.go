@@ -303,7 +303,7 @@ func (g *Group) finishLocked(key string, f *Flight, r Result) {
 // end is the last thing that a batch does about a flight.
 func (g *Group) end(f *Flight) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	delete(g.all, f)
-	g.mu.Unlock()
-	g.running.Done()
+	g.endsLocked()
 }

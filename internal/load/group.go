@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -28,13 +29,13 @@ type Settings struct {
 type Group struct {
 	Settings
 
-	seq     atomic.Uint64  // loader calls so far: the clock of rule (b)
-	running sync.WaitGroup // the batches' flights
+	seq atomic.Uint64 // loader calls so far: the clock of rule (b)
 
 	mu      sync.Mutex // protects following
 	current map[string]*Flight
 	all     map[*Flight]struct{} // also those that were detached or replaced
 	closed  bool
+	idle    chan struct{} // closed when there is none any more after Close; nil before
 
 	// overdue has, by key, the flights whose loader still runs although its context
 	// has ended: the key is not loaded again before it returns.
@@ -101,7 +102,6 @@ func (g *Group) newFlightLocked(key string) *Flight {
 	f := &Flight{done: make(chan struct{})}
 	g.current[key] = f
 	g.all[f] = struct{}{}
-	g.running.Add(1)
 	return f
 }
 
@@ -119,8 +119,9 @@ func (g *Group) InProgress() (loading, waiting int64) {
 }
 
 // Close refuses new flights, gives every waiter [ErrClosed], ends the loads' contexts
-// and waits for the batches. A loader that ignores its context is waited for.
-func (g *Group) Close() {
+// and waits for the batches, until ctx ends. It returns for how many keys a loader still
+// runs then. It is called once.
+func (g *Group) Close(ctx context.Context) (left int) {
 	g.mu.Lock()
 	g.closed = true
 	for f := range g.all {
@@ -128,6 +129,21 @@ func (g *Group) Close() {
 		f.abandonLocked()
 	}
 	clear(g.current)
+	g.idle = make(chan struct{})
+	g.endsLocked()
 	g.mu.Unlock()
-	g.running.Wait()
+	select {
+	case <-g.idle:
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.all)
+}
+
+// endsLocked tells Close when the last flight has ended.
+func (g *Group) endsLocked() {
+	if g.idle != nil && len(g.all) == 0 {
+		close(g.idle)
+	}
 }

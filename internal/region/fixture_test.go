@@ -78,7 +78,7 @@ func (w *world) open(rdb *cachetest.Server) {
 	w.Store = store.New(rdb, store.Options{})
 	w.shut = sync.OnceFunc(func() {
 		w.Background.Shut()
-		w.Flights.Close()
+		w.Flights.Close(context.Background())
 		w.Flights.Places.Close()
 		w.Background.Close()
 		w.Pending.Close()
