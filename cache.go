@@ -77,7 +77,8 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 func (c *Cache[T]) regionOptions(space keyspace.Space) region.Options {
 	return region.Options{
 		Space: space, Class: c.config.entry.class.policy(), Codec: c.values.id, Schema: c.config.schema,
-		Loads: c.loads(), LoadTimeout: c.config.loadTimeout, Logger: c.tel.Logger,
+		ProofSize: c.values.proofs(),
+		Loads:     c.loads(), LoadTimeout: c.config.loadTimeout, Logger: c.tel.Logger,
 		Telemetry: &c.tel.Recorder, Failed: c.tel.redisFailed, Refused: c.tel.refused,
 	}
 }

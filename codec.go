@@ -106,6 +106,7 @@ var errNotAppended = errors.New("the codec did not append to what it was given")
 type valueCodec struct {
 	codec Codec
 	entry EntryCodec // codec, if it is one
+	seal  sealer     // codec, if it is one
 	id    uint8
 	clone bool // what the codec decodes may refer to the data
 	space keyspace.Space
@@ -117,7 +118,70 @@ func valueCodecFor(c Codec, d decoded, space keyspace.Space) valueCodec {
 	e := valueCodec{id: codecID(c), space: space}
 	e.codec, e.clone = codecFor(c, d)
 	e.entry, _ = e.codec.(EntryCodec)
+	e.seal, _ = e.codec.(sealer)
 	return e
+}
+
+// sealer is optional on a codec of this package: it authenticates what is kept of an entry
+// beside its value, and hides texts about it. [Encrypted] is the only one, and is outermost.
+type sealer interface {
+	// prove writes the proof that what is proven, and the payload if there is one, belong to
+	// entry; it has proofSize bytes.
+	prove(proof []byte, entry string, proven, payload []byte)
+	// proven is nil if that is what prove has written.
+	proven(proof []byte, entry string, proven, payload []byte) error
+	// sealText hides a text about entry, and openText reads it.
+	sealText(entry, text string) string
+	openText(entry, sealed string) (string, error)
+}
+
+// proofSize is the length of a proof in bytes.
+const proofSize = 16
+
+// proofs is how long the proofs are in a cache's entries.
+func (e *valueCodec) proofs() int {
+	if e.seal == nil {
+		return 0
+	}
+	return proofSize
+}
+
+// prove completes the record of key with its proof, if the codec has some.
+func (e *valueCodec) prove(key string, proven, payload, proof []byte) {
+	if e.seal != nil {
+		e.seal.prove(proof, e.space.Entry(key), proven, payload)
+	}
+}
+
+// errProof says that what stands beside a value is not what its writer has written.
+var errProof = errors.New("the record was changed by somebody who does not have the key")
+
+// proven is nil if the body of key's record is what was written, or the codec proves nothing.
+func (e *valueCodec) proven(key string, proof, proven, payload []byte) error {
+	if e.seal == nil {
+		return nil
+	}
+	return e.seal.proven(proof, e.space.Entry(key), proven, payload)
+}
+
+// sealText hides a text about key, if the codec hides anything.
+func (e *valueCodec) sealText(key, text string) string {
+	if e.seal == nil {
+		return text
+	}
+	return e.seal.sealText(e.space.Entry(key), text)
+}
+
+// openText reads what sealText has made.
+func (e *valueCodec) openText(key, sealed string) string {
+	if e.seal == nil {
+		return sealed
+	}
+	text, err := e.seal.openText(e.space.Entry(key), sealed)
+	if err != nil {
+		return "cannot be read: " + err.Error()
+	}
+	return text
 }
 
 // append encodes the value of key. The entry's name costs an allocation,

@@ -3,6 +3,10 @@ package cache
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,28 +28,31 @@ type KeyRing struct {
 
 // Encrypted is c with its encodings encrypted by AES-256-GCM under keys.Current.
 // The entry, which is the cache's name and the key, is authenticated with the
-// value: bytes that were changed, or copied from another entry, another cache or
-// another inner codec, do not decrypt. Neither does what was written under a key
-// that is not in the ring. All that is a miss, counted in Stats.Corrupt and
-// replaced by the next load; a write-behind value that is not flushed yet is
-// bypassed instead, and in the end a dead letter if no worker can decrypt it.
+// value, and with it what the cache keeps beside: that there is no such record, when it was
+// loaded and for how long it may be kept, its tags. Bytes that were changed, or copied from
+// another entry, another cache or another inner codec, do not decrypt. Neither does what
+// was written under a key that is not in the ring. All that is a miss, counted in
+// Stats.Corrupt and replaced by the next load; a write-behind value that is not flushed yet is
+// bypassed instead, and in the end a dead letter if no worker can decrypt it. The reasons
+// of dead letters are encrypted, too.
 //
 // Not hidden are keys, absences, times, and sizes: over [Compressed] the size
 // tells something of the content too, which matters where an attacker chooses a
-// part of the value and sees its size. Who can write to Redis can still delete
-// an entry, or put back an older value of the same one.
+// part of the value and sees its size. Who can write to Redis without a key can delete
+// entries, and put back an older one of the same key as long as that one was fresh; of what
+// was put by [WriteBehind] also later, and have it written to the sink again.
 //
 // Nonces are random, so one key must not encrypt more than 2^32 values, over all
 // processes and caches that use it: at a thousand writes a second, rotate within
-// 49 days. The keys are copied. An entry is larger by 30 bytes
-// and the id.
+// 49 days. The keys are copied. An entry is larger by 47 bytes
+// and the id, and reading one costs a hash of some hundred bytes.
 //
 // New refuses a ring without Current in Keys, a key that has not 32 bytes, and
 // an inner codec that is Encrypted itself.
 func Encrypted(c Codec, keys KeyRing) Codec {
-	e := &encrypted{inner: c, innerID: codecID(c), ciphers: make(map[string]cipher.AEAD, len(keys.Keys))}
+	e := &encrypted{inner: c, innerID: codecID(c), ciphers: map[string]cipher.AEAD{}, provers: map[string][]byte{}}
 	e.refused = strings.Join(append(e.addKeys(keys), e.nesting()...), "; ")
-	e.current = e.ciphers[keys.Current]
+	e.current, e.proving = e.ciphers[keys.Current], e.provers[keys.Current]
 	e.head = append([]byte{encryptedFormat, byte(len(keys.Current))}, keys.Current...)
 	return e
 }
@@ -71,7 +78,9 @@ type encrypted struct {
 	inner   Codec
 	innerID uint8
 	ciphers map[string]cipher.AEAD // by key id
+	provers map[string][]byte      // keys of the proofs, by key id
 	current cipher.AEAD
+	proving []byte // current's key of proofs
 	head    []byte // of what current encrypts
 	refused string // why New refuses it
 	reuses  bool   // buffers that inner has decoded from
@@ -92,6 +101,9 @@ func (e *encrypted) addKeys(keys KeyRing) (refused []string) {
 		block, err := aes.NewCipher(key)
 		if err == nil {
 			e.ciphers[id], err = cipher.NewGCMWithRandomNonce(block)
+		}
+		if err == nil {
+			e.provers[id], err = hkdf.Key(sha256.New, key, nil, proofInfo, sha256.Size)
 		}
 		if err != nil {
 			refused = append(refused, fmt.Sprintf("KeyRing.Keys: the key %q: %v", id, err))
@@ -156,17 +168,9 @@ func (e *encrypted) AppendEntry(dst []byte, entry string, v any) ([]byte, error)
 
 // DecodeEntry decodes a payload that was made for entry.
 func (e *encrypted) DecodeEntry(data []byte, entry string, v any) error {
-	if e.refused != "" {
-		return errors.New(e.refused)
-	}
-	if len(data) < 2 || data[0] != encryptedFormat || len(data)-2 < int(data[1]) {
-		return errEncrypted
-	}
-	end := 2 + int(data[1])
-	head, sealed := data[:end], data[end:]
-	key, ok := e.ciphers[string(head[2:])]
-	if !ok {
-		return fmt.Errorf("%w: %q", errKeyID, head[2:])
+	head, sealed, key, err := e.open(data)
+	if err != nil {
+		return err
 	}
 	scratch, room := borrowScratchIf(e.reuses, len(data)+len(entry))
 	bound := e.bind(room, head, entry)
@@ -178,6 +182,90 @@ func (e *encrypted) DecodeEntry(data []byte, entry string, v any) error {
 	err = decodeEntry(e.inner, buf[len(bound):], entry, v)
 	returnScratch(scratch, buf)
 	return err
+}
+
+// proofInfo separates the keys of proofs from those of values, which they are made of
+// (HKDF, RFC 5869).
+const proofInfo = "github.com/larder-go/cache proof 1"
+
+// tagSize is the length of GCM's tag, which stands at the end of a payload: a proof over it
+// is one over all of the payload.
+const tagSize = 16
+
+// prove writes the first half of HMAC-SHA256 over what is proven, with its length, the end
+// of the payload and the entry, of a key that is made of the current one.
+func (e *encrypted) prove(proof []byte, entry string, proven, payload []byte) {
+	copy(proof, proofOf(e.proving, entry, proven, payload))
+}
+
+// proven is nil if a key of the ring has made the proof: that of the payload, if there is
+// one.
+func (e *encrypted) proven(proof []byte, entry string, proven, payload []byte) error {
+	of := ""
+	if len(payload) > 0 {
+		head, _, _, err := e.open(payload)
+		if err != nil {
+			return err
+		}
+		of = string(head[2:])
+	}
+	for id, key := range e.provers {
+		if (of == "" || of == id) && hmac.Equal(proof, proofOf(key, entry, proven, payload)) {
+			return nil
+		}
+	}
+	return errProof
+}
+
+func proofOf(key []byte, entry string, proven, payload []byte) []byte {
+	scratch := borrowScratch()
+	text := binary.BigEndian.AppendUint32(*scratch, uint32(len(proven)))
+	text = append(text, proven...)
+	text = append(text, byte(min(len(payload), tagSize)))
+	text = append(text, payload[max(len(payload)-tagSize, 0):]...)
+	text = append(text, entry...)
+	mac := hmac.New(sha256.New, key)
+	_, _ = mac.Write(text) // never fails
+	returnScratch(scratch, text)
+	return mac.Sum(nil)[:proofSize]
+}
+
+// aboutEntry begins what is authenticated with a text about an entry: no entry begins so.
+const aboutEntry = "\x00"
+
+// sealText is a payload of the text itself, which no value's place accepts.
+func (e *encrypted) sealText(entry, text string) string {
+	bound := e.bind(nil, e.head, aboutEntry+entry)
+	return string(e.current.Seal(slices.Clone(e.head), nil, []byte(text), bound))
+}
+
+func (e *encrypted) openText(entry, sealed string) (string, error) {
+	head, rest, key, err := e.open([]byte(sealed))
+	if err != nil {
+		return "", err
+	}
+	text, err := key.Open(nil, nil, rest, e.bind(nil, head, aboutEntry+entry))
+	if err != nil {
+		return "", errDecryption
+	}
+	return string(text), nil
+}
+
+// open takes a payload apart.
+func (e *encrypted) open(data []byte) (head, sealed []byte, key cipher.AEAD, err error) {
+	if e.refused != "" {
+		return nil, nil, nil, errors.New(e.refused)
+	}
+	if len(data) < 2 || data[0] != encryptedFormat || len(data)-2 < int(data[1]) {
+		return nil, nil, nil, errEncrypted
+	}
+	end := 2 + int(data[1])
+	head, sealed = data[:end], data[end:]
+	key, ok := e.ciphers[string(head[2:])]
+	if !ok {
+		return nil, nil, nil, fmt.Errorf("%w: %q", errKeyID, head[2:])
+	}
+	return head, sealed, key, nil
 }
 
 // bind appends what is authenticated beside the value. The head tells its own

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"net"
 	"reflect"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/larder-go/cache/internal/load"
 	"github.com/larder-go/cache/internal/pending"
@@ -84,6 +87,14 @@ type PanicError struct {
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("cache: loader panicked: %v", e.Value) }
+
+// quiet is Error without what it panicked with, unless that is the runtime's.
+func (e *PanicError) quiet() string {
+	if err, ok := e.Value.(runtime.Error); ok {
+		return "it panicked: " + err.Error()
+	}
+	return fmt.Sprintf("it panicked with a %T", e.Value)
+}
 
 // Unwrap returns the panic's value if it is an error.
 func (e *PanicError) Unwrap() error {
@@ -176,7 +187,7 @@ func isAnswer(err error) bool { return errors.Is(err, ErrMiss) || isAbsent(err) 
 // tellable are the errors whose text is known.
 var tellable = []error{
 	context.Canceled, context.DeadlineExceeded, ErrClosed, ErrOverloaded, ErrBackoff,
-	ErrBackpressure, store.ErrBudget, errors.ErrUnsupported,
+	ErrBackpressure, store.ErrBudget, errors.ErrUnsupported, store.ErrOpen, store.ErrForeign, errProof, errKeyID, errDecryption, errEncrypted,
 }
 
 // failure describes an error in a span without quoting what may hold a key or a
@@ -192,18 +203,52 @@ func failure(err error) string {
 	if !errors.As(err, &own) {
 		return "the loader or writer failed"
 	}
-	var reply interface {
-		error
-		RedisError() // go-redis's mark
-	}
-	if errors.As(own, &reply) {
+	if reply, ok := errors.AsType[redis.Error](own); ok {
 		return "redis answered " + code(reply.Error())
 	}
-	var network *net.OpError
-	if errors.As(own, &network) {
+	return logged(own.Err)
+}
+
+// logged describes an error in the log, which shall help to mend it, without quoting what
+// may hold a key or a value: of one that is not the cache's or Redis's it is the type.
+func logged(err error) string {
+	for _, known := range tellable {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	if reply, ok := errors.AsType[redis.Error](err); ok {
+		return unquoted(reply.Error())
+	}
+	if network, ok := errors.AsType[*net.OpError](err); ok {
 		return network.Error()
 	}
-	return "the cache failed"
+	if answer, ok := errors.AsType[*store.AnswerError](err); ok {
+		return answer.Script + ": unexpected answer"
+	}
+	if panicked, ok := errors.AsType[*store.PanicError](err); ok {
+		return panicked.Error()
+	}
+	if panicked, ok := errors.AsType[*PanicError](err); ok {
+		return panicked.quiet()
+	}
+	return "an error of type " + innermost(err)
+}
+
+// innermost is the type of what err wraps, down to where it wraps nothing, or several.
+func innermost(err error) string {
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	return fmt.Sprintf("%T", err)
+}
+
+// unquoted is what a reply says before it quotes something, which may be a key.
+func unquoted(reply string) string {
+	for _, quote := range []string{" '", " `", ` "`} {
+		reply, _, _ = strings.Cut(reply, quote)
+	}
+	return reply
 }
 
 // code is the first word of an error reply, which by convention is its code.

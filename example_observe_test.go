@@ -75,7 +75,7 @@ func ExampleWithLogger() {
 	rdb.fail()
 	fmt.Println(must(users.GetOrLoad(ctx, "42", repo.Find)).Name)
 	// Output:
-	// level=WARN msg="redis failed" cache=users op=cache.get error="read: LOADING Redis is loading the dataset in memory"
+	// level=WARN msg="redis failed" cache=users op=cache.get error="LOADING Redis is loading the dataset in memory"
 	// SELECT user 42
 	// Grace
 }

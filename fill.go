@@ -120,6 +120,8 @@ func (c *Cache[T]) encode(e *region.Entry, key, redisKey string, v T) error {
 	if err != nil {
 		return err
 	}
+	proven, value, proof := e.ToProve(data)
+	c.values.prove(key, proven, value, proof)
 	e.Seal(data, redisKey)
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"reflect"
 	"slices"
 	"time"
 )
@@ -162,7 +161,7 @@ func (c *Cache[T]) followed(failure string, failures int) {
 // fails notes a failure of what.
 func (f *following) fails(what string, err error) {
 	if f.failed++; f.failed == 1 && f.told != nil {
-		f.told(what+": "+failureOf(err), f.failed)
+		f.told(what+": "+logged(err), f.failed)
 	}
 }
 
@@ -172,16 +171,6 @@ func (f *following) works() {
 		f.told("", f.failed)
 	}
 	f.failed = 0
-}
-
-// failureOf is failure for an error that need not be of a cache: the text of others
-// may quote data.
-func failureOf(err error) string {
-	var own *OpError
-	if errors.As(err, &own) {
-		return failure(err)
-	}
-	return reflect.TypeOf(err).String()
 }
 
 // once brings the next changes from the log to all caches.

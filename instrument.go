@@ -136,7 +136,7 @@ func newReporter(hooks Hooks, o telemetry.Options) *reporter {
 func (t *reporter) call(hook string, f func()) {
 	var panicked *PanicError
 	if errors.As(contain(func() error { f(); return nil }), &panicked) {
-		t.Logger.Error("a hook panicked", "hook", hook, "panic", panicked.Value, "stack", string(panicked.Stack))
+		t.Logger.Error("a hook panicked", "hook", hook, "panic", panicked.quiet(), "stack", string(panicked.Stack))
 	}
 }
 
@@ -180,9 +180,9 @@ func (t *reporter) redisFailed(op telemetry.Op, errs ...error) {
 			t.forbidden.tell(t.Logger, string(op), what)
 		}
 	} else if n == 1 {
-		t.Logger.Warn("redis failed", "op", string(op), "error", first)
+		t.Logger.Warn("redis failed", "op", string(op), "error", logged(first))
 	} else {
-		t.Logger.Warn("redis failed", "op", string(op), "error", first, "count", n)
+		t.Logger.Warn("redis failed", "op", string(op), "error", logged(first), "count", n)
 	}
 	if f := t.hooks.RedisError; f != nil {
 		t.call("RedisError", func() { f(string(op), first) })
@@ -240,7 +240,7 @@ func (t *reporter) refused(key string) {
 // unencodable reports a value that the codec refused.
 func (t *reporter) unencodable(err error) {
 	t.Unencodable.Add(1)
-	t.Logger.Error("a value cannot be encoded; it is returned and not stored", "error", err)
+	t.Logger.Error("a value cannot be encoded; it is returned and not stored", "error", logged(err))
 }
 
 // loaded reports one loader call and ends its span.

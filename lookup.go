@@ -256,6 +256,11 @@ func (c *Cache[T]) overtaken(seen *lookup) bool {
 // decode decodes a record that may be served into got. One that does not decode
 // is invalid from here on, or bypassed if it is a write that is not flushed yet.
 func (c *Cache[T]) decode(key string, rec *record.Record, got *result[T]) error {
+	body := &rec.Body
+	if c.values.proven(key, body.Proof, body.Proven, body.Payload) != nil {
+		rec.Undecodable()
+		return nil
+	}
 	if rec.Timed {
 		got.ttl = max(rec.Left, 0)
 	}
@@ -264,11 +269,11 @@ func (c *Cache[T]) decode(key string, rec *record.Record, got *result[T]) error 
 		return ErrNotFound
 	}
 	var v T // decoding into got would move it to the heap at each miss, too
-	if err := c.values.decode(rec.Body.Payload, key, &v); err != nil {
+	if err := c.values.decode(body.Payload, key, &v); err != nil {
 		rec.Undecodable()
 		return nil
 	}
-	got.value, got.size, got.outcome = v, len(rec.Body.Payload), telemetry.Hit
+	got.value, got.size, got.outcome = v, len(body.Payload), telemetry.Hit
 	if rec.State == record.Stale {
 		got.outcome = telemetry.Stale
 	}

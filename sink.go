@@ -91,18 +91,32 @@ type unreadableError struct{ error }
 
 func (e unreadableError) Unwrap() error { return e.error }
 
+// otherFormat is why a value is not decoded that another program has put.
+type otherFormat struct {
+	codec, ourCodec   uint8
+	schema, ourSchema uint16
+}
+
+func (e otherFormat) Error() string {
+	return fmt.Sprintf("encoded by codec %d in schema %d, not %d and %d", e.codec, e.schema, e.ourCodec, e.ourSchema)
+}
+
 // decode decodes a batch, and says why it could not.
 func (s *writeBehind[T]) decode(batch []behind.Mutation) ([]Mutation[T], behind.BatchError) {
 	c := s.cache
 	out, failed := make([]Mutation[T], 0, len(batch)), behind.BatchError{}
 	for _, m := range batch {
 		one := Mutation[T]{Key: m.Key, Deleted: m.Deleted, Version: m.Version}
+		if err := c.values.proven(m.Key, m.Proof, m.Proven, m.Payload); err != nil {
+			failed[m.Key] = unreadableError{err}
+			continue
+		}
 		if m.Deleted {
 			out = append(out, one)
 			continue
 		}
 		if m.Codec != c.values.id || m.Schema != c.config.schema {
-			failed[m.Key] = unreadableError{fmt.Errorf("encoded by codec %d in schema %d, not %d and %d", m.Codec, m.Schema, c.values.id, c.config.schema)}
+			failed[m.Key] = unreadableError{otherFormat{m.Codec, c.values.id, m.Schema, c.config.schema}}
 		} else if err := contain(func() error { return c.values.decode(m.Payload, m.Key, &one.Value) }); err != nil {
 			failed[m.Key] = unreadableError{fmt.Errorf("decode: %w", err)}
 		} else {
@@ -110,6 +124,25 @@ func (s *writeBehind[T]) decode(batch []behind.Mutation) ([]Mutation[T], behind.
 		}
 	}
 	return out, failed
+}
+
+// loggedBatch is logged for an error of the sink, or of what stands between it and Redis.
+func loggedBatch(err error) string {
+	if each, ok := errors.AsType[behind.BatchError](err); ok {
+		for _, err := range each {
+			return fmt.Sprintf("of %d values, of one: %s", len(each), loggedBatch(err))
+		}
+	}
+	if panicked, ok := errors.AsType[*behind.PanicError](err); ok {
+		return (&PanicError{Value: panicked.Value}).quiet()
+	}
+	if unreadable, ok := errors.AsType[unreadableError](err); ok {
+		if other, ok := errors.AsType[otherFormat](unreadable.error); ok {
+			return other.Error()
+		}
+		return "it cannot be decoded here: " + logged(unreadable.error)
+	}
+	return logged(err)
 }
 
 // judge says what the sink's error about one value means.

@@ -195,7 +195,7 @@ func (s *writeBehind[T]) options() behind.Options {
 		Workers:     s.o.Workers, BatchSize: s.o.BatchSize, MaxAttempts: s.o.MaxAttempts,
 		Notice:   s.cache.region.Notice,
 		Interval: s.o.Interval, SinkTimeout: s.o.SinkTimeout, MaxDirty: s.o.MaxDirty, Refuse: s.o.Refuse,
-		Judge: judge,
+		Judge: judge, Hide: s.cache.values.sealText, Show: s.cache.values.openText,
 		Hooks: behind.Hooks{
 			Check: s.recheck, Sample: s.sampled, Batch: s.flushed, Overdue: s.overdue, DeadLetter: s.gaveUp, Error: s.failed,
 		},
@@ -326,7 +326,7 @@ func (s *writeBehind[T]) flushed(b behind.Batch) {
 	s.written.Add(int64(b.Written))
 	if b.Written < b.Size {
 		s.refused.Add(1)
-		s.cache.tel.Logger.Warn("the sink failed", "size", b.Size, "error", b.Err)
+		s.cache.tel.Logger.Warn("the sink failed", "size", b.Size, "written", b.Written, "error", loggedBatch(b.Err))
 	}
 }
 
@@ -336,7 +336,7 @@ func (s *writeBehind[T]) overdue(size int, d time.Duration) {
 
 func (s *writeBehind[T]) gaveUp(key string, version uint64, err error) {
 	t := s.cache.tel
-	t.Logger.Error("a value was given up: it is a dead letter", "version", version, "error", err)
+	t.Logger.Error("a value was given up: it is a dead letter", "version", version, "error", loggedBatch(err))
 	if f := t.hooks.DeadLetter; f != nil {
 		t.call("DeadLetter", func() { f(key, version, err) })
 	}

@@ -156,6 +156,7 @@ func (e *Engine) prepare(it *item, record []byte) bool {
 	it.soft, it.ttl = body.Soft, saturated(body.Soft, body.Grace)
 	it.mutation = Mutation{
 		Key: it.Key, Deleted: body.Absent, Version: h.Version, Codec: body.Codec, Schema: body.Schema,
+		Proof: body.Proof, Proven: body.Proven,
 	}
 	if !body.Absent {
 		it.mutation.Payload = body.Payload

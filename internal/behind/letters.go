@@ -47,7 +47,7 @@ func (e *Engine) DeadLetters(ctx context.Context) iter.Seq2[DeadLetter, error] {
 					return err
 				}
 				for i, l := range page[:n] {
-					if !yield(withPayload(l, records[i]), nil) {
+					if !yield(e.withPayload(l, records[i]), nil) {
 						return errEnough
 					}
 				}
@@ -91,14 +91,14 @@ func (e *Engine) eachPage(ctx context.Context, f func(page []store.Letter) error
 }
 
 // letterOf is what is known of a letter without what it holds.
-func letterOf(l store.Letter) DeadLetter {
+func (e *Engine) letterOf(l store.Letter) DeadLetter {
 	version, _ := strconv.ParseUint(l.Version, 16, 64)
-	return DeadLetter{ID: l.Version + ":" + l.Key, Key: l.Key, Version: version, Deleted: l.Deleted, Reason: l.Reason}
+	return DeadLetter{ID: l.Version + ":" + l.Key, Key: l.Key, Version: version, Deleted: l.Deleted, Reason: e.o.show(l.Key, l.Reason)}
 }
 
 // withPayload decodes what a letter holds as far as that is possible.
-func withPayload(l store.Letter, record []byte) DeadLetter {
-	d := letterOf(l)
+func (e *Engine) withPayload(l store.Letter, record []byte) DeadLetter {
+	d := e.letterOf(l)
 	if _, body, err := envelope.Decode(record, l.Partition.Record(l.Key)); err == nil {
 		d.Deleted, d.Codec, d.Schema = body.Absent, body.Codec, body.Schema
 		if !body.Absent {
@@ -149,7 +149,7 @@ func (e *Engine) matching(ctx context.Context, match func(DeadLetter) bool, do f
 	err = e.eachPage(ctx, func(page []store.Letter) error {
 		var chosen []store.Letter
 		for _, l := range page {
-			if match == nil || match(letterOf(l)) {
+			if match == nil || match(e.letterOf(l)) {
 				l.Notice = e.o.notice(l.Key)
 				chosen = append(chosen, l)
 			}

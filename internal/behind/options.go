@@ -17,6 +17,8 @@ type Mutation struct {
 	// Codec and Schema are those of the envelope: what encoded the payload.
 	Codec  uint8
 	Schema uint16
+	// Proof and Proven are those of the envelope: what authenticates the mutation.
+	Proof, Proven []byte
 	// Deleted says that the key is to be removed.
 	Deleted bool
 	// Version grows with every put of the key. A sink that has a higher one must
@@ -55,6 +57,10 @@ type Options struct {
 	// Notice is what to publish for the L1 of others when the record of a user's
 	// key changes. Nil: nothing.
 	Notice func(key string) store.Notice
+
+	// Hide and Show turn the reason of a dead letter into what Redis may keep, and back.
+	// Nil: it is kept as it is.
+	Hide, Show func(key, reason string) string
 
 	// Sink is nil in a process that only puts.
 	Sink Sink
@@ -166,6 +172,22 @@ func (o *Options) judge(err error) Judgement {
 		return Failed
 	}
 	return o.Judge(err)
+}
+
+// hide is the reason of a dead letter as Redis keeps it.
+func (o *Options) hide(key, reason string) string {
+	if o.Hide == nil {
+		return reason
+	}
+	return o.Hide(key, reason)
+}
+
+// show is the reason of a dead letter, of what Redis has kept.
+func (o *Options) show(key, reason string) string {
+	if o.Show == nil || reason == "" {
+		return reason
+	}
+	return o.Show(key, reason)
 }
 
 func (o *Options) notice(key string) store.Notice {

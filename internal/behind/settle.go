@@ -31,7 +31,7 @@ func (e *Engine) settle(ctx context.Context, items []*item) {
 				retries = append(retries, r)
 				continue
 			}
-			dead = append(dead, store.Dead{Claimed: it.Claimed, Reason: it.err.Error(), Notice: e.o.notice(it.Key)})
+			dead = append(dead, store.Dead{Claimed: it.Claimed, Reason: e.o.hide(it.Key, it.err.Error()), Notice: e.o.notice(it.Key)})
 			victims = append(victims, it)
 		}
 	}

@@ -55,6 +55,9 @@ type Body struct {
 	// also of one without a payload: at most [MaxProof] bytes, which this package only
 	// keeps. After [Decode] it aliases the input.
 	Proof []byte
+	// Proven is what stands before the proof, beginning with the format: of a decoded body
+	// that has a proof. It aliases the input.
+	Proven []byte
 	// Payload is the encoded value, to the end of the record. After [Decode]
 	// it aliases the input.
 	Payload []byte

@@ -41,7 +41,11 @@ func decodeBody(rec []byte, h Header, key string) (Body, error) {
 		return Body{}, r.err
 	}
 	b.Payload = r.rest
-	if !intact(rec, h, len(body)-len(b.Payload)-crcSize, key) {
+	crcAt := len(body) - len(b.Payload) - crcSize
+	if b.Proof != nil {
+		b.Proven = body[:crcAt-len(b.Proof)-1]
+	}
+	if !intact(rec, h, crcAt, key) {
 		return Body{}, fmt.Errorf("%w: checksum", ErrCorrupt)
 	}
 	if flags&^known != 0 {

@@ -29,6 +29,7 @@ type Entry struct {
 	record []byte // room for the header, and the body
 	head   int    // where the value begins in it
 	crcAt  int
+	proof  int           // how many bytes of it are before that
 	lives  bool          // something was left of its life when it was sent
 	usual  *atomic.Int64 // hears how large the value is
 }
@@ -73,10 +74,20 @@ func (r *Region) Open(e *Entry, redisKey string) ([]byte, error) {
 	}
 	data, crcAt, err := envelope.AppendBody(make([]byte, envelope.HeaderSize, room), &envelope.Body{
 		Absent: e.Absent, Codec: r.Codec, Schema: r.Schema, LoadedAt: e.LoadedAt, Delta: e.Delta, EWMA: e.EWMA,
-		Clear: e.Stamp.Clear, Tags: e.Stamp.Tags, Soft: e.Soft, Grace: e.Grace,
+		Clear: e.Stamp.Clear, Tags: e.Stamp.Tags, Soft: e.Soft, Grace: e.Grace, Proof: noProof[:r.ProofSize],
 	})
-	e.head, e.crcAt = len(data), crcAt
+	e.head, e.crcAt, e.proof = len(data), crcAt, r.ProofSize
 	return data, err
+}
+
+// noProof stands in for a proof until the value is there.
+var noProof [envelope.MaxProof]byte
+
+// ToProve is, of a record of which all but the proof is there, what is to be proven beside
+// the value, the value, and where the proof goes.
+func (e *Entry) ToProve(data []byte) (proven, value, proof []byte) {
+	body := data[envelope.HeaderSize:]
+	return body[:e.crcAt-e.proof-1], data[e.head:], body[e.crcAt-e.proof : e.crcAt]
 }
 
 // Seal ends e's record, which Open has begun.

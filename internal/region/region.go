@@ -22,6 +22,9 @@ type Options struct {
 	Class  *expiry.Policy // the cache's own
 	Codec  uint8
 	Schema uint16
+	// ProofSize is how long the proof in each record is, which authenticates it; 0: there
+	// are none.
+	ProofSize int
 
 	Loads       load.Settings
 	LoadTimeout time.Duration
