@@ -206,7 +206,7 @@ func (c *Cache[T]) bypassPending(key string, seen *lookup) bool {
 func (c *Cache[T]) classify(ctx context.Context, call *call[T], problem error) (due *load.Key) {
 	seen := &call.lookup
 	if disagreed := c.region.Strategy.Problem(); disagreed != nil {
-		call.err = &OpError{Op: "get", Key: call.key, Err: disagreed}
+		c.bypassed(ctx, call, disagreed)
 		return nil
 	}
 	if problem != nil {

@@ -35,6 +35,8 @@ type buffering interface {
 	queue() *behind.Engine
 	// translate turns the engine's errors into the cache's.
 	translate(ctx context.Context, op, key string, err error) error
+	// retire ends write-behind under the cache's name.
+	retire(ctx context.Context) error
 	// hasSampled reports whether this process has counted what is dirty.
 	hasSampled() bool
 }

@@ -153,7 +153,7 @@ func (s *writeBehind[T]) join(ctx context.Context, c *Cache[T]) error {
 			return said
 		}
 	}
-	if err := s.claim(ctx); err != nil {
+	if err := s.claim(ctx, true); err != nil {
 		return err
 	}
 	engine, err := behind.New(ctx, s.options())
@@ -166,20 +166,32 @@ func (s *writeBehind[T]) join(ctx context.Context, c *Cache[T]) error {
 	return nil
 }
 
-// claim writes the meta record, or compares with the one that is there.
-func (s *writeBehind[T]) claim(ctx context.Context) error {
-	want := region.StrategyText(s.o.Partitions)
-	found, err := s.cache.region.Store.ClaimMeta(ctx, s.cache.region.Space.Meta(), want)
-	if err == nil && found != want {
-		err = refusal{fmt.Errorf("the cache of this name is %q, not %q: strategy and partitions are fixed by its first process", found, want)}
+// claim writes the meta record, or compares with the one that is there, in place of which
+// it may write it if that says retired.
+func (s *writeBehind[T]) claim(ctx context.Context, retired bool) error {
+	r, want := s.cache.region, region.StrategyText(s.o.Partitions)
+	found, err := r.Store.ClaimMeta(ctx, r.Space.Meta(), want)
+	if err == nil && found == region.StrategyRetired && retired {
+		if err = behind.Reopen(ctx, r.Store, s.partitions()); err == nil {
+			found, err = r.Store.ReplaceMeta(ctx, r.Space.Meta(), region.StrategyRetired, want)
+		}
 	}
-	return err
+	switch {
+	case err != nil || found == want:
+		return err
+	case found == region.StrategyRetired:
+		return refusal{errRetired}
+	}
+	return refusal{fmt.Errorf("the cache of this name is %q, not %q: strategy and partitions are fixed by its first process", found, want)}
 }
 
+var errRetired = errors.New("write-behind of this name was retired: use another strategy, or start WriteBehind anew")
+
 // recheck claims the name again, should Redis have been emptied: else a process of other
-// partitions could take it meanwhile. If one has, the calls of this cache fail.
+// partitions could take it meanwhile. If one has, or write-behind was retired, the calls of
+// this cache fail.
 func (s *writeBehind[T]) recheck(ctx context.Context) error {
-	err := s.claim(ctx)
+	err := s.claim(ctx, false)
 	if refused := (refusal{}); errors.As(err, &refused) {
 		s.cache.region.Strategy.Refuse(refused.error)
 		return nil // Redis has answered
@@ -188,8 +200,8 @@ func (s *writeBehind[T]) recheck(ctx context.Context) error {
 }
 
 func (s *writeBehind[T]) options() behind.Options {
-	space := s.cache.region.Space
 	o := behind.Options{
+		Partitions:  s.partitions(),
 		Store:       s.cache.region.Store,
 		PartitionOf: func(key string) int { return keyspace.PartitionOf(key, s.o.Partitions) },
 		Workers:     s.o.Workers, BatchSize: s.o.BatchSize, MaxAttempts: s.o.MaxAttempts,
@@ -203,14 +215,19 @@ func (s *writeBehind[T]) options() behind.Options {
 	if s.writer != nil {
 		o.Sink = s.sink
 	}
-	for i := range s.o.Partitions {
-		p := space.Partition(i)
-		o.Partitions = append(o.Partitions, store.Partition{
+	return o
+}
+
+func (s *writeBehind[T]) partitions() []store.Partition {
+	all := make([]store.Partition, s.o.Partitions)
+	for i := range all {
+		p := s.cache.region.Space.Partition(i)
+		all[i] = store.Partition{
 			Records: p.Record(""), Letter: p.Letter(""), Dirty: p.Dirty(), Schedule: p.Schedule(), Tries: p.Tries(),
 			Clock: p.Clock(), Letters: p.DeadLetters(), Reasons: p.Reasons(),
-		})
+		}
 	}
-	return o
+	return all
 }
 
 // set puts a value.
@@ -276,7 +293,8 @@ func (s *writeBehind[T]) translate(ctx context.Context, op, key string, err erro
 		return err
 	case errors.Is(err, store.ErrForeign):
 		s.cache.tel.Foreign.Add(1)
-	case errors.Is(err, store.ErrNewer), errors.Is(err, store.ErrLost): // Redis has answered
+	case errors.Is(err, store.ErrNewer), errors.Is(err, store.ErrLost), errors.Is(err, store.ErrRetired),
+		errors.Is(err, behind.ErrLetters): // Redis has answered
 	default:
 		s.cache.tel.redisFailed(telemetry.OpPut, err)
 	}
@@ -306,6 +324,25 @@ func (s *writeBehind[T]) shut(ctx context.Context, left *RemainingError) error {
 		return &OpError{Op: "close", Err: err}
 	}
 	return nil
+}
+
+// retire ends write-behind under this name. What other strategies have left there from
+// before is older than what was put, so that is invalidated first.
+func (s *writeBehind[T]) retire(ctx context.Context) error {
+	r := s.cache.region
+	return s.translate(ctx, "retire write-behind", "", s.engine.Retire(ctx, func(ctx context.Context) error {
+		if err := r.InvalidateAll(ctx); err != nil {
+			return err
+		}
+		found, err := r.Store.ReplaceMeta(ctx, r.Space.Meta(), region.StrategyText(s.o.Partitions), region.StrategyRetired)
+		if err == nil && found != region.StrategyRetired {
+			err = fmt.Errorf("the cache of this name is %q by now", found)
+		}
+		if err == nil {
+			r.Strategy.Refuse(errRetired)
+		}
+		return err
+	}))
 }
 
 func (s *writeBehind[T]) queue() *behind.Engine { return s.engine }

@@ -94,6 +94,13 @@ func dirtyAtClose(t testing.TB, e *behind.Engine) int {
 // miniClient returns a client of a new miniredis.
 func miniClient(t testing.TB) *redis.Client {
 	t.Helper()
+	_, c := miniServer(t)
+	return c
+}
+
+// miniServer returns a new miniredis, and a client of it.
+func miniServer(t testing.TB) (*miniredis.Miniredis, *redis.Client) {
+	t.Helper()
 	m := miniredis.RunT(t)
 	m.ClockTTL(true)
 	c := redis.NewClient(&redis.Options{
@@ -101,7 +108,7 @@ func miniClient(t testing.TB) *redis.Client {
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	t.Cleanup(func() { _ = c.Close() })
-	return c
+	return m, c
 }
 
 // onEachSingle runs f on a miniredis and a real server.

@@ -12,7 +12,7 @@ import (
 // Read reads records, each of which has its own error, the tokens of tags with them, and
 // from time to time the clear token; the first time also the meta record.
 func (r *Region) Read(ctx context.Context, redisKeys []string, tags []Tag) (records []store.Record, got Tokens) {
-	b := beside{tags: tags, clear: r.Clear.due(), meta: !r.Strategy.Known()}
+	b := beside{tags: tags, clear: r.Clear.due(), meta: r.Strategy.due()}
 	records = r.Store.Read(ctx, redisKeys, r.ask(&b))
 	n := len(redisKeys)
 	r.hear(&got, &b, records[n:])

@@ -124,7 +124,7 @@ func (r *Region) hear(got *Tokens, b *beside, records []store.Record) {
 		rest = rest[1:]
 	}
 	if b.meta && rest[0].Err == nil {
-		r.Strategy.Decide(string(rest[0].Data))
+		r.decide(string(rest[0].Data))
 	}
 	for i := range records {
 		records[i].Release()

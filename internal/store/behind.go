@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -17,15 +18,22 @@ var (
 	putLua string
 	//go:embed lua/overtake.lua
 	overtakeLua string
+	//go:embed lua/retire.lua
+	retireLua string
 
 	putScript      = newScript("put", putLua).SentOnce()
 	overtakeScript = newScript("overtake", overtakeLua)
+	retireScript   = newScript("retire", retireLua)
 )
 
 // ErrForeign is wrapped by the error of a put or requeue that found bytes or a type
 // under the record's key that are not the cache's, or a newer program's record. Nothing
 // was changed.
 var ErrForeign = errors.New("a foreign record is in the way")
+
+// ErrRetired is the error of a put into a partition that takes none any more. Nothing was
+// changed.
+var ErrRetired = errors.New("write-behind of this name is retired, or about to be")
 
 // Partition names the Redis keys of one write-behind partition. All of them must
 // have the same hash tag: the scripts change several of them at once.
@@ -73,7 +81,8 @@ type Put struct {
 
 	// Version is what the value was given, higher than all that the key ever had. Full says
 	// that nothing was stored because there is no room. An Err that Is [ErrForeign] says
-	// the same of a record that is not ours; after another one the put may still take effect.
+	// the same of a record that is not ours, one that Is [ErrRetired] of the partition; after
+	// another one the put may still take effect.
 	Version uint64
 	Full    bool
 	Err     error
@@ -112,6 +121,8 @@ func putAnswer(reply any) (version uint64, full bool, err error) {
 			return 0, true, nil
 		case -2:
 			return 0, false, ErrForeign
+		case -3:
+			return 0, false, ErrRetired
 		}
 	case string:
 		if version, err = strconv.ParseUint(answer, 16, 64); err == nil && version > 0 {
@@ -140,6 +151,29 @@ func (s *Store) Overtake(ctx context.Context, p *Partition, key string) (dirty b
 	s.conn.DoWithin(ctx, WorkBudget, ops)
 	n, err := s.number(overtakeScript, ops, 0, 0, 1)
 	return n == 1, err
+}
+
+// Retire has partitions take no puts for so long, or for good if that is 0.
+func (s *Store) Retire(ctx context.Context, parts []*Partition, d time.Duration) error {
+	return s.retire(ctx, parts, strconv.FormatInt(d.Milliseconds(), 10))
+}
+
+// Reopen has partitions take puts again.
+func (s *Store) Reopen(ctx context.Context, parts []*Partition) error {
+	return s.retire(ctx, parts, "")
+}
+
+func (s *Store) retire(ctx context.Context, parts []*Partition, px string) error {
+	ops := conn.NewOps(retireScript.Name, len(parts))
+	for _, p := range parts {
+		ops.Add(retireScript.OnKeys([]string{p.Clock}, px))
+	}
+	s.conn.DoWithin(ctx, WorkBudget, ops)
+	errs := make([]error, len(parts))
+	for i := range parts {
+		_, errs[i] = s.number(retireScript, ops, i, 0, 1)
+	}
+	return keyErrors(errs)
 }
 
 // CheckPartitions looks for what an earlier program has left where the schedules are: the

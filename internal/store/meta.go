@@ -2,8 +2,16 @@ package store
 
 import (
 	"context"
+	_ "embed"
 
 	"github.com/larder-go/cache/internal/conn"
+)
+
+var (
+	//go:embed lua/replace_meta.lua
+	replaceMetaLua string
+
+	replaceMetaScript = newScript("replace_meta", replaceMetaLua)
 )
 
 // Meta returns what the meta record under key says, "" if there is none.
@@ -20,6 +28,11 @@ func (s *Store) ClaimMeta(ctx context.Context, key, value string) (string, error
 		return found, err
 	}
 	return s.metaNow(ctx, conn.Op{Args: []any{"setnx", key, value}}, conn.Get(key))
+}
+
+// ReplaceMeta writes value under key in place of was, and returns what is there then.
+func (s *Store) ReplaceMeta(ctx context.Context, key, was, value string) (string, error) {
+	return s.metaNow(ctx, replaceMetaScript.OnKeys([]string{key}, was, value))
 }
 
 // metaNow sends ops, of which the last asks for a meta record.

@@ -1,15 +1,17 @@
 -- put (sent once)  KEYS: record, dirty, schedule, clock, letters, letter, reasons
 -- ARGV: key, body, maxDirty, channel, message
--- version in hex | -1 no room | -2 foreign record, or a newer program's
+-- version in hex | -1 no room | -2 foreign record, or a newer program's | -3 write-behind is retired
 local kind,till,_,_,_,own=head(KEYS[1])
 if kind=='X' or kind=='N' then return -2 end
+local last=tonumber(redis.call('GET',KEYS[4]) or '0')
+if not last then return -3 end
 local key=ARGV[1]
 if redis.call('ZCARD',KEYS[2])+redis.call('ZCARD',KEYS[5])>=tonumber(ARGV[3])
   and not redis.call('ZSCORE',KEYS[2],key) and not redis.call('ZSCORE',KEYS[5],key) then return -1 end
 -- A hybrid clock: the time survives the loss of the counter, the key's own last version a clock that
 -- went back after that.
 local ver=math.max(t[1]*1000000+t[2],
-  (tonumber(redis.call('GET',KEYS[4]) or '0') or 0)+1, (kind=='D' and tonumber(own,16) or 0)+1)
+  last+1, (kind=='D' and tonumber(own,16) or 0)+1)
 local vs=string.format('%016x',ver)
 -- The mark remembers that a write intent was open: ack then removes the record.
 local mark=(kind=='W' or kind=='D' and till>0) and '0000000000001' or Z13
