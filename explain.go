@@ -48,7 +48,7 @@ const (
 	ActionHit     Action = "hit"     // the value comes from Redis
 	ActionAbsent  Action = "absent"  // ErrNotFound: the absence is remembered
 	ActionStale   Action = "stale"   // the value comes from Redis or memory, past its soft TTL
-	ActionFail    Action = "fail"    // an error: caches of this name disagree
+	ActionFail    Action = "fail"    // an error: the codec panics
 	ActionBackoff Action = "backoff" // ErrBackoff: the last load failed, and the back-off is longer than the caller may wait
 	ActionWait    Action = "wait"    // it waits for a load that runs, or for a back-off to end; what comes then is another look
 	ActionLoad    Action = "load"    // the loader is called under a lease, and its value stored

@@ -60,7 +60,9 @@ func (x *report[T]) conclude(failure error) {
 		x.Lease = ExplainedLease{}
 		x.lookup.Record = record.Record{}
 		x.lookup.bypass, x.lookup.failure = true, failure
-	case x.meta == nil && c.overtaken(&x.lookup):
+	case x.meta != nil:
+		x.lookup.bypass = true
+	case c.overtaken(&x.lookup):
 		x.Pending, x.lookup.bypass = true, true
 	case x.lookup.State.Serves():
 		x.decode()
@@ -70,8 +72,8 @@ func (x *report[T]) conclude(failure error) {
 		return
 	}
 	switch {
-	case x.meta != nil:
-		x.decide(ActionFail, "fails: %v", x.meta)
+	case x.panicked != nil:
+		x.decide(ActionFail, "fails: the codec panics: %v", x.panicked)
 	case x.lookup.bypass:
 		x.misses()
 	case x.lookup.State.Serves():
@@ -87,7 +89,7 @@ func (x *report[T]) decode() {
 	err := contain(func() error { return x.cache.decode(x.key, &x.lookup.Record, &x.value) })
 	var panicked *PanicError
 	if errors.As(err, &panicked) {
-		x.meta = fmt.Errorf("the codec panics: %v", panicked.Value)
+		x.panicked = panicked.Value
 	}
 	x.value = result[T]{}
 }
@@ -193,6 +195,8 @@ func (x *report[T]) misses() {
 	switch {
 	case x.Loading:
 		x.decide(ActionWait, "waits for the load that runs in this process")
+	case x.meta != nil:
+		x.bypasses(x.meta.Error())
 	case errors.Is(x.lookup.failure, store.ErrOpen):
 		x.bypasses("the breaker is open, since Redis did not answer lately")
 	case x.lookup.failure != nil:

@@ -237,8 +237,9 @@ type report[T any] struct {
 	ending bool        // its time there is nearly over
 	asked  bool        // somebody was elected to go to Redis for it
 
-	lookup lookup
-	found  store.Inspection
-	value  result[T]
-	meta   error // why caches of the name disagree
+	lookup   lookup
+	found    store.Inspection
+	value    result[T]
+	meta     error // why caches of the name disagree
+	panicked any   // what the codec panicked with
 }

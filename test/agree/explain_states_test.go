@@ -99,7 +99,7 @@ func explainedStates() []explained {
 		}, action: cache.ActionBypass},
 		{name: "name of another strategy", plant: func(t *testing.T, p plot) {
 			require.NoError(t, p.rdb.Set(t.Context(), "test!m", "K1 writebehind 4", 0).Err())
-		}, action: cache.ActionFail, state: "none"},
+		}, action: cache.ActionBypass, state: "none"},
 	}
 }
 
@@ -166,7 +166,7 @@ func TestExplainAgreesWithGetOrLoad(t *testing.T) {
 		does(t, e, p)
 	})
 	for _, a := range []cache.Action{
-		cache.ActionHit, cache.ActionAbsent, cache.ActionStale, cache.ActionFail, cache.ActionBackoff,
+		cache.ActionHit, cache.ActionAbsent, cache.ActionStale, cache.ActionBackoff,
 		cache.ActionWait, cache.ActionLoad, cache.ActionBypass,
 	} {
 		assert.True(t, seen[a], "no state for %s", a)
