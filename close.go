@@ -90,28 +90,6 @@ func (c *Cache[T]) Shutdown(ctx context.Context) error {
 	return errors.Join(err, c.end(ctx))
 }
 
-// RetireWriteBehind ends write-behind under the cache's name, in all processes, so that
-// caches of another strategy may use the name, or none. It waits until everything dirty is
-// in the sink, of whichever process, and refuses puts meanwhile: they fail with an
-// [*OpError], and nothing of them was stored. Then it invalidates what other strategies have
-// left under the name from before.
-//
-// After nil, write-behind caches of the name refuse writes with an [*OpError], and within a
-// second read past Redis, also in other processes; close them. Caches of other strategies
-// begin to use Redis within ten. Start [WriteBehind] anew to take the name back.
-//
-// It fails with an [*OpError] while there are dead letters, and for a cache that does not
-// write behind ([errors.ErrUnsupported]), with ctx's error, or as [Cache.InvalidateAll]
-// does. Then puts are taken again, after a minute at the latest. It may be called again, by
-// any process whose sink works, or beside one.
-func (c *Cache[T]) RetireWriteBehind(ctx context.Context) error {
-	s, err := c.writesBehind(ctx, "retire write-behind")
-	if err != nil {
-		return err
-	}
-	return s.retire(ctx)
-}
-
 // usable is ErrClosed or ctx's error if no operation should be started.
 func (c *Cache[T]) usable(ctx context.Context) error {
 	if c.closed.Load() {

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"iter"
 
 	"github.com/larder-go/cache/internal/behind"
@@ -95,15 +94,4 @@ func (c *Cache[T]) eachLetter(
 	}
 	n, err := do(s.queue(), ctx, func(l behind.DeadLetter) bool { return match == nil || match(letterOf(l)) })
 	return n, s.translate(ctx, op, "", err)
-}
-
-// writesBehind is the strategy, if it is that of WriteBehind.
-func (c *Cache[T]) writesBehind(ctx context.Context, op string) (buffering, error) {
-	if err := c.usable(ctx); err != nil {
-		return nil, err
-	}
-	if s, ok := c.strategy.(buffering); ok {
-		return s, nil
-	}
-	return nil, &OpError{Op: op, Err: errors.ErrUnsupported}
 }

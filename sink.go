@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/larder-go/cache/internal/behind"
 	"github.com/larder-go/cache/internal/telemetry"
@@ -158,4 +159,29 @@ func judge(err error) behind.Judgement {
 		return behind.Permanent
 	}
 	return behind.Failed
+}
+
+// flushed hears of each call of the sink.
+func (s *writeBehind[T]) flushed(b behind.Batch) {
+	s.written.Add(int64(b.Written))
+	if b.Written < b.Size {
+		s.refused.Add(1)
+		s.cache.tel.Logger.Warn("the sink failed", "size", b.Size, "written", b.Written, "error", loggedBatch(b.Err))
+	}
+}
+
+func (s *writeBehind[T]) overdue(size int, d time.Duration) {
+	s.cache.tel.Logger.Warn("the sink does not return", "size", size, "after", d)
+}
+
+func (s *writeBehind[T]) gaveUp(key string, version uint64, err error) {
+	t := s.cache.tel
+	t.Logger.Error("a value was given up: it is a dead letter", "version", version, "error", loggedBatch(err))
+	if f := t.hooks.DeadLetter; f != nil {
+		t.call("DeadLetter", func() { f(key, version, err) })
+	}
+}
+
+func (s *writeBehind[T]) failed(op string, err error) {
+	s.cache.tel.redisFailed(telemetry.OpFlush, err)
 }

@@ -326,6 +326,39 @@ func (s *writeBehind[T]) shut(ctx context.Context, left *RemainingError) error {
 	return nil
 }
 
+// RetireWriteBehind ends write-behind under the cache's name, in all processes, so that
+// caches of another strategy may use the name, or none. It waits until everything dirty is
+// in the sink, of whichever process, and refuses puts meanwhile: they fail with an
+// [*OpError], and nothing of them was stored. Then it invalidates what other strategies have
+// left under the name from before.
+//
+// After nil, write-behind caches of the name refuse writes with an [*OpError], and within a
+// second read past Redis, also in other processes; close them. Caches of other strategies
+// begin to use Redis within ten. Start [WriteBehind] anew to take the name back.
+//
+// It fails with an [*OpError] while there are dead letters, and for a cache that does not
+// write behind ([errors.ErrUnsupported]), with ctx's error, or as [Cache.InvalidateAll]
+// does. Then puts are taken again, after a minute at the latest. It may be called again, by
+// any process whose sink works, or beside one.
+func (c *Cache[T]) RetireWriteBehind(ctx context.Context) error {
+	s, err := c.writesBehind(ctx, "retire write-behind")
+	if err != nil {
+		return err
+	}
+	return s.retire(ctx)
+}
+
+// writesBehind is the strategy, if it is that of WriteBehind.
+func (c *Cache[T]) writesBehind(ctx context.Context, op string) (buffering, error) {
+	if err := c.usable(ctx); err != nil {
+		return nil, err
+	}
+	if s, ok := c.strategy.(buffering); ok {
+		return s, nil
+	}
+	return nil, &OpError{Op: op, Err: errors.ErrUnsupported}
+}
+
 // retire ends write-behind under this name. What other strategies have left there from
 // before is older than what was put, so that is invalidated first.
 func (s *writeBehind[T]) retire(ctx context.Context) error {
@@ -358,27 +391,3 @@ func (s *writeBehind[T]) count(to *Stats) {
 }
 
 func (s *writeBehind[T]) sampled(sample behind.Sample) { s.last.Store(&sample) }
-
-func (s *writeBehind[T]) flushed(b behind.Batch) {
-	s.written.Add(int64(b.Written))
-	if b.Written < b.Size {
-		s.refused.Add(1)
-		s.cache.tel.Logger.Warn("the sink failed", "size", b.Size, "written", b.Written, "error", loggedBatch(b.Err))
-	}
-}
-
-func (s *writeBehind[T]) overdue(size int, d time.Duration) {
-	s.cache.tel.Logger.Warn("the sink does not return", "size", size, "after", d)
-}
-
-func (s *writeBehind[T]) gaveUp(key string, version uint64, err error) {
-	t := s.cache.tel
-	t.Logger.Error("a value was given up: it is a dead letter", "version", version, "error", loggedBatch(err))
-	if f := t.hooks.DeadLetter; f != nil {
-		t.call("DeadLetter", func() { f(key, version, err) })
-	}
-}
-
-func (s *writeBehind[T]) failed(op string, err error) {
-	s.cache.tel.redisFailed(telemetry.OpFlush, err)
-}

@@ -41,7 +41,7 @@ func runWorker(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, in) // nothing comes: it ends when the first process wants so, or dies
+	_, err = io.Copy(io.Discard, in)                                               // nothing comes: it ends when the first process wants so, or dies
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // a signal has ended ctx
 	defer cancel()
 	return errors.Join(err, likes.Shutdown(ctx))
