@@ -2,7 +2,10 @@ package cache
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
+	"io"
+	"net"
 	"time"
 
 	"github.com/larder-go/cache/internal/region"
@@ -28,7 +31,9 @@ const (
 //  3. It removes the intent and with it the entry.
 //
 // If the process dies between 2 and 3, the intent stays until its 30 s are over
-// and nothing stale is served or stored. Without it, [Cache.Invalidate] after
+// and nothing stale is served or stored. So it does where write's error leaves open whether
+// it was committed: one of a context or of the network, [driver.ErrBadConn], or a panic.
+// Without it, [Cache.Invalidate] after
 // the write leaves that window open until the entry's hard TTL.
 //
 // Under [WriteBehind] the key is flushed first, for as long as ctx allows; one
@@ -38,8 +43,7 @@ const (
 // Invalidate for the others beside it, which a crash may lose. Its guarantee
 // needs a write that returns within its context.
 //
-// The error is write's, unchanged; its panic goes through once the intent is
-// removed. If Redis fails, the write is made all the same, and its invalidation
+// The error is write's, unchanged; its panic goes through. If Redis fails, the write is made all the same, and its invalidation
 // is queued: the error then is an [*OpError] that Is [ErrPending], which means
 // that the write succeeded and must not be repeated. It costs two round trips.
 func (c *Cache[T]) Update(ctx context.Context, key string, write func(ctx context.Context) error) (err error) {
@@ -123,6 +127,10 @@ func (g *guard) run(ctx context.Context, op, key string, write func(context.Cont
 	var entry *region.Entry
 	returned := false
 	defer func() {
+		if !g.failed && (!returned || outcomeUnknown(err)) {
+			g.Leave()
+			return
+		}
 		if !returned || err != nil || g.failed {
 			entry = nil
 		}
@@ -136,6 +144,22 @@ func (g *guard) run(ctx context.Context, op, key string, write func(context.Cont
 	entry, err = write(limited)
 	returned = true
 	return err
+}
+
+// outcomeUnknown reports whether a write that failed with err may be committed all the same,
+// now or soon:
+//
+//  1. W sends COMMIT, and its context ends before the answer. It returns that error.
+//  2. R reads the row as it was, and stores it.
+//  3. The database commits.
+//
+// To remove the intent at 1 would let 2 be stored for its TTL.
+func outcomeUnknown(err error) bool {
+	var network net.Error
+	var panicked *PanicError
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+		errors.As(err, &network) || errors.As(err, &panicked)
 }
 
 // close closes the intent, with the entry that is to be stored.

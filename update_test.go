@@ -2,7 +2,12 @@ package cache_test
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -126,17 +131,78 @@ func TestUpdatePassesTheWritesErrorAndPanic(t *testing.T) {
 		assert.PanicsWithValue(t, "boom", func() {
 			_ = c.Update(ctx, "k", func(context.Context) error { panic("boom") })
 		})
-		assert.True(t, cached(), "the intent is gone after a panic")
+		assert.False(t, cached(), "after a panic nobody knows whether it was committed")
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
 			_ = c.Update(ctx, "k", func(context.Context) error { runtime.Goexit(); return nil })
 		}()
 		testkit.Soon(t, ended, "Goexit")
-		assert.True(t, cached(), "the intent is gone after Goexit")
+		assert.False(t, cached(), "nor after Goexit")
 		var opErr *cache.OpError
 		assert.ErrorAs(t, c.Update(ctx, "k", nil), &opErr)
 	})
+}
+
+// W7. The schedule at outcomeUnknown: the write's error comes before its commit, and a reader
+// between them.
+func TestAWriteOfUnknownOutcomeLeavesNothingStale(t *testing.T) {
+	boom := errors.New("boom")
+	unknown := map[string]error{
+		"its context ended":           context.DeadlineExceeded,
+		"it was cancelled":            fmt.Errorf("commit: %w", context.Canceled),
+		"the network failed":          fmt.Errorf("commit: %w", &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}),
+		"the connection broke":        io.ErrUnexpectedEOF,
+		"database/sql gave it up":     driver.ErrBadConn,
+		"it panicked":                 nil,
+		"it failed, and rolled back":  boom,
+		"it broke a rule of the rows": fmt.Errorf("duplicate key: %w", boom),
+	}
+	writes := map[string]func(ctx context.Context, c *cache.Cache[testkit.Book]) error{
+		"Set": func(ctx context.Context, c *cache.Cache[testkit.Book]) error {
+			return c.Set(ctx, "1", testkit.Book{Title: "new"})
+		},
+		"SetMany": func(ctx context.Context, c *cache.Cache[testkit.Book]) error {
+			return c.SetMany(ctx, map[string]testkit.Book{"1": {Title: "new"}})
+		},
+		"Delete": func(ctx context.Context, c *cache.Cache[testkit.Book]) error { return c.Delete(ctx, "1") },
+	}
+	for why, err := range unknown {
+		for name, write := range writes {
+			t.Run(name+", "+why, func(t *testing.T) {
+				testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+					ctx, rows := t.Context(), testkit.NewTable()
+					c := testkit.NewThrough(t, rdb, rows)
+					require.NoError(t, c.Set(ctx, "1", testkit.Book{Title: "old"}))
+					commits := err == nil || !errors.Is(err, boom) // 100 ms later
+					rows.Before = func() error {
+						if err == nil {
+							panic("lost")
+						}
+						return err
+					}
+					require.Error(t, write(ctx, c))
+					rows.Before = nil
+					title := func() string {
+						got, err := c.GetOrLoad(ctx, "1", rows.Load)
+						require.NoError(t, err)
+						return got.Title
+					}
+					assert.Equal(t, "old", title())
+					if commits {
+						time.Sleep(100 * time.Millisecond)
+						rows.Rows["1"] = testkit.Book{Title: "committed"}
+						for range 35 {
+							require.Equal(t, "committed", title())
+							time.Sleep(time.Second)
+						}
+					}
+					_, err := c.Get(ctx, "1")
+					assert.NoError(t, err, "it is cached again")
+				})
+			})
+		}
+	}
 }
 
 func TestTheWritesContextEndsBeforeItsIntent(t *testing.T) {

@@ -75,6 +75,10 @@ func (i *Intent) Close(ctx context.Context, entry *Entry) error {
 	return err
 }
 
+// Leave lets the intent stand until its deadline, as that of a writer that died: whether the
+// write was made is not known. It detaches the key's flights.
+func (i *Intent) Leave() { i.region.Changed(i.key) }
+
 // open are the intents that the queue has to end: none where none was sent, or each
 // write of an outage would leave one there.
 func (i *Intent) open() []envelope.Token {
