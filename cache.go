@@ -23,6 +23,7 @@ import (
 // first. No key is refused: it may be empty, long, or no text at all.
 type Cache[T any] struct {
 	name     string
+	client   redis.UniversalClient
 	config   config
 	values   valueCodec
 	strategy Strategy[T]
@@ -52,7 +53,7 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		return nil, err
 	}
 	c := &Cache[T]{
-		name: name, config: config, strategy: s, values: valueCodecFor(config.codec, decodedAs(reflect.TypeFor[T](), config.l1 != nil), space),
+		name: name, client: client, config: config, strategy: s, values: valueCodecFor(config.codec, decodedAs(reflect.TypeFor[T](), config.l1 != nil), space),
 		tel: newReporter(config.hooks, config.telemetry(name)), version: versionOf[T](), slides: load.NewSlots(config.loadLimit),
 	}
 	c.region = region.New(c.regionOptions(space))

@@ -34,6 +34,9 @@ type Finding struct {
 // named "cannot be read". On a cluster primaries and replicas are asked, at the same
 // time.
 //
+// It takes the servers for those of caches alone. Where one writes behind, ask that cache
+// ([Cache.Diagnose]): what it needs of Redis is the contrary in some points.
+//
 // The error is ctx's, or an [*OpError] with that of a primary that does not answer. How
 // long that may take is up to the client's timeouts and to ctx. A nil client is an
 // error.
@@ -41,6 +44,19 @@ func Diagnose(ctx context.Context, client redis.UniversalClient) ([]Finding, err
 	if isNil(client) {
 		return nil, argError("diagnose", "", "client is nil")
 	}
+	return diagnosed(ctx, client, false)
+}
+
+// Diagnose is the function [Diagnose] for the Redis of this cache: for one that writes
+// behind it finds what would lose unflushed writes, and does not ask for it.
+func (c *Cache[T]) Diagnose(ctx context.Context) ([]Finding, error) {
+	if err := c.usable(ctx); err != nil {
+		return nil, err
+	}
+	return diagnosed(ctx, c.client, c.region.Buffered)
+}
+
+func diagnosed(ctx context.Context, client redis.UniversalClient, behind bool) ([]Finding, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -57,7 +73,7 @@ func Diagnose(ctx context.Context, client redis.UniversalClient) ([]Finding, err
 		all = append(all, Finding{Name: "client", Detail: p.Text, Mend: p.Mend})
 	}
 	for i := range nodes {
-		for _, f := range diagnose.Examine(&nodes[i], len(nodes) > 1) {
+		for _, f := range diagnose.Examine(&nodes[i], len(nodes) > 1, behind) {
 			all = append(all, Finding(f))
 		}
 	}

@@ -45,7 +45,7 @@ type WriteBehindOptions struct {
 	// dirty. By default it waits until there is room or its context ends.
 	Refuse bool
 	// AcceptVolatile is a sentence that names what may be lost. It makes New accept
-	// a Redis that may evict unflushed writes, that keeps nothing over a restart,
+	// a Redis that may evict unflushed writes, that has no append-only file,
 	// or that does not tell.
 	AcceptVolatile string
 }

@@ -18,12 +18,11 @@ var ErrVolatile = errors.New("this Redis may lose unflushed writes")
 // CheckDurability asks each primary whether it may hold the only copy of a
 // write, within 2 s. The error Is [ErrVolatile] and says what to set if one
 // evicts keys without a TTL (maxmemory-policy other than noeviction and
-// volatile-*) or keeps nothing over a restart (neither append-only file nor
-// snapshots), and also if INFO does not say, as that of some hosted servers and
-// of test doubles. Any other error means that Redis could not be asked.
+// volatile-*) or has no append-only file, and also if INFO does not say, as that of some
+// hosted servers and of test doubles. Any other error means that Redis could not be asked.
 //
-// It does not judge how much a crash may cost: that is up to appendfsync, the
-// distance between snapshots and the lag of replicas.
+// It does not judge how much a crash may cost: that is up to appendfsync and the lag of
+// replicas.
 func (c *Client) CheckDurability(ctx context.Context) error {
 	ask := &durabilityCall{}
 	if err := c.send(ctx, WorkBudget, ask); err != nil {
@@ -69,13 +68,6 @@ func (c *durabilityCall) ask(ctx context.Context, node redis.Cmdable, addr strin
 		}
 		maps.Copy(facts, ParseInfo(text))
 	}
-	if facts["aof_enabled"] == "0" {
-		saves, err := node.ConfigGet(ctx, "save").Result()
-		if err != nil && !replied(err) {
-			return err
-		}
-		facts["save"] = saves["save"]
-	}
 	if err := judge(facts); err != nil {
 		if addr != "" {
 			err = fmt.Errorf("%s: %w", addr, err)
@@ -98,8 +90,9 @@ func judge(facts map[string]string) error {
 	case policy != "noeviction" && !strings.HasPrefix(policy, "volatile-"):
 		return fmt.Errorf("%w: maxmemory-policy is %s, which evicts them; "+
 			"set it to noeviction or volatile-lru", ErrVolatile, policy)
-	case aof != "1" && facts["save"] == "":
-		return fmt.Errorf("%w: nothing outlives a restart; set appendonly yes", ErrVolatile)
+	case aof != "1":
+		return fmt.Errorf("%w: without an append-only file a restart loses all that was put since the last snapshot, "+
+			"or everything; set appendonly yes", ErrVolatile)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ func TestWBAllkeysRefused(t *testing.T) {
 		"evicts any key at random":  {[]redistest.Option{redistest.MaxMemory(0, "allkeys-random"), redistest.AppendOnly("no")}, "maxmemory-policy is allkeys-random"},
 		"forgets all on a restart":  {nil, "set appendonly yes"},
 		"keeps a log":               {[]redistest.Option{redistest.AppendOnly("everysec")}, ""},
-		"keeps snapshots":           {[]redistest.Option{redistest.Config("save", "3600 1")}, ""},
+		"keeps snapshots alone":     {[]redistest.Option{redistest.Config("save", "3600 1")}, "set appendonly yes"},
 		"evicts keys with TTL only": {[]redistest.Option{redistest.MaxMemory(0, "volatile-lru"), redistest.AppendOnly("no")}, ""},
 	}
 	for name, c := range cases {
@@ -61,7 +61,7 @@ func TestRedisThatDoesNotAnswerIsAnotherError(t *testing.T) {
 
 func clusterIsAskedWhetherItLasts(t *testing.T, cluster *redistest.Cluster) {
 	for _, n := range cluster.Nodes()[:3] {
-		set(t, n, "save", "3600 1")
+		set(t, n, "appendonly", "yes")
 	}
 	s := open(t, cluster.Client(t))
 	require.NoError(t, s.CheckDurability(t.Context()))

@@ -35,10 +35,17 @@ func (a *answers) memory() {
 func (a *answers) policy(limit float64, policy string) {
 	mend := a.cli("CONFIG SET maxmemory-policy allkeys-lru")
 	keys, expiring := a.keys()
+	if a.behind {
+		mend = a.cli("CONFIG SET maxmemory-policy volatile-lru")
+	}
 	switch {
+	case a.behind && strings.HasPrefix(policy, "allkeys-"):
+		a.find("eviction policy", mend,
+			"the policy is %s: at %s unflushed writes of WriteBehind are evicted, and lost", policy, size(limit))
+	case a.behind && policy == "noeviction": // a put that finds no room is refused, and nothing is lost
 	case policy == "noeviction":
 		a.find("eviction policy", mend,
-			"maxmemory is %s and the policy noeviction: when it is reached nothing is stored any more, and write intents fail; with WriteBehind use volatile-lru", size(limit))
+			"maxmemory is %s and the policy noeviction: when it is reached nothing is stored any more, and write intents fail", size(limit))
 	case strings.HasSuffix(policy, "-random"):
 		a.find("eviction policy", mend,
 			"the policy is %s: at %s the hottest entry goes as soon as the coldest, and leases with them", policy, size(limit))
@@ -84,12 +91,28 @@ func (a *answers) sensible() string {
 
 // persistence is about entries that come back.
 func (a *answers) persistence() {
+	if a.behind {
+		a.durability()
+		return
+	}
 	const why = "after a restart entries come back that were invalidated after the disk had them; a server that is only a cache should start empty, unless WriteBehind keeps its writes there"
 	if a.Info["aof_enabled"] == "1" {
 		a.find("persistence", a.cli("CONFIG SET appendonly no"), "the append-only file is on: what it lost at a crash may be an invalidation; %s", why)
 	}
 	if save := a.Config["save"]; save != "" {
 		a.find("persistence", a.cli(`CONFIG SET save ""`), "snapshots are on (save %s): %s", save, why)
+	}
+}
+
+// durability is about unflushed writes that a restart loses.
+func (a *answers) durability() {
+	mend := a.cli("CONFIG SET appendonly yes")
+	switch save := a.Config["save"]; {
+	case a.Info["aof_enabled"] != "0":
+	case save != "":
+		a.find("persistence", mend, "the append-only file is off, and snapshots (save %s) lose what was put since the last one: WriteBehind loses acknowledged writes at a restart", save)
+	default:
+		a.find("persistence", mend, "nothing is kept over a restart: WriteBehind loses all acknowledged writes that are not flushed")
 	}
 }
 

@@ -33,6 +33,7 @@ type Finding struct{ Name, Detail, Mend string }
 type answers struct {
 	*store.Node
 	several bool // say which one
+	behind  bool // it keeps unflushed writes
 	found   []Finding
 }
 
@@ -43,9 +44,11 @@ var (
 	ofPrimaries = []func(*answers){(*answers).memory, (*answers).persistence, (*answers).replication, (*answers).traffic, (*answers).connections}
 )
 
-// Examine lists the findings about one server. several says that there are others.
-func Examine(n *store.Node, several bool) []Finding {
-	a := &answers{Node: n, several: several}
+// Examine lists the findings about one server. several says that there are others, behind
+// that a cache writes behind there: what would make it lose unflushed writes is a finding
+// then, and no mend of another.
+func Examine(n *store.Node, several, behind bool) []Finding {
+	a := &answers{Node: n, several: several, behind: behind}
 	if n.Silent != nil {
 		a.find("replica", a.cli("PING"), "does not answer: %v", n.Silent)
 		return a.found

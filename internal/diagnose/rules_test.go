@@ -72,18 +72,49 @@ func TestFindingsFromWhatAServerSays(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			assert.Equal(t, test.want, diagnose.Examine(well(test.info), false))
+			assert.Equal(t, test.want, diagnose.Examine(well(test.info), false, false))
+		})
+	}
+}
+
+// W14: nothing that a cache which writes behind needs is found wrong, and what it must not
+// have is.
+func TestFindingsWhereACacheWritesBehind(t *testing.T) {
+	const cli = "redis-cli -h 10.0.0.1 -p 6379 "
+	for name, test := range map[string]struct {
+		info, save string
+		want       []diagnose.Finding
+	}{
+		"as it must be":             {"maxmemory_policy:noeviction\r\naof_enabled:1\r\n", "3600 1", nil},
+		"volatile keys are evicted": {"maxmemory_policy:volatile-lru\r\naof_enabled:1\r\n", "", nil},
+		"any key is evicted": {"maxmemory_policy:allkeys-lru\r\naof_enabled:1\r\n", "", []diagnose.Finding{{
+			"eviction policy", "the policy is allkeys-lru: at 1.0 GiB unflushed writes of WriteBehind are evicted, and lost",
+			cli + "CONFIG SET maxmemory-policy volatile-lru",
+		}}},
+		"snapshots alone": {"maxmemory_policy:noeviction\r\n", "3600 1", []diagnose.Finding{{
+			"persistence", "the append-only file is off, and snapshots (save 3600 1) lose what was put since the last one: WriteBehind loses acknowledged writes at a restart",
+			cli + "CONFIG SET appendonly yes",
+		}}},
+		"nothing is kept": {"maxmemory_policy:noeviction\r\n", "", []diagnose.Finding{{
+			"persistence", "nothing is kept over a restart: WriteBehind loses all acknowledged writes that are not flushed",
+			cli + "CONFIG SET appendonly yes",
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := well(test.info)
+			n.Config["save"] = test.save
+			assert.Equal(t, test.want, diagnose.Examine(n, false, true))
 		})
 	}
 }
 
 func TestFindingsNameTheServerWhereThereAreSeveral(t *testing.T) {
 	n := well("maxmemory:0\r\n")
-	found := diagnose.Examine(n, true)
+	found := diagnose.Examine(n, true, false)
 	require.Len(t, found, 1)
 	assert.Contains(t, found[0].Detail, "10.0.0.1:6379: there is no limit")
 	n.Addr = ""
-	assert.Equal(t, "redis-cli CONFIG SET maxmemory 3072mb", diagnose.Examine(n, false)[0].Mend)
+	assert.Equal(t, "redis-cli CONFIG SET maxmemory 3072mb", diagnose.Examine(n, false, false)[0].Mend)
 }
 
 func names(found []diagnose.Finding) (all []string) {
@@ -97,21 +128,21 @@ func names(found []diagnose.Finding) (all []string) {
 func TestFindingsAboutAReplica(t *testing.T) {
 	n := well("role:slave\r\nmaxmemory:0\r\nevicted_keys:5\r\nmaster_link_status:down\r\n")
 	n.Replica = true
-	assert.Equal(t, []string{"replica"}, names(diagnose.Examine(n, true)))
+	assert.Equal(t, []string{"replica"}, names(diagnose.Examine(n, true, false)))
 	assert.Equal(t, []diagnose.Finding{{"replica", "10.0.0.1:6379: does not answer: gone", "redis-cli -h 10.0.0.1 -p 6379 PING"}},
-		diagnose.Examine(&store.Node{Addr: n.Addr, Replica: true, Silent: errors.New("gone")}, true))
+		diagnose.Examine(&store.Node{Addr: n.Addr, Replica: true, Silent: errors.New("gone")}, true, false))
 }
 
 // What is not told is said, and nothing is made up about it.
 func TestNothingIsConcludedFromSilence(t *testing.T) {
 	refused := errors.New("NOPERM")
-	found := diagnose.Examine(&store.Node{InfoRefused: refused, SettingsRefused: refused}, false)
+	found := diagnose.Examine(&store.Node{InfoRefused: refused, SettingsRefused: refused}, false, false)
 	assert.Equal(t, []string{"cannot be read", "cannot be read"}, names(found))
 	for name := range store.ParseInfo(wellInfo) {
 		n := well("")
 		n.Info = maps.Clone(n.Info)
 		delete(n.Info, name)
-		for _, f := range diagnose.Examine(n, false) {
+		for _, f := range diagnose.Examine(n, false, false) {
 			assert.Equal(t, "cannot be read", f.Name, "without %s: %s", name, f.Detail)
 		}
 	}

@@ -40,6 +40,27 @@ func TestDiagnoseFindsNothingOnAHealthyServer(t *testing.T) {
 	assert.Empty(t, diagnosed(t, redistest.Single(t, healthy(redistest.MaxMemory(256<<20, "volatile-lfu"))...).Client(t)))
 }
 
+// W14: what New requires of a Redis is nothing that its cache's Diagnose would change.
+func TestDiagnoseOfACacheThatWritesBehind(t *testing.T) {
+	server := redistest.Single(t, healthy(redistest.MaxMemory(256<<20, "noeviction"), redistest.AppendOnly("everysec"))...)
+	rdb := server.Client(t)
+	behind := testkit.NewBehind(t, rdb, testkit.NewLedger(), cache.WriteBehindOptions{})
+	found, err := behind.Diagnose(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, found)
+	aside, err := testkit.NewCache[string](t, rdb).Diagnose(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []string{"eviction policy", "persistence"}, testkit.FindingNames(aside))
+	require.NoError(t, rdb.ConfigSet(t.Context(), "maxmemory-policy", "allkeys-lru").Err())
+	found, err = behind.Diagnose(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"eviction policy"}, testkit.FindingNames(found))
+	assert.Contains(t, found[0].Mend, "volatile-lru")
+	require.NoError(t, behind.Close())
+	_, err = behind.Diagnose(t.Context())
+	assert.ErrorIs(t, err, cache.ErrClosed)
+}
+
 func TestDiagnoseFindsWhatServersAreSetTo(t *testing.T) {
 	tests := []struct {
 		name         string

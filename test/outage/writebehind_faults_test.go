@@ -298,7 +298,7 @@ func TestWriteBehindRefusesAServerThatMayLoseWrites(t *testing.T) {
 		"evicts at random":   {[]redistest.Option{redistest.AppendOnly("no"), redistest.MaxMemory(1<<30, "allkeys-random")}, "allkeys-random"},
 		"keeps nothing":      {nil, "appendonly yes"},
 		"evicts entries":     {[]redistest.Option{redistest.AppendOnly("no"), redistest.MaxMemory(1<<30, "volatile-lru")}, ""},
-		"only has snapshots": {[]redistest.Option{redistest.Config("save", "900 1")}, ""},
+		"only has snapshots": {[]redistest.Option{redistest.Config("save", "900 1")}, "appendonly yes"}, // W9
 	} {
 		t.Run(name, func(t *testing.T) {
 			rdb := redistest.Single(t, test.options...).Client(t)
