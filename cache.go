@@ -24,6 +24,7 @@ import (
 type Cache[T any] struct {
 	name     string
 	client   redis.UniversalClient
+	migrate  Migration[T] // of unflushed writes of an older schema; nil: there is none
 	config   config
 	values   valueCodec
 	strategy Strategy[T]
@@ -56,6 +57,9 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 		name: name, client: client, config: config, strategy: s, values: valueCodecFor(config.codec, decodedAs(reflect.TypeFor[T](), config.l1 != nil), space),
 		tel: newReporter(config.hooks, config.telemetry(name)), version: versionOf[T](), slides: load.NewSlots(config.loadLimit),
 	}
+	if c.migrate, err = migrationFor[T](name, config.migration); err != nil {
+		return nil, err
+	}
 	c.region = region.New(c.regionOptions(space))
 	config.budgets.Breaker = c.breakerChanged
 	config.budgets.Unpublished = c.unpublished
@@ -78,8 +82,8 @@ func New[T any](client redis.UniversalClient, name string, s Strategy[T], opts .
 func (c *Cache[T]) regionOptions(space keyspace.Space) region.Options {
 	return region.Options{
 		Space: space, Class: c.config.entry.class.policy(), Codec: c.values.id, Schema: c.config.schema,
-		ProofSize: c.values.proofs(),
-		Loads:     c.loads(), LoadTimeout: c.config.loadTimeout, Logger: c.tel.Logger,
+		ProofSize: c.values.proofs(), Migrates: c.migrate != nil,
+		Loads: c.loads(), LoadTimeout: c.config.loadTimeout, Logger: c.tel.Logger,
 		Telemetry: &c.tel.Recorder, Failed: c.tel.redisFailed, Refused: c.tel.refused,
 	}
 }

@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/larder-go/cache/internal/keyspace"
@@ -79,7 +80,23 @@ func problemOfCodec(c Codec) string {
 	if c, ok := c.(interface{ problem() string }); ok {
 		return c.problem()
 	}
+	if id := codecID(c); !ours(c) && id > 0 && id < 16 {
+		return fmt.Sprintf("the codec's id is %d; those below 16 are the library's", id)
+	}
 	return ""
+}
+
+// ours reports whether a codec is of this package.
+func ours(c Codec) bool { _, ok := c.(forType); return ok }
+
+// tryCodec is what is wrong with how a codec encodes v.
+func tryCodec(c Codec, v any) error {
+	before := []byte("what was there before")
+	data, err := c.Append(before, v)
+	if err == nil && !bytes.HasPrefix(data, before) {
+		err = errNotAppended
+	}
+	return err
 }
 
 // appendEntry encodes v by c, for the entry if c cares.
@@ -187,10 +204,17 @@ func (e *valueCodec) openText(key, sealed string) string {
 // append encodes the value of key. The entry's name costs an allocation,
 // which codecs that do not use it are spared.
 func (e *valueCodec) append(dst []byte, key string, v any) ([]byte, error) {
+	var data []byte
+	var err error
 	if e.entry != nil {
-		return e.entry.AppendEntry(dst, e.space.Entry(key), v)
+		data, err = e.entry.AppendEntry(dst, e.space.Entry(key), v)
+	} else {
+		data, err = e.codec.Append(dst, v)
 	}
-	return e.codec.Append(dst, v)
+	if err == nil && !bytes.HasPrefix(data, dst) {
+		return nil, errNotAppended
+	}
+	return data, err
 }
 
 // decode decodes the value of key into v, a pointer. v refers to no part of data.

@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -244,4 +245,48 @@ func TestARecordCopiedToAnotherKeyIsAMiss(t *testing.T) {
 		assert.ErrorIs(t, err, cache.ErrMiss)
 		assert.EqualValues(t, 1, c.Stats().Corrupt)
 	})
+}
+
+// replacing does not append: it returns the encoding alone.
+type replacing struct{ cache.Codec }
+
+func (replacing) Append(_ []byte, v any) ([]byte, error) { return json.Marshal(v) }
+
+// moody appends what is empty, and replaces by all else.
+type moody struct{ cache.Codec }
+
+func (m moody) Append(dst []byte, v any) ([]byte, error) {
+	if v == "" {
+		return m.Codec.Append(dst, v)
+	}
+	return json.Marshal(v)
+}
+
+// W6. A codec that does not append is refused by New; one that does not at times, by its
+// value, which is counted.
+func TestACodecThatDoesNotAppend(t *testing.T) {
+	testkit.EachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		for name, codec := range map[string]cache.Codec{
+			"itself":    replacing{cache.JSON},
+			"encrypted": cache.Encrypted(replacing{cache.JSON}, ring("a")),
+		} {
+			_, err := cache.New(rdb, "test", cache.Aside[string](), cache.WithCodec(codec))
+			assert.ErrorContains(t, err, "did not append", name)
+		}
+		c := testkit.NewCache[string](t, rdb, cache.WithCodec(moody{cache.JSON}))
+		got, err := c.GetOrLoad(t.Context(), "k", testkit.Value("a value of some length, so that it would not fail by itself"))
+		require.NoError(t, err)
+		assert.Contains(t, got, "a value")
+		assert.Error(t, c.Set(t.Context(), "k", "v"))
+		assert.EqualValues(t, 2, c.Stats().Unencodable)
+		behind := testkit.NewBehind(t, rdb, testkit.NewLedger(), cache.WriteBehindOptions{AcceptVolatile: "a test"}, cache.WithCodec(moody{cache.JSON}))
+		assert.Error(t, behind.Set(t.Context(), "k", "v"), "nothing is acknowledged that was not stored")
+	})
+}
+
+func TestNewRefusesACodecWithAnIDOfOurs(t *testing.T) {
+	for id, ok := range map[uint8]bool{0: true, 1: false, 15: false, 16: true, 255: true} {
+		_, err := cache.New(cachetest.Redis(t), "test", cache.Aside[string](), cache.WithCodec(tagged{cache.JSON, id}))
+		assert.Equal(t, ok, err == nil, "%d: %v", id, err)
+	}
 }

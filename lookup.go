@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -253,6 +254,15 @@ func (c *Cache[T]) overtaken(seen *lookup) bool {
 	return seen.Header.Kind != envelope.Dirty && (seen.pending || c.region.Pending.Overtook(c.region.Space, seen.Body.Tags, seen.epoch))
 }
 
+// decodeSchema decodes a value that a program of that schema has encoded.
+func (c *Cache[T]) decodeSchema(schema uint16, payload []byte, key string, v *T) (err error) {
+	if schema == c.config.schema {
+		return c.values.decode(payload, key, v)
+	}
+	*v, err = c.migrate(schema, func(old any) error { return c.values.decode(bytes.Clone(payload), key, old) })
+	return err
+}
+
 // decode decodes a record that may be served into got. One that does not decode
 // is invalid from here on, or bypassed if it is a write that is not flushed yet.
 func (c *Cache[T]) decode(key string, rec *record.Record, got *result[T]) error {
@@ -269,7 +279,7 @@ func (c *Cache[T]) decode(key string, rec *record.Record, got *result[T]) error 
 		return ErrNotFound
 	}
 	var v T // decoding into got would move it to the heap at each miss, too
-	if err := c.values.decode(body.Payload, key, &v); err != nil {
+	if err := c.decodeSchema(body.Schema, body.Payload, key, &v); err != nil {
 		rec.Undecodable()
 		return nil
 	}

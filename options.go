@@ -47,6 +47,7 @@ func (f optionFunc) apply(c *config) { f(c) }
 type config struct {
 	codec        Codec
 	schema       uint16
+	migration    any // a Migration[T]
 	beta         float64
 	lock         Lock
 	loadTimeout  time.Duration
@@ -103,11 +104,10 @@ func newConfig(client redis.UniversalClient, name string, s interface{ problem()
 	if !config.replicaReads && !isNil(client) && store.ReadsReplicas(client) {
 		config.refuse("client", "reads from replicas; AllowReplicaReads accepts it and voids the promise of freshness")
 	}
-	zero := reflect.Zero(t).Interface()
 	if problem := problemOfCodec(config.codec); problem != "" {
 		config.refuse("WithCodec", problem)
-	} else if _, err := config.codec.Append(nil, zero); err != nil {
-		config.refuse("WithCodec", fmt.Sprintf("the codec cannot encode %T: %v", zero, err))
+	} else if err := tryCodec(config.codec, reflect.Zero(t).Interface()); err != nil {
+		config.refuse("WithCodec", fmt.Sprintf("the codec cannot encode %v: %v", t, err))
 	}
 	if len(config.problems) > 0 {
 		return config, space, &OpError{Op: "new", Key: name, Err: errors.Join(config.problems...)}
@@ -115,6 +115,15 @@ func newConfig(client redis.UniversalClient, name string, s interface{ problem()
 	config.entry.refer(space)
 	config.budgets.Logger = config.logger
 	return config, space, nil
+}
+
+// migrationFor is the migration of a cache of T, nil if it has none.
+func migrationFor[T any](name string, given any) (Migration[T], error) {
+	m, ok := given.(Migration[T])
+	if given != nil && !ok {
+		return nil, argError("new", name, fmt.Sprintf("WithMigration: %T is not for a cache of %v", given, reflect.TypeFor[T]()))
+	}
+	return m, nil
 }
 
 // telemetry is what the recorder of a cache of this name is given.
@@ -147,9 +156,28 @@ func WithCodec(codec Codec) Option {
 // understands; raise it when the meaning of T's fields changes. An entry of an
 // older schema is a miss and replaced; one of a newer schema is bypassed:
 // loaded, and not stored, so that old and new programs can run side by side.
-// The default is 0.
+// The default is 0. Writes that are not flushed yet ([WriteBehind]) cannot be replaced: see
+// [WithMigration].
 func WithSchema(n uint16) Option {
 	return optionFunc(func(c *config) { c.schema = n })
+}
+
+// Migration makes a value of what a program of an older schema has put: decode decodes it
+// into a pointer to the type that it was then. It is called by readers and by workers, also
+// at the same time.
+type Migration[T any] func(schema uint16, decode func(v any) error) (T, error)
+
+// WithMigration reads writes of an older schema that [WriteBehind] has not flushed yet.
+// Without it, or where it fails, readers load past them, and they become dead letters, which
+// a program that has it can retry. T must be the cache's.
+func WithMigration[T any](m Migration[T]) Option {
+	return optionFunc(func(c *config) {
+		if m == nil {
+			c.refuse("WithMigration", "the function is nil")
+			return
+		}
+		c.migration = m
+	})
 }
 
 // WithL1 puts l in front of Redis. See [L1]; several caches may share it.

@@ -116,9 +116,9 @@ func (s *writeBehind[T]) decode(batch []behind.Mutation) ([]Mutation[T], behind.
 			out = append(out, one)
 			continue
 		}
-		if m.Codec != c.values.id || m.Schema != c.config.schema {
+		if m.Codec != c.values.id || m.Schema > c.config.schema || m.Schema < c.config.schema && c.migrate == nil {
 			failed[m.Key] = unreadableError{otherFormat{m.Codec, c.values.id, m.Schema, c.config.schema}}
-		} else if err := contain(func() error { return c.values.decode(m.Payload, m.Key, &one.Value) }); err != nil {
+		} else if err := contain(func() error { return c.decodeSchema(m.Schema, m.Payload, m.Key, &one.Value) }); err != nil {
 			failed[m.Key] = unreadableError{fmt.Errorf("decode: %w", err)}
 		} else {
 			out = append(out, one)

@@ -10,11 +10,12 @@ import (
 
 // Reader is what judging a record needs to know of its reader.
 type Reader struct {
-	Codec  uint8
-	Schema uint16
-	Class  *expiry.Policy
-	Window time.Duration // for which Expire keeps what it makes stale
-	Now    int64         // about Redis's time in ms, for a sliding class; else, or not known: 0
+	Codec    uint8
+	Schema   uint16
+	Migrates bool // unflushed writes of an older schema can be read
+	Class    *expiry.Policy
+	Window   time.Duration // for which Expire keeps what it makes stale
+	Now      int64         // about Redis's time in ms, for a sliding class; else, or not known: 0
 }
 
 // Windows are what the store asks of the class, and of the cache's: Expire knows no other.
@@ -76,7 +77,7 @@ func (r *Reader) unusable(found *Found) Reason {
 		return NewerSchema
 	case body.Codec != r.Codec && !body.Absent:
 		return OtherCodec
-	case body.Schema < r.Schema && found.Header.Kind != envelope.Dirty:
+	case body.Schema < r.Schema && (found.Header.Kind != envelope.Dirty || !body.Absent && !r.Migrates):
 		return OlderSchema
 	}
 	return Usable

@@ -22,6 +22,8 @@ type Options struct {
 	Class  *expiry.Policy // the cache's own
 	Codec  uint8
 	Schema uint16
+	// Migrates says that unflushed writes of an older schema can be read.
+	Migrates bool
 	// ProofSize is how long the proof in each record is, which authenticates it; 0: there
 	// are none.
 	ProofSize int
@@ -73,7 +75,7 @@ func New(o Options) *Region {
 
 // Judge says what rec, which was read under redisKey, means to a reader with class.
 func (r *Region) Judge(ctx context.Context, class *expiry.Policy, redisKey string, rec *store.Record) record.Record {
-	reader := record.Reader{Codec: r.Codec, Schema: r.Schema, Class: class, Window: r.Class.StaleWindow()}
+	reader := record.Reader{Codec: r.Codec, Schema: r.Schema, Class: class, Window: r.Class.StaleWindow(), Migrates: r.Migrates}
 	if class.Sliding {
 		reader.Now = r.Store.Now(ctx, redisKey)
 	}

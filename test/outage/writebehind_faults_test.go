@@ -237,24 +237,6 @@ func TestWriteBehindContainsTheSink(t *testing.T) {
 	}
 }
 
-// A value that this process's codec does not read is nothing for its sink.
-func TestWriteBehindDoesNotGiveTheSinkWhatItCannotDecode(t *testing.T) {
-	t.Parallel()
-	testkit.EachBehind(t, func(t *testing.T, rdb redis.UniversalClient) {
-		newer := testkit.NewPutter(t, rdb, cache.WithSchema(2))
-		require.NoError(t, newer.Set(t.Context(), "k", "of schema 2"))
-		rows := testkit.NewLedger()
-		c := testkit.NewBehind(t, rdb, rows, testkit.OneTry, cache.WithSchema(1))
-		require.NoError(t, c.Set(t.Context(), "l", "of schema 1"))
-		require.NoError(t, c.Flush(t.Context()))
-		assert.Equal(t, map[string]string{"l": "of schema 1"}, rows.Values())
-		all := testkit.Letters(t, c)
-		require.Len(t, all, 1)
-		assert.Contains(t, all[0].Reason, "schema 2")
-		assert.Equal(t, []byte(`"of schema 2"`), all[0].Data)
-	})
-}
-
 // While Redis is down nothing can be put, and nobody is told otherwise.
 func TestWriteBehindPutFailsWhileRedisIsDown(t *testing.T) {
 	t.Parallel()
