@@ -50,7 +50,8 @@ var (
 
 	// ErrPending says that the write succeeded and must not be repeated: only
 	// its invalidation is still queued, because Redis failed. Until it lands,
-	// this process does not read the key from Redis.
+	// this process does not read the key from Redis. Where the cache was closed
+	// before, it is lost, as the text says; the intent of an Update stays for its 30 s.
 	ErrPending = pending.Err
 )
 

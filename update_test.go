@@ -300,6 +300,28 @@ func TestShutdownDrainsQueuedInvalidations(t *testing.T) {
 	})
 }
 
+// W21. A write that is under way when the cache is closed does not say that its invalidation
+// is queued: nobody will send it. Its intent stands for its time, so that nothing stale is
+// served.
+func TestAWriteUnderWayAtTheEndSaysThatItsInvalidationIsLost(t *testing.T) {
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		ctx := t.Context()
+		c, other := testkit.NewCache[int](t, rdb), testkit.NewCache[int](t, rdb)
+		require.NoError(t, c.Set(ctx, "k", 1))
+		err := c.Update(ctx, "k", func(context.Context) error { return c.Close() })
+		require.ErrorIs(t, err, cache.ErrPending, "the write was made")
+		assert.ErrorContains(t, err, "its invalidation is lost")
+		for range 35 {
+			got, err := other.GetOrLoad(ctx, "k", testkit.Value(2))
+			require.NoError(t, err)
+			require.Equal(t, 2, got)
+			time.Sleep(time.Second)
+		}
+		_, err = other.Get(ctx, "k")
+		assert.NoError(t, err, "it is cached again")
+	})
+}
+
 func TestExpireKeepsTheOldValueWhileOneCallerRefreshes(t *testing.T) {
 	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx := t.Context()

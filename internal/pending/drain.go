@@ -105,7 +105,7 @@ func (q *Queue) sendAll() (all result) {
 
 // try sends one batch, and takes out what Redis has accepted. It reports whether Redis has
 // answered to anything in it.
-func (q *Queue) try(batch []queued) (r result, answered bool) {
+func (q *Queue) try(batch []entry) (r result, answered bool) {
 	errs := q.send(context.Background(), batch)
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -134,7 +134,7 @@ func (q *Queue) try(batch []queued) (r result, answered bool) {
 
 // batch is the next of the pass, which is for failures up to last; empty if there is
 // none.
-func (q *Queue) batch(last uint64) (batch []queued) {
+func (q *Queue) batch(last uint64) (batch []entry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for about, o := range q.all {
@@ -167,7 +167,7 @@ func (q *Queue) done() bool {
 
 // send makes the invalidations of a batch again, each kind in one go, after the intents
 // that may be open. The errors are aligned with the batch.
-func (q *Queue) send(ctx context.Context, batch []queued) []error {
+func (q *Queue) send(ctx context.Context, batch []entry) []error {
 	errs := q.end(ctx, batch)
 	for kind, send := range map[Kind]func(context.Context, []string) []error{
 		Key: q.options.Keys,
@@ -192,7 +192,7 @@ func (q *Queue) send(ctx context.Context, batch []queued) []error {
 }
 
 // end ends the intents of a batch. The errors are aligned with the batch.
-func (q *Queue) end(ctx context.Context, batch []queued) []error {
+func (q *Queue) end(ctx context.Context, batch []entry) []error {
 	errs := make([]error, len(batch))
 	var at []int
 	var keys []string

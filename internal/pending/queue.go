@@ -65,7 +65,7 @@ type Queue struct {
 	drainer sync.WaitGroup
 
 	mu      sync.Mutex // protects following
-	all     map[Target]queued
+	all     map[Target]entry
 	failure uint64
 	pass    uint64 // the number of the drainer's pass
 	drains  bool
@@ -73,8 +73,8 @@ type Queue struct {
 	empty   chan struct{} // non-nil while somebody waits for the queue to be empty
 }
 
-// queued is one invalidation in the queue.
-type queued struct {
+// entry is one invalidation in the queue.
+type entry struct {
 	Target
 	failure uint64 // number of its last failure
 	pass    uint64 // in which it was sent last
@@ -86,7 +86,7 @@ func New(o Options) *Queue {
 	if o.Limit == 0 {
 		o.Limit = limit
 	}
-	return &Queue{options: o, hurried: make(chan struct{}, 1), all: map[Target]queued{}}
+	return &Queue{options: o, hurried: make(chan struct{}, 1), all: map[Target]entry{}}
 }
 
 // Len is how many invalidations are queued.
@@ -131,11 +131,11 @@ func (q *Queue) Overtook(space keyspace.Space, tags envelope.Tags, epoch int64) 
 
 // Add queues an invalidation. One more than the queue may hold makes it one of
 // everything, which needs no memory; the intents that were open end by themselves.
-// After Close what is added is only counted as left.
+// After Close nothing is queued any more: what is added is only counted as left.
 //
 // intents are write intents of this process that may still be open: they are ended first,
 // else their keys would stay uncached until they end by themselves.
-func (q *Queue) Add(about Target, intents ...envelope.Token) {
+func (q *Queue) Add(about Target, intents ...envelope.Token) (queued bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	o, ok := q.all[about]
@@ -145,12 +145,13 @@ func (q *Queue) Add(about Target, intents ...envelope.Token) {
 	}
 	q.failure++
 	// Those who hold a batch with o do not look beyond its intents.
-	q.all[about] = queued{Target: about, failure: q.failure, intents: append(o.intents, intents...)}
+	q.all[about] = entry{Target: about, failure: q.failure, intents: append(o.intents, intents...)}
 	q.size.Store(int64(len(q.all)))
 	if !q.drains && !q.closed {
 		q.drains = true
 		q.drainer.Go(q.drain)
 	}
+	return !q.closed
 }
 
 // Flush waits until the queue is empty or ctx ends.

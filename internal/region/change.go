@@ -135,8 +135,8 @@ func (r *Region) replaceTags(ctx context.Context, keys []string) []error {
 // Owe keeps an invalidation that failed with cause for later and returns the error to
 // report, a [pending.Error]. intents are write intents of ours that may still be open.
 func (r *Region) Owe(about pending.Target, cause error, intents ...envelope.Token) error {
-	r.Pending.Add(about, intents...)
-	return pending.Error{Cause: cause}
+	queued := r.Pending.Add(about, intents...)
+	return pending.Error{Cause: cause, Lost: !queued}
 }
 
 // newQueue is the queue of what Redis does not accept.
