@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/larder-go/cache/internal/behind"
 	"github.com/larder-go/cache/internal/redistest"
+	"github.com/larder-go/cache/internal/store"
 )
 
 // W4: the link brings no more in time.
@@ -66,6 +68,43 @@ func TestBatchesAreBoundedByBytes(t *testing.T) {
 			assert.Equal(t, 40, db.len())
 		})
 	}
+}
+
+// W4: 1,500 values of 384 KiB (a seventh of them in the short form) over a link of 125 MB/s,
+// which a read of 256 of them would hold for 0.8 s. The log has how much of the link the
+// worker uses.
+func TestLargeValuesAreDrainedOverASlowLink(t *testing.T) {
+	const size, link = 384 << 10, 125_000_000
+	n := 210
+	if os.Getenv("CACHE_LONG") != "" {
+		n = 1500
+	}
+	server := redistest.Single(t)
+	o := quick(open(t, server.Client(t)), nil)
+	o.MaxDirty = 2000
+	putter := start(t, o)
+	value := strings.Repeat("x", size)
+	for i := range n {
+		put(t, putter, strconv.Itoa(i), value)
+	}
+	proxy := redistest.NewProxy(t, server.Addr())
+	proxy.Limit(link)
+	db := newTable()
+	client := redistest.Dial(t, proxy.Addr(), func(o *redis.Options) {
+		o.ReadTimeout, o.WriteTimeout = 150*time.Millisecond, 150*time.Millisecond
+		o.PoolSize, o.MaxRetries = 10, -1
+	})
+	o.Store = store.New(client, store.Options{})
+	t.Cleanup(func() { require.NoError(t, o.Store.Close()) })
+	o.Sink, o.Workers = db.write, behind.DefaultWorkers
+	began := time.Now()
+	e := start(t, o)
+	require.NoError(t, e.Flush(within(t, patience)))
+	took := time.Since(began)
+	assert.Equal(t, n, db.len())
+	assert.Empty(t, letters(t, putter))
+	atLeast := time.Duration(n) * size * time.Second / link
+	t.Logf("%d values of %d KiB in %v, %.0f %% of the link", n, size>>10, took.Round(time.Millisecond), 100*atLeast.Seconds()/took.Seconds())
 }
 
 // W4: what they hold is not read with the page.

@@ -24,12 +24,14 @@ type Proxy struct {
 
 	mode  atomic.Int32 // of the link
 	delay atomic.Int64 // nanoseconds each way
+	rate  atomic.Int64 // bytes a second each way; 0: any
 
 	exchanges atomic.Int64
 	commands  atomic.Int64
 	swallowed atomic.Int64
 
 	mu       sync.Mutex
+	busy     [2]time.Time // until when the link has what was sent before: requests, replies
 	listener net.Listener // nil while cut or closed
 	conns    map[*conn]struct{}
 	byName   map[string]int64

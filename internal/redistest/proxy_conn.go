@@ -210,6 +210,9 @@ func (c *conn) write(to net.Conn, frames <-chan frame, replies bool) {
 			c.close()
 			return
 		}
+		if !c.sleepUntil(c.p.passes(len(f.raw), replies)) {
+			return
+		}
 		if _, err := to.Write(f.raw); err != nil {
 			c.close()
 			return
@@ -220,14 +223,8 @@ func (c *conn) write(to net.Conn, frames <-chan frame, replies bool) {
 // await waits until the frame may go on. It reports false if the connection
 // ended before.
 func (c *conn) await(f frame) bool {
-	if wait := time.Until(f.due); !f.due.IsZero() && wait > 0 {
-		t := time.NewTimer(wait)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-c.done:
-			return false
-		}
+	if !c.sleepUntil(f.due) {
+		return false
 	}
 	if f.hold == nil {
 		return true
@@ -235,6 +232,22 @@ func (c *conn) await(f frame) bool {
 	close(f.hold.reached)
 	select {
 	case <-f.hold.released:
+		return true
+	case <-c.done:
+		return false
+	}
+}
+
+// sleepUntil reports false if the connection ended before; zero is at once.
+func (c *conn) sleepUntil(due time.Time) bool {
+	wait := time.Until(due)
+	if due.IsZero() || wait <= 0 {
+		return true
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
 		return true
 	case <-c.done:
 		return false

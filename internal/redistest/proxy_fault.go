@@ -3,9 +3,32 @@ package redistest
 import "time"
 
 // Delay makes everything take d longer in each direction from now on, so a round
-// trip takes 2d more. Zero ends it. It delays and does not throttle: a pipeline
-// is delayed once.
+// trip takes 2d more. Zero ends it. A pipeline is delayed once: see [Proxy.Limit].
 func (p *Proxy) Delay(d time.Duration) { p.delay.Store(int64(max(d, 0))) }
+
+// Limit makes of the link one of so many bytes a second in each direction, for all
+// connections together. Zero ends it.
+func (p *Proxy) Limit(bytes int64) { p.rate.Store(max(bytes, 0)) }
+
+// passes returns when so many bytes that came now have gone through the link; zero is at
+// once.
+func (p *Proxy) passes(bytes int, replies bool) time.Time {
+	rate := p.rate.Load()
+	if rate == 0 {
+		return time.Time{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	busy := &p.busy[0]
+	if replies {
+		busy = &p.busy[1]
+	}
+	if now := time.Now(); busy.Before(now) {
+		*busy = now
+	}
+	*busy = busy.Add(time.Duration(int64(bytes) * int64(time.Second) / rate))
+	return *busy
+}
 
 // Cut closes all connections and refuses new ones until [Proxy.Heal], like a
 // server that died.

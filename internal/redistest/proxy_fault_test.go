@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -36,6 +37,26 @@ func TestClosedConnectionsAreReplaced(t *testing.T) {
 		require.NoError(t, c.Set(t.Context(), "k", "v", 0).Err())
 		p.CloseConns()
 		assert.Equal(t, "v", c.Get(t.Context(), "k").Val())
+	})
+}
+
+// Two connections share the link, and each direction has one of its own.
+func TestALimitedLinkTakesItsTime(t *testing.T) {
+	proxied(t, func(t *testing.T, p *redistest.Proxy) {
+		c := through(t, p)
+		p.Limit(1 << 20)
+		began := time.Now()
+		var both sync.WaitGroup
+		for _, key := range []string{"a", "b"} {
+			both.Go(func() { assert.NoError(t, c.Set(t.Context(), key, make([]byte, 64<<10), 0).Err()) })
+		}
+		both.Wait()
+		assert.GreaterOrEqual(t, time.Since(began), 125*time.Millisecond)
+		began = time.Now()
+		require.NoError(t, c.Get(t.Context(), "a").Err())
+		assert.GreaterOrEqual(t, time.Since(began), 60*time.Millisecond, "replies")
+		p.Limit(0)
+		require.NoError(t, c.Set(t.Context(), "a", make([]byte, 1<<20), 0).Err())
 	})
 }
 
