@@ -35,6 +35,7 @@ type failures struct {
 type failure struct {
 	count int
 	taken int64 // what the sink had taken by the last one
+	first time.Time
 }
 
 // mostFailures bounds the memory. To forget all costs each key a try that does not count.
@@ -48,12 +49,12 @@ func (f *failures) add(key string, since, taken int64) (count int, progress bool
 	defer f.mu.Unlock()
 	was, known := f.keys[key]
 	if !known {
-		was.taken = since
+		was.taken, was.first = since, time.Now()
 		if f.keys == nil || len(f.keys) >= mostFailures {
 			f.keys = map[string]failure{}
 		}
 	}
-	f.keys[key] = failure{count: was.count + 1, taken: taken}
+	f.keys[key] = failure{count: was.count + 1, taken: taken, first: was.first}
 	return was.count + 1, taken > was.taken
 }
 
@@ -69,6 +70,17 @@ func (f *failures) of(key string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.keys[key].count
+}
+
+// oldest is for how long the key has failed that has done so for longest. It looks at all.
+func (f *failures) oldest() (d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	for _, failure := range f.keys {
+		d = max(d, now.Sub(failure.first))
+	}
+	return d
 }
 
 // any reports whether there are some.

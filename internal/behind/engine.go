@@ -86,16 +86,25 @@ func (e *Engine) RecordKey(key string) string { return e.PartitionOf(key).Record
 // in a process that only puts, and after Close.
 func (e *Engine) Sample(ctx context.Context) (Sample, error) {
 	all, err := e.store.Gauges(ctx, e.parts)
-	var s Sample
+	s := Sample{Taken: time.Now()}
 	for _, g := range all {
 		s.Dirty += g.Dirty
 		s.DeadLetters += g.DeadLetters
+		s.Retrying += g.Retrying
 		if !g.Since.IsZero() {
 			s.Lag = max(s.Lag, g.Now.Sub(g.Since))
 		}
 	}
+	// A key that fails is dirty. One that is older than all of those was written by another process.
+	s.OldestRetry = min(e.failures.oldest(), s.Lag)
 	return s, err
 }
+
+// SinkCalls is how many calls of the sink have not returned.
+func (e *Engine) SinkCalls() int64 { return e.calls.Load() }
+
+// WaitingPuts is how many puts wait for room.
+func (e *Engine) WaitingPuts() int64 { return e.waiting.Load() }
 
 // sample tells the hook how much waits, until ctx ends. No sink can hold it up.
 func (e *Engine) sample(ctx context.Context) {
@@ -146,7 +155,7 @@ func (e *Engine) Close(ctx context.Context) (dirty, calls int, err error) {
 	if err != nil {
 		err = fmt.Errorf("count dirty keys: %w", err)
 	}
-	return s.Dirty, int(e.calls.Load()), err
+	return s.Dirty, int(e.SinkCalls()), err
 }
 
 // lastLook is how long Close counts at most what it leaves.

@@ -275,3 +275,44 @@ func TestBadOptionsAreReportedTogether(t *testing.T) {
 		assert.ErrorContains(t, err, name)
 	}
 }
+
+// A key with which this process has failed may be in the sink by another's hand: then it is
+// not being tried again.
+func TestSamplesTellForHowLongTheSinkHasFailedWithAKey(t *testing.T) {
+	if strconv.IntSize == 32 {
+		t.Skip("miniredis cuts the times in replies of scripts to an int")
+	}
+	db, c := newTable(), miniClient(t)
+	var down atomic.Bool
+	down.Store(true)
+	o := quick(open(t, c), func(ctx context.Context, batch []behind.Mutation) error {
+		if down.Load() {
+			return errors.New("down")
+		}
+		return db.write(ctx, batch)
+	})
+	o.MaxAttempts = 1000
+	e := start(t, o)
+	sample := func() behind.Sample {
+		s, err := e.Sample(t.Context())
+		require.NoError(t, err)
+		return s
+	}
+	assert.Zero(t, sample().OldestRetry)
+	put(t, e, "k", "one")
+	require.Eventually(t, func() bool {
+		s := sample()
+		require.LessOrEqual(t, s.OldestRetry, s.Lag)
+		return s.OldestRetry > 10*o.MaxBackoff
+	}, patience, time.Millisecond, "it grows from the first failure on, and not from the last")
+
+	o.Sink = db.write
+	other := start(t, o)
+	require.NoError(t, other.Flush(within(t, patience)))
+	assert.Zero(t, sample().OldestRetry)
+
+	put(t, e, "l", "one")
+	down.Store(false)
+	require.NoError(t, e.Flush(within(t, patience)))
+	assert.Zero(t, sample().OldestRetry)
+}

@@ -114,8 +114,15 @@ type Hooks struct {
 // Sample is the state of all partitions together.
 type Sample struct {
 	Dirty, DeadLetters int
+	// Retrying are the dirty keys with tries that count.
+	Retrying int
 	// Lag is for how long the oldest dirty key has waited for the sink.
 	Lag time.Duration
+	// OldestRetry is for how long the sink of this process has failed with the same key, at
+	// most.
+	OldestRetry time.Duration
+	// Taken is when the sample was.
+	Taken time.Time
 }
 
 // Batch is the outcome of one call of the sink.

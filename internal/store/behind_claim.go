@@ -182,8 +182,8 @@ func (s *Store) Records(ctx context.Context, keys []string) ([][]byte, error) {
 type Gauge struct {
 	// Now is Redis' clock.
 	Now time.Time
-	// Dirty keys, and dead letters.
-	Dirty, DeadLetters int
+	// Dirty keys, dead letters, and dirty keys with tries that count.
+	Dirty, DeadLetters, Retrying int
 	// Since is when the key that has waited longest for the sink became dirty, or was put
 	// after what the sink has of it; zero if there is none.
 	Since time.Time
@@ -194,7 +194,7 @@ type Gauge struct {
 func (s *Store) Gauges(ctx context.Context, parts []*Partition) ([]Gauge, error) {
 	ops := conn.NewOps(gaugeScript.Name, len(parts))
 	for _, p := range parts {
-		ops.Add(gaugeScript.OnKeys([]string{p.Dirty, p.Letters}))
+		ops.Add(gaugeScript.OnKeys([]string{p.Dirty, p.Letters, p.Tries}))
 	}
 	s.conn.DoWithin(ctx, WorkBudget, ops)
 	all, errs := make([]Gauge, len(parts)), make([]error, len(parts))
@@ -213,13 +213,16 @@ func (s *Store) Gauges(ctx context.Context, parts []*Partition) ([]Gauge, error)
 
 func gaugeOf(reply any) (g Gauge, ok bool) {
 	list, _ := reply.([]any)
-	if len(list) != 4 {
+	if len(list) != 5 {
 		return g, false
 	}
 	now, ok0 := list[0].(int64)
 	dirty, ok1 := list[1].(int64)
 	letters, ok2 := list[2].(int64)
-	since, ok3 := list[3].(string)
-	g = Gauge{Now: time.UnixMilli(now), Dirty: int(dirty), DeadLetters: int(letters), Since: scoreTime(since)}
-	return g, ok0 && ok1 && ok2 && ok3
+	retrying, ok3 := list[3].(int64)
+	since, ok4 := list[4].(string)
+	g = Gauge{
+		Now: time.UnixMilli(now), Dirty: int(dirty), DeadLetters: int(letters), Retrying: int(retrying), Since: scoreTime(since),
+	}
+	return g, ok0 && ok1 && ok2 && ok3 && ok4
 }

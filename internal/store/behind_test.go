@@ -221,10 +221,11 @@ func TestGaugesTellWhatWaits(t *testing.T) {
 	s.put("a", "x")
 	m.SetTime(epoch.Add(3 * time.Second))
 	s.put("b", "x")
+	require.NotEmpty(t, s.retry(s.claim(2, time.Hour)[0], 0, true))
 	all, err = s.store.Gauges(t.Context(), parts)
 	require.NoError(t, err)
 	assert.Equal(t, store.Gauge{
-		Now: time.UnixMilli(epoch.UnixMilli()).Add(3 * time.Second), Dirty: 2, DeadLetters: 1, Since: time.UnixMilli(epoch.UnixMilli()),
+		Now: time.UnixMilli(epoch.UnixMilli()).Add(3 * time.Second), Dirty: 2, DeadLetters: 1, Retrying: 1, Since: time.UnixMilli(epoch.UnixMilli()),
 	}, all[0])
 	waiting, err := s.store.Scheduled(t.Context(), parts)
 	require.NoError(t, err)
@@ -232,6 +233,25 @@ func TestGaugesTellWhatWaits(t *testing.T) {
 	sizes, err := s.store.Sizes(t.Context(), []string{part.Record("a"), part.Record("none"), part.Dirty})
 	require.NoError(t, err)
 	assert.Equal(t, []int{envelope.HeaderSize + 1, 0, 0}, sizes)
+}
+
+func TestGaugesTellWhatIsTriedAgain(t *testing.T) {
+	onEachSchedule(t, func(t *testing.T, s *schedule) {
+		retrying := func() int {
+			all, err := s.store.Gauges(t.Context(), []*store.Partition{part})
+			require.NoError(t, err)
+			return all[0].Retrying
+		}
+		s.put("k", "x")
+		one := s.claimOne()
+		one.Claim = s.retry(one, 0, false)
+		assert.Zero(t, retrying(), "that was no try")
+		one.Claim = s.retry(one, 0, true)
+		one.Claim = s.retry(one, 0, true)
+		assert.Equal(t, 1, retrying())
+		require.Equal(t, store.AckClean, s.ack(one, 0))
+		assert.Zero(t, retrying())
+	})
 }
 
 func TestAPartitionOfAnEarlierProgramIsNamed(t *testing.T) {
