@@ -102,6 +102,10 @@ type Stats struct {
 	Unpublished  int64         // changes of this process that Redis did not publish to the L1s: its user may not
 	Loading      int64         // keys that this process is loading now, for callers or to refresh them; waits for the load of another process included
 	Waiting      int64         // look-ups of this process that wait for such a load now; each key of a batch is one
+	Retrying     int64         // write-behind keys of all processes that the sink refused while it took others, and that are tried again, as last sampled
+	OldestRetry  time.Duration // for how long the sink of this process has failed with the same key, at most, as last sampled
+	SinkCalls    int64         // calls of the sink that have not returned
+	WaitingPuts  int64         // write-behind puts of this process that wait for room now
 }
 
 // reporter is everything a cache reports through: counters and spans, hooks, log.

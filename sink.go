@@ -163,6 +163,7 @@ func judge(err error) behind.Judgement {
 
 // flushed hears of each call of the sink.
 func (s *writeBehind[T]) flushed(b behind.Batch) {
+	s.cache.tel.SinkTook(b.Took)
 	s.written.Add(int64(b.Written))
 	if b.Written < b.Size {
 		s.refused.Add(1)

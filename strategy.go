@@ -37,7 +37,7 @@ type buffering interface {
 	translate(ctx context.Context, op, key string, err error) error
 	// retire ends write-behind under the cache's name.
 	retire(ctx context.Context) error
-	// hasSampled reports whether this process has counted what is dirty.
+	// hasSampled reports whether this process has counted what is dirty, within a minute.
 	hasSampled() bool
 }
 

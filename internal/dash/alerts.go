@@ -105,6 +105,38 @@ var Alerts = []Alert{
 		Broken: []Series{of(meter.Lag).with(growing(90, 20))},
 	},
 	{
+		Name: "CacheWriteBehindUnseen", For: "5m", Severity: "critical",
+		Means: "No process tells how much waits for the sink, though one did within the last day, or is running: all are gone, or Redis does not answer them, while what they put may wait there. Of a cache that was given up this ends after a day.",
+		// absent() makes the labels of what it misses from its selector, and this rule is for
+		// caches of any name: what is missed is what was there, or writes behind.
+		Expr: fmt.Sprintf("group by (%[1]s) (present_over_time(%[2]s[1d]) or %[3]s)\nunless group by (%[1]s) (%[2]s)",
+			labels(nil), name(meter.Lag), name(meter.Flushed)),
+		Broken:   []Series{of(meter.Lag).with(level(30, .2))},
+		OrBroken: []Series{of(meter.Flushed).with(steadily(90, 0))},
+	},
+	{
+		Name: "CacheSinkDoesNotAnswer", For: "5m", Severity: "critical",
+		Means: "A process has calls of the sink under way, and none has returned for five minutes: the system of record hangs, and the sink does not look at its context.",
+		Expr: fmt.Sprintf("max by (%s) (%s > 0 unless rate(%s_count[5m]) > 0)",
+			labels(nil), name(meter.SinkCalls), name(meter.SinkDuration)),
+		Broken: []Series{
+			of(meter.SinkCalls).with(level(90, 4)), counted(meter.SinkDuration).with(steadily(30, 60), steadily(60, 0)),
+		},
+		OrBroken: []Series{of(meter.SinkCalls).with(level(90, 1))},
+	},
+	{
+		Name: "CacheSinkRetries", For: "5m", Severity: "warning",
+		Means:  "The sink has failed with the same key for ten minutes, which is longer than it takes to give up a value that it alone refuses: it fails with all, or its failures do not count. The log has what it says.",
+		Expr:   top(meter.OldestRetry) + " > 600",
+		Broken: []Series{of(meter.OldestRetry).with(growing(90, 60))},
+	},
+	{
+		Name: "CachePutsWait", For: "5m", Severity: "critical",
+		Means:  "Calls of Set and Delete wait for room: MaxDirty keys wait for the sink, or are dead letters.",
+		Expr:   fmt.Sprintf("sum by (%s) (%s) > 0", labels(nil), name(meter.WaitingPuts)),
+		Broken: []Series{of(meter.WaitingPuts).with(level(90, 3))},
+	},
+	{
 		Name: "CacheDeadLetters", For: "5m", Severity: "critical",
 		Means:  "The sink has refused values for good. They are in no system of record until somebody retries or drops them: DeadLetters lists them.",
 		Expr:   top(meter.DeadLetters) + " > 0",

@@ -33,6 +33,13 @@ func of(id meter.ID, labels ...string) Series {
 	return s
 }
 
+// counted is how often something was recorded in a histogram.
+func counted(id meter.ID) Series {
+	s := of(id)
+	s.name += "_count"
+	return s
+}
+
 func requests(outcome string, parts ...part) Series {
 	return of(meter.Requests, meter.Label(meter.Outcome), outcome).with(parts...)
 }
@@ -106,6 +113,11 @@ func normal() []Series {
 		of(meter.Pending).with(level(day, 0), level(2, 1), level(day-2, 0)),
 		of(meter.Lag).with(level(day, .2), level(3, 30), level(day-3, .3)),
 		of(meter.DeadLetters).with(level(2*day, 0)),
+		of(meter.Flushed).with(wave(60, .8, 15)...),
+		of(meter.SinkCalls).with(level(2*day, 1)),
+		counted(meter.SinkDuration).with(wave(20, .8, 15)...),
+		of(meter.OldestRetry).with(level(day, 0), level(4, 700), level(day-4, 0)),
+		of(meter.WaitingPuts).with(level(day, 0), level(3, 5), level(day-3, 0)),
 	}
 }
 

@@ -57,7 +57,9 @@ func TestExpressionsNameWhatIsMeasured(t *testing.T) {
 	known, used := map[string]bool{}, map[string]bool{}
 	for _, i := range meter.List {
 		known[i.Prometheus()] = true
-		known[i.Prometheus()+"_bucket"] = i.Kind.Histogram()
+		for _, part := range []string{"_bucket", "_count"} {
+			known[i.Prometheus()+part] = i.Kind.Histogram()
+		}
 	}
 	for label := range meter.Labels {
 		known[meter.Label(label)] = true

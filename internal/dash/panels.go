@@ -162,6 +162,11 @@ var Rows = []Row{
 		{"Dirty keys", "short", "Keys whose latest value is in Redis and not in the sink yet. Growing: the sink is slower than the writes.", []Query{highest(meter.Dirty)}},
 		{"Lag", "s", "For how long the oldest of them has waited: what a loss of Redis would lose.", []Query{highest(meter.Lag)}},
 		{"Dead letters", "short", "Values that the sink refused for good. Each waits for somebody to retry or drop it.", []Query{highest(meter.DeadLetters)}},
+		{"Keys that are tried again", "short", "Keys that the sink has refused while it took others. Each becomes a dead letter unless a later try succeeds.", []Query{highest(meter.Retrying)}},
+		{"Oldest retry", "s", "For how long the sink has failed with the same key, of the process where that is longest. As high as the lag: it is the sink's failures that keep the oldest key.", []Query{highest(meter.OldestRetry)}},
+		{"Puts that wait for room", "short", "Calls of Set and Delete that wait because MaxDirty keys wait for the sink, of all processes. More than none for long: writes are as slow as the sink.", []Query{sum(meter.WaitingPuts)}},
+		{"Time of a sink call", "s", "Median and 99th percentile of the calls of the sink that have returned. Near SinkTimeout: batches are too large, or the system of record is too slow.", []Query{quantile(.5, meter.SinkDuration), quantile(.99, meter.SinkDuration)}},
+		{"Sink calls under way", "short", "Calls of the sink that have not returned, of all processes. As many as there are workers, and nothing is flushed: the sink does not answer.", []Query{sum(meter.SinkCalls)}},
 		{"Flushed", "ops", "Values brought to the sink, and calls of it that failed.", []Query{rate(meter.Flushed), rate(meter.FlushErrors)}},
 	}},
 }

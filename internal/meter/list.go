@@ -30,8 +30,13 @@ const (
 	Dirty
 	Lag
 	DeadLetters
+	Retrying
+	OldestRetry
 	Flushed
 	FlushErrors
+	SinkDuration
+	SinkCalls
+	WaitingPuts
 	L1Entries
 	L1Size
 	L1Evictions
@@ -146,6 +151,14 @@ var List = [Count]Instrument{
 		Name: "cache.write_behind.dead_letters", Unit: "{value}", Kind: Gauge, Where: behind,
 		Description: "Values of all processes that were given up and wait for a decision, as last sampled.",
 	},
+	Retrying: {
+		Name: "cache.write_behind.retrying", Unit: "{key}", Kind: Gauge, Where: behind,
+		Description: "Keys of all processes that the sink has refused while it took others, and that are tried again, as last sampled.",
+	},
+	OldestRetry: {
+		Name: "cache.write_behind.oldest_retry", Unit: "s", Kind: Seconds, Where: behind,
+		Description: "For how long the sink of this process has failed with the same key, at most, as last sampled.",
+	},
 	Flushed: {
 		Name: "cache.write_behind.flushed", Unit: "{value}", Kind: Counter, Where: behind,
 		Description: "Values that this process's workers brought to the sink.",
@@ -153,6 +166,18 @@ var List = [Count]Instrument{
 	FlushErrors: {
 		Name: "cache.write_behind.flush.errors", Unit: "{call}", Kind: Counter, Where: behind,
 		Description: "Calls of the sink that failed.",
+	},
+	SinkDuration: {
+		Name: "cache.write_behind.sink.duration", Unit: "s", Kind: Durations, Buckets: loads, Where: behind,
+		Description: "How long calls of the sink took that have returned.",
+	},
+	SinkCalls: {
+		Name: "cache.write_behind.sink.calls", Unit: "{call}", Kind: UpDown, Where: behind,
+		Description: "Calls of the sink that have not returned.",
+	},
+	WaitingPuts: {
+		Name: "cache.write_behind.puts.waiting", Unit: "{put}", Kind: UpDown, Where: behind,
+		Description: "Puts that wait for room, because MaxDirty keys wait for the sink.",
 	},
 	L1Entries: {
 		Name: "cache.l1.entries", Unit: "{entry}", Kind: UpDown, Where: tiered,

@@ -66,7 +66,7 @@ type Instrument struct {
 // durations are from a hit in the process to a load that times out.
 var durations = []float64{.000001, .00001, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
-// loads are those of loaders: what is faster needs no cache.
+// loads are those of loaders and sinks: what is faster needs no cache.
 var loads = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
 var ages = []float64{.1, .5, 1, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600}

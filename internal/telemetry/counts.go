@@ -41,6 +41,9 @@ type Stats struct {
 	Overdue, Refilling                       int64
 	Unencodable, Unpublished                 int64
 	Loading, Waiting                         int64
+	Retrying                                 int64
+	OldestRetry                              time.Duration
+	SinkCalls, WaitingPuts                   int64
 }
 
 // Snapshot is what the recorder counts. The groups are added up.

@@ -59,9 +59,10 @@ func newGroupLabels(name, group string) (l groupLabels) {
 type instruments struct {
 	meter    metric.Meter
 	integers [meter.Count]metric.Int64Observable
-	lag      metric.Float64Observable
+	seconds  [meter.Count]metric.Float64Observable
 	getTime  metric.Float64Histogram
 	loadTime metric.Float64Histogram
+	sinkTime metric.Float64Histogram
 	staleAge metric.Float64Histogram
 	itemSize metric.Int64Histogram
 
@@ -104,7 +105,7 @@ func (m *instruments) make(id meter.ID, logger *slog.Logger) {
 	case meter.Gauge:
 		m.integers[id], err = m.meter.Int64ObservableGauge(i.Name, unit, description)
 	case meter.Seconds:
-		m.lag, err = m.meter.Float64ObservableGauge(i.Name, unit, description)
+		m.seconds[id], err = m.meter.Float64ObservableGauge(i.Name, unit, description)
 	case meter.Durations:
 		h := m.histogram(id)
 		*h, err = m.meter.Float64Histogram(i.Name, unit, description, metric.WithExplicitBucketBoundaries(i.Buckets...))
@@ -118,10 +119,7 @@ func (m *instruments) make(id meter.ID, logger *slog.Logger) {
 		}
 	}
 	if err != nil {
-		m.integers[id] = nil
-		if i.Kind == meter.Seconds {
-			m.lag = nil
-		}
+		m.integers[id], m.seconds[id] = nil, nil
 		logger.Warn("the meter provider refuses an instrument", "instrument", i.Name, "error", err)
 	}
 }
@@ -129,7 +127,8 @@ func (m *instruments) make(id meter.ID, logger *slog.Logger) {
 // histogram is where the histogram of an ID is kept.
 func (m *instruments) histogram(id meter.ID) *metric.Float64Histogram {
 	return map[meter.ID]*metric.Float64Histogram{
-		meter.GetDuration: &m.getTime, meter.LoadDuration: &m.loadTime, meter.StaleAge: &m.staleAge,
+		meter.GetDuration: &m.getTime, meter.LoadDuration: &m.loadTime, meter.SinkDuration: &m.sinkTime,
+		meter.StaleAge: &m.staleAge,
 	}[id]
 }
 
@@ -153,6 +152,13 @@ func (m *instruments) took(ctx context.Context, began int64, g *Group, o Outcome
 func (m *instruments) loadTook(ctx context.Context, took time.Duration, g *Group, l LoadLabel) {
 	if m.loadTime.Enabled(ctx) {
 		m.loadTime.Record(ctx, took.Seconds(), g.labels.results[l].record...)
+	}
+}
+
+// SinkTook records how long a call of a sink took.
+func (m *instruments) SinkTook(took time.Duration) {
+	if ctx := context.Background(); m.sinkTime.Enabled(ctx) {
+		m.sinkTime.Record(ctx, took.Seconds(), m.name.record...)
 	}
 }
 

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"time"
 
 	"go.opentelemetry.io/otel/metric"
 
@@ -15,7 +16,7 @@ type Reading struct {
 	Stats   Stats
 	Open    bool       // the breaker is
 	Behind  bool       // the cache writes behind
-	Sampled bool       // and its workers have sampled what is dirty
+	Sampled bool       // and has sampled what is dirty within a minute
 	Near    *NearStats // nil: no L1
 }
 
@@ -25,14 +26,16 @@ type NearStats struct{ Entries, Bytes, Evictions int64 }
 // Watch has the cache observed from now on, which is read by each collection; those may
 // be several at once. It is called once.
 func (r *Recorder) Watch(read func() Reading) {
-	all := make([]metric.Observable, 0, len(r.integers)+1)
+	all := make([]metric.Observable, 0, len(r.integers))
 	for _, i := range r.integers {
 		if i != nil {
 			all = append(all, i)
 		}
 	}
-	if r.lag != nil {
-		all = append(all, r.lag)
+	for _, i := range r.seconds {
+		if i != nil {
+			all = append(all, i)
+		}
 	}
 	registration, err := r.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		r.observe(observation{o, &r.instruments}, read())
@@ -85,6 +88,13 @@ func (o observation) add(id meter.ID, n int64, l labels) {
 	}
 }
 
+// last reports one duration.
+func (o observation) last(id meter.ID, d time.Duration) {
+	if i := o.seconds[id]; i != nil {
+		o.ObserveFloat64(i, d.Seconds(), o.name.observe...)
+	}
+}
+
 // groups are the counters that are kept by group. The groups that each cache with
 // groups has are left out as long as they are empty.
 func (o observation) groups(all *groups) {
@@ -128,18 +138,21 @@ func (o observation) split(c *Counts) {
 	}
 }
 
-// behind are those of write-behind. What is sampled is left out until it was.
+// behind are those of write-behind. What is sampled is left out until it was, and
+// while it is not any more: what stands still looks well.
 func (o observation) behind(s *Stats, sampled bool) {
 	o.add(meter.Flushed, s.Flushed, o.name)
 	o.add(meter.FlushErrors, s.FlushErrors, o.name)
+	o.add(meter.SinkCalls, s.SinkCalls, o.name)
+	o.add(meter.WaitingPuts, s.WaitingPuts, o.name)
 	if !sampled {
 		return
 	}
 	o.add(meter.Dirty, s.Dirty, o.name)
 	o.add(meter.DeadLetters, s.DeadLetters, o.name)
-	if o.lag != nil {
-		o.ObserveFloat64(o.lag, s.Lag.Seconds(), o.name.observe...)
-	}
+	o.add(meter.Retrying, s.Retrying, o.name)
+	o.last(meter.Lag, s.Lag)
+	o.last(meter.OldestRetry, s.OldestRetry)
 }
 
 // near are those of the cache's part of its L1.

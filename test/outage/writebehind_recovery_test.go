@@ -135,16 +135,3 @@ func TestNewRefusesPartitionsOfAnEarlierProgram(t *testing.T) {
 		assert.ErrorContains(t, err, "{behind!2}s is a stream")
 	})
 }
-
-// W11: nobody sees what waits if only workers tell, and none runs or all hang.
-func TestAProcessThatOnlyPutsTellsWhatIsDirty(t *testing.T) {
-	t.Parallel()
-	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
-		c := testkit.NewPutter(t, rdb)
-		require.NoError(t, c.Set(t.Context(), "k", "v"))
-		time.Sleep(10 * time.Second)
-		s := c.Stats()
-		assert.EqualValues(t, 1, s.Dirty)
-		assert.GreaterOrEqual(t, s.Lag, 8*time.Second)
-	})
-}

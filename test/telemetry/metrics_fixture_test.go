@@ -41,6 +41,10 @@ var figureOf = map[string][][]string{
 	"Refilling":    {{"cache.refilling"}},
 	"Waiting":      {{"cache.requests.waiting"}},
 	"Lag":          {{"cache.write_behind.lag"}},
+	"Retrying":     {{"cache.write_behind.retrying"}},
+	"OldestRetry":  {{"cache.write_behind.oldest_retry"}},
+	"SinkCalls":    {{"cache.write_behind.sink.calls"}},
+	"WaitingPuts":  {{"cache.write_behind.puts.waiting"}},
 	"Unencodable":  {{"cache.values.unencodable"}},
 	"Unpublished":  {{"cache.changes.unpublished"}},
 }
