@@ -132,6 +132,23 @@ func (r *forbidden) tell(logger *slog.Logger, op, what string) {
 		"op", op, "refused", what, "mend", "allow the commands and keys that README lists")
 }
 
+// sparing lets one line a second into the log, of many of one kind. The zero value is ready
+// for use.
+type sparing struct {
+	last atomic.Int64 // when there was one, by mono; 0: never
+	left atomic.Int64 // how many were left out since
+}
+
+// may reports whether this one may be written, and how many were left out before it.
+func (s *sparing) may() (left int64, ok bool) {
+	last, now := s.last.Load(), mono.Now()
+	if last != 0 && now-last < int64(time.Second) || !s.last.CompareAndSwap(last, now) {
+		s.left.Add(1)
+		return 0, false
+	}
+	return s.left.Swap(0), true
+}
+
 func newReporter(hooks Hooks, o telemetry.Options) *reporter {
 	return &reporter{hooks: hooks, Recorder: telemetry.New(o)}
 }

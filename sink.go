@@ -161,14 +161,24 @@ func judge(err error) behind.Judgement {
 	return behind.Failed
 }
 
-// flushed hears of each call of the sink.
+// flushed hears of each call of the sink. Of those that fail the log has one a second, and how
+// many more there were before it.
 func (s *writeBehind[T]) flushed(b behind.Batch) {
 	s.cache.tel.SinkTook(b.Took)
 	s.written.Add(int64(b.Written))
-	if b.Written < b.Size {
-		s.refused.Add(1)
-		s.cache.tel.Logger.Warn("the sink failed", "size", b.Size, "written", b.Written, "error", loggedBatch(b.Err))
+	if b.Written == b.Size {
+		return
 	}
+	s.refused.Add(1)
+	more, ok := s.failures.may()
+	if !ok {
+		return
+	}
+	about := []any{"size", b.Size, "written", b.Written, "error", loggedBatch(b.Err)}
+	if more > 0 {
+		about = append(about, "more", more)
+	}
+	s.cache.tel.Logger.Warn("the sink failed", about...)
 }
 
 func (s *writeBehind[T]) overdue(size int, d time.Duration) {

@@ -62,6 +62,7 @@ type writeBehind[T any] struct {
 
 	last             atomic.Pointer[behind.Sample]
 	written, refused atomic.Int64 // values the sink took; calls of it that failed
+	failures         sparing      // of these, in the log
 }
 
 // WriteBehind is the strategy whose Set and Delete write to Redis alone and
