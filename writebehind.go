@@ -192,10 +192,17 @@ var errRetired = errors.New("write-behind of this name was retired: use another 
 // partitions could take it meanwhile. If one has, or write-behind was retired, the calls of
 // this cache fail.
 func (s *writeBehind[T]) recheck(ctx context.Context) error {
-	err := s.claim(ctx, false)
-	if refused := (refusal{}); errors.As(err, &refused) {
+	err, known := s.claim(ctx, false), s.cache.region.Strategy.Problem()
+	switch refused := (refusal{}); {
+	case errors.As(err, &refused):
+		if known == nil {
+			s.cache.tel.Logger.Warn("writes are refused, and reads go past Redis", "why", refused.error)
+		}
 		s.cache.region.Strategy.Refuse(refused.error)
 		return nil // Redis has answered
+	case err == nil && known != nil:
+		s.cache.tel.Logger.Info("write-behind under this name goes on")
+		s.cache.region.Strategy.Own()
 	}
 	return err
 }
