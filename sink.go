@@ -196,3 +196,20 @@ func (s *writeBehind[T]) gaveUp(key string, version uint64, err error) {
 func (s *writeBehind[T]) failed(op string, err error) {
 	s.cache.tel.redisFailed(telemetry.OpFlush, err)
 }
+
+func (s *writeBehind[T]) hasSampled() bool {
+	sample := s.last.Load()
+	return sample != nil && time.Since(sample.Taken) < time.Minute
+}
+
+// count adds what was sampled last, and what is under way.
+func (s *writeBehind[T]) count(to *Stats) {
+	if sample := s.last.Load(); sample != nil {
+		to.Dirty, to.DeadLetters, to.Lag = int64(sample.Dirty), int64(sample.DeadLetters), sample.Lag
+		to.Retrying, to.OldestRetry = int64(sample.Retrying), sample.OldestRetry
+	}
+	to.SinkCalls, to.WaitingPuts = s.engine.SinkCalls(), s.engine.WaitingPuts()
+	to.Flushed, to.FlushErrors = s.written.Load(), s.refused.Load()
+}
+
+func (s *writeBehind[T]) sampled(sample behind.Sample) { s.last.Store(&sample) }
