@@ -346,7 +346,8 @@ func (s *writeBehind[T]) shut(ctx context.Context, left *RemainingError) error {
 //
 // It fails with an [*OpError] while there are dead letters, and for a cache that does not
 // write behind ([errors.ErrUnsupported]), with ctx's error, or as [Cache.InvalidateAll]
-// does. Then puts are taken again, after a minute at the latest. It may be called again, by
+// does. Then puts are taken again, after a minute at the latest, unless the error says that
+// it is retired but for some keys. It may be called again, by
 // any process whose sink works, or beside one.
 func (c *Cache[T]) RetireWriteBehind(ctx context.Context) error {
 	s, err := c.writesBehind(ctx, "retire write-behind")

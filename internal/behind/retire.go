@@ -21,20 +21,30 @@ const (
 // dirty is in the sink, calls finish, and has them never take one again. Puts that come
 // meanwhile fail with an error that Is [store.ErrRetired].
 //
-// If it fails, also with [ErrLetters] or ctx's error, puts are taken again: at once, or if
-// Redis does not answer, or the process dies, after a minute. After finish has returned nil
-// it does not fail.
+// If it fails before finish has returned nil, also with [ErrLetters] or ctx's error, puts
+// are taken again: at once, or if Redis does not answer, or the process dies, after a
+// minute. A process that is paused for that long in finish finds puts that came meanwhile:
+// it waits for those, too. An error after finish says that they, or the last word to the
+// partitions, are still to come.
 func (e *Engine) Retire(ctx context.Context, finish func(context.Context) error) error {
 	err := e.empty(ctx)
 	if err == nil {
 		err = finish(ctx)
 	}
-	ctx = context.WithoutCancel(ctx)
+	anyway := context.WithoutCancel(ctx)
 	if err != nil {
-		return errors.Join(err, e.store.Reopen(ctx, e.parts))
+		return errors.Join(err, e.store.Reopen(anyway, e.parts))
 	}
-	e.failed(ctx, "retire the partitions for good", e.store.Retire(ctx, e.parts, 0))
-	return nil
+	if err = e.store.Retire(anyway, e.parts, 0); err == nil {
+		err = e.await(ctx, func() (done bool, err error) {
+			s, err := e.Sample(ctx)
+			return s.Dirty == 0, err
+		})
+	}
+	if err != nil {
+		err = fmt.Errorf("write-behind is retired, but for what was put last: %w", err)
+	}
+	return err
 }
 
 // empty keeps puts away until nothing is dirty.

@@ -76,6 +76,40 @@ func TestWhatWasPutBeforeTheEndIsInTheSink(t *testing.T) {
 	})
 }
 
+// A process is paused in the middle, for longer than puts are kept away: what came meanwhile
+// is in the sink before the end is told.
+func TestAnEndThatPausesWaitsForWhatCameMeanwhile(t *testing.T) {
+	m, c := miniServer(t)
+	db, entered, release := newTable(), make(chan struct{}), make(chan struct{})
+	o := quick(open(t, c), func(ctx context.Context, batch []behind.Mutation) error {
+		close(entered)
+		<-release
+		return db.write(ctx, batch)
+	})
+	e := start(t, o)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- e.Retire(within(t, patience), func(context.Context) error {
+			m.FastForward(time.Minute)
+			put(t, e, "late", "x")
+			<-entered
+			return nil
+		})
+	}()
+	<-entered
+	for range 100 { // it looks again and again
+		select {
+		case err := <-ended:
+			require.NoError(t, err)
+			t.Fatal("it did not wait")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	close(release)
+	require.NoError(t, <-ended)
+	assert.Equal(t, 1, db.len())
+}
+
 func TestAnEndThatFailsLetsPutsGoOn(t *testing.T) {
 	boom := errors.New("boom")
 	for name, test := range map[string]struct {
