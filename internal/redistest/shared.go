@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Main returns m with an end: when the tests are over, the servers that they shared are
-// stopped. It belongs into TestMain of a package whose tests share servers:
+// stopped, and the clients of servers that were killed have noticed that they are closed. It
+// belongs into TestMain of a package whose tests share servers, or kill them:
 //
 //	func TestMain(m *testing.M) { goleak.VerifyTestMain(redistest.Main(m)) }
 func Main(m interface{ Run() int }) interface{ Run() int } {
@@ -25,11 +28,23 @@ type program struct{ tests interface{ Run() int } }
 
 func (p program) Run() int {
 	code := p.tests.Run()
+	awaitDialers()
 	if err := errors.Join(sharedCluster.end(), sharedSentinel.end()); err != nil {
 		fmt.Fprintln(os.Stderr, "shared servers:", err)
 		return max(code, 1)
 	}
 	return code
+}
+
+// awaitDialers waits for the goroutines by which go-redis asks whether a server that does
+// not answer is back: they look once a second whether their client was closed.
+func awaitDialers() {
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		var all strings.Builder
+		if pprof.Lookup("goroutine").WriteTo(&all, 1) != nil || !strings.Contains(all.String(), "pool.(*ConnPool).tryDial") {
+			return
+		}
+	}
 }
 
 var (
