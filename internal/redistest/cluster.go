@@ -164,24 +164,27 @@ func (c *Cluster) ReplicaOf(primary *Server) *Server {
 	return nil
 }
 
-// Settle makes a primary take no changes for the next two seconds, and returns when its
+// Settle makes a primary take no changes for the next ten seconds, and returns when its
 // replica has all that it took before: what is lost if it dies then was acknowledged to
-// nobody.
-func (c *Cluster) Settle(primary *Server) {
+// nobody. Nor does one that was paused acknowledge anything when it goes on, before it has
+// heard that it is none any more. What Settle returns ends that; a restart does, too.
+func (c *Cluster) Settle(primary *Server) (end func()) {
 	c.t.Helper()
 	replica := c.nodeOf(c.ReplicaOf(primary))
-	c.must(c.nodeOf(primary).admin.Do(c.t.Context(), "client", "pause", 2000, "write").Err())
+	admin := c.nodeOf(primary).admin
+	c.must(admin.Do(c.t.Context(), "client", "pause", 10_000, "write").Err())
 	await(c.t, "the replica does not catch up", func() error {
 		has, err := Offset(c.t.Context(), replica.admin, "slave_repl_offset")
 		if err != nil {
 			return err
 		}
-		sent, err := Offset(c.t.Context(), c.nodeOf(primary).admin, "master_repl_offset")
+		sent, err := Offset(c.t.Context(), admin, "master_repl_offset")
 		if err == nil && has < sent {
 			err = fmt.Errorf("it has %d of %d", has, sent)
 		}
 		return err
 	})
+	return func() { c.must(admin.Do(c.t.Context(), "client", "unpause").Err()) }
 }
 
 // Offset is a position in the stream of changes, by its name in a server's INFO.

@@ -187,7 +187,7 @@ func clusterPrimaryKill9(t *testing.T, cluster *redistest.Cluster) []testkit.Fig
 	heir := cluster.ReplicaOf(victim)
 	key := keyOf(cluster, victim)
 	before := h.Writes.Load()
-	cluster.Settle(victim)
+	_ = cluster.Settle(victim) // it ends with the process
 	victim.Kill()
 	killed := time.Now()
 	down := watchOutage(t, caches, key, killed)
