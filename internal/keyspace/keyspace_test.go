@@ -116,7 +116,7 @@ func (x thing) same(y thing) bool {
 		return keyspace.TagID(x.key) == keyspace.TagID(y.key)
 	case "entry":
 		return x.key == y.key
-	case "record":
+	case "record", "letter":
 		return x.key == y.key && x.partition == y.partition
 	}
 	return x.partition == y.partition
@@ -142,6 +142,7 @@ func FuzzInjective(f *testing.F) {
 	f.Add("a", uint8(0), "b", 0, "a", uint8(1), "b", 0)
 	f.Add("a:", uint8(0), "b", 0, "a", uint8(0), ":b", 0)
 	f.Add("{a", uint8(5), "}", 1, "a", uint8(0), "", 1)
+	f.Add("a", uint8(6), "b", 0, "a", uint8(6), "c", 0)
 	f.Fuzz(func(t *testing.T, n1 string, k1 uint8, key1 string, p1 int, n2 string, k2 uint8, key2 string, p2 int) {
 		if len(n1) == 0 || len(n1) > 64 || len(n2) == 0 || len(n2) > 64 || p1 < 0 || p2 < 0 {
 			return
