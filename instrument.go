@@ -114,6 +114,7 @@ type reporter struct {
 	hanging   atomic.Int64 // loaders that run although their context has ended
 	hooks     Hooks
 	forbidden forbidden
+	unread    sparing // of writes that are not flushed, and that this program cannot read
 }
 
 // forbidden is what Redis refuses for good, by operation and by what: they are told once
@@ -171,7 +172,9 @@ func (t *reporter) saw(r *record.Record) {
 		t.Bypassed.Add(1)
 		if r.Header.Kind == envelope.Dirty {
 			t.Corrupt.Add(1)
-			t.Logger.Error("a write that is not flushed yet cannot be read by this program; it stays, and values are loaded beside it")
+			if more, ok := t.unread.may(); ok {
+				t.Logger.Error("a write that is not flushed yet cannot be read by this program; it stays, and values are loaded beside it", "more", more)
+			}
 		}
 	case record.Invalid:
 		if r.Why.Corrupt() {

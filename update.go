@@ -43,9 +43,10 @@ const (
 // Invalidate for the others beside it, which a crash may lose. Its guarantee
 // needs a write that returns within its context.
 //
-// The error is write's, unchanged; its panic goes through. If Redis fails, the write is made all the same, and its invalidation
-// is queued: the error then is an [*OpError] that Is [ErrPending], which means
-// that the write succeeded and must not be repeated. It costs two round trips.
+// The error is write's, unchanged; its panic goes through. If Redis fails, the write is made
+// all the same, and its invalidation is queued: the error then is an [*OpError] that Is
+// [ErrPending], which means that the write succeeded and must not be repeated. It costs two
+// round trips.
 func (c *Cache[T]) Update(ctx context.Context, key string, write func(ctx context.Context) error) (err error) {
 	if write == nil {
 		return argError("update", key, "write is nil")

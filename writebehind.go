@@ -372,10 +372,7 @@ func (c *Cache[T]) writesBehind(ctx context.Context, op string) (buffering, erro
 // before is older than what was put, so that is invalidated first.
 func (s *writeBehind[T]) retire(ctx context.Context) error {
 	r := s.cache.region
-	return s.translate(ctx, "retire write-behind", "", s.engine.Retire(ctx, func(ctx context.Context) error {
-		if err := r.InvalidateAll(ctx); err != nil {
-			return err
-		}
+	return s.translate(ctx, "retire write-behind", "", s.engine.Retire(ctx, r.InvalidateAll, func(ctx context.Context) error {
 		found, err := r.Store.ReplaceMeta(ctx, r.Space.Meta(), region.StrategyText(s.o.Partitions), region.StrategyRetired)
 		if err == nil && found != region.StrategyRetired {
 			err = fmt.Errorf("the cache of this name is %q by now", found)

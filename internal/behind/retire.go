@@ -18,22 +18,25 @@ const (
 )
 
 // Retire has the partitions take no puts any more, of no process, waits until all that is
-// dirty is in the sink, calls finish, and has them never take one again. Puts that come
-// meanwhile fail with an error that Is [store.ErrRetired].
+// dirty is in the sink, calls prepare and finish, and has them never take one again. Puts
+// that come meanwhile fail with an error that Is [store.ErrRetired].
 //
-// If it fails before finish has returned nil, also with [ErrLetters] or ctx's error, puts
-// are taken again: at once, or if Redis does not answer, or the process dies, after a
-// minute. A process that is paused for that long in finish finds puts that came meanwhile:
-// it waits for those, too. An error after finish says that they, or the last word to the
-// partitions, are still to come.
-func (e *Engine) Retire(ctx context.Context, finish func(context.Context) error) error {
+// If it fails before finish, also with [ErrLetters] or ctx's error, puts are taken again: at
+// once, or if Redis does not answer, or the process dies, after a minute. They are after a
+// minute where finish fails, too, which may have taken effect. A process that is paused for
+// that long finds puts that came meanwhile: it waits for those, too. An error after finish
+// says that they, or the last word to the partitions, are still to come.
+func (e *Engine) Retire(ctx context.Context, prepare, finish func(context.Context) error) error {
 	err := e.empty(ctx)
 	if err == nil {
-		err = finish(ctx)
+		err = prepare(ctx)
 	}
 	anyway := context.WithoutCancel(ctx)
 	if err != nil {
 		return errors.Join(err, e.store.Reopen(anyway, e.parts))
+	}
+	if err := finish(ctx); err != nil {
+		return err
 	}
 	if err = e.store.Retire(anyway, e.parts, 0); err == nil {
 		err = e.await(ctx, func() (done bool, err error) {

@@ -54,7 +54,7 @@ func TestWhatWasPutBeforeTheEndIsInTheSink(t *testing.T) {
 			})
 		}
 		<-begun
-		require.NoError(t, worker.Retire(within(t, patience), func(context.Context) error {
+		require.NoError(t, worker.Retire(within(t, patience), nothing, func(context.Context) error {
 			sure.Range(func(key, version any) bool {
 				m, _ := db.row(key.(string))
 				assert.LessOrEqual(t, version, m.Version, key)
@@ -87,35 +87,39 @@ func TestAnEndThatPausesWaitsForWhatCameMeanwhile(t *testing.T) {
 		return db.write(ctx, batch)
 	})
 	e := start(t, o)
-	ended := make(chan error, 1)
-	go func() {
-		ended <- e.Retire(within(t, patience), func(context.Context) error {
-			m.FastForward(time.Minute)
-			put(t, e, "late", "x")
-			<-entered
-			return nil
-		})
-	}()
-	<-entered
-	for range 100 { // it looks again and again
-		select {
-		case err := <-ended:
-			require.NoError(t, err)
-			t.Fatal("it did not wait")
-		case <-time.After(time.Millisecond):
-		}
-	}
-	close(release)
-	require.NoError(t, <-ended)
+	require.NoError(t, e.Retire(within(t, patience), nothing, func(context.Context) error {
+		m.FastForward(time.Minute)
+		put(t, e, "late", "x")
+		<-entered
+		time.AfterFunc(50*time.Millisecond, func() { close(release) }) // who does not wait is back before
+		return nil
+	}))
 	assert.Equal(t, 1, db.len())
 }
+
+// Where nobody knows whether the end was told, puts are kept away until those who were told
+// have heard of it.
+func TestPutsAreRefusedForAMinuteByAnEndOfUnknownOutcome(t *testing.T) {
+	m, c := miniServer(t)
+	o := quick(open(t, c), func(context.Context, []behind.Mutation) error { return nil })
+	e := start(t, o)
+	boom := errors.New("no answer")
+	require.ErrorIs(t, e.Retire(within(t, patience), nothing, func(context.Context) error { return boom }), boom)
+	_, err := e.Put(t.Context(), "k", body(t, e, "k", "x"))
+	require.ErrorIs(t, err, store.ErrRetired)
+	m.FastForward(time.Minute)
+	put(t, e, "k", "x")
+}
+
+// nothing is to be done.
+func nothing(context.Context) error { return nil }
 
 func TestAnEndThatFailsLetsPutsGoOn(t *testing.T) {
 	boom := errors.New("boom")
 	for name, test := range map[string]struct {
-		sink   behind.Sink
-		finish error
-		is     error
+		sink    behind.Sink
+		prepare error
+		is      error
 	}{
 		"what comes after fails": {func(context.Context, []behind.Mutation) error { return nil }, boom, boom},
 		"the sink is down":       {func(context.Context, []behind.Mutation) error { return boom }, nil, context.DeadlineExceeded},
@@ -134,7 +138,7 @@ func TestAnEndThatFailsLetsPutsGoOn(t *testing.T) {
 			if test.is == behind.ErrLetters { //nolint:errorlint // of the table
 				require.NoError(t, e.Flush(within(t, patience)))
 			}
-			err := e.Retire(within(t, time.Second), func(context.Context) error { return test.finish })
+			err := e.Retire(within(t, time.Second), func(context.Context) error { return test.prepare }, nothing)
 			require.ErrorIs(t, err, test.is)
 			put(t, e, "l", "x")
 		})

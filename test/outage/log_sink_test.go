@@ -83,3 +83,27 @@ func TestASinkThatFailsIsLoggedOnceASecond(t *testing.T) {
 		assert.Empty(t, out.wrong)
 	})
 }
+
+// Each read of a write that this program cannot read is an error in the log, which has one a
+// second, and how many more there were.
+func TestAWriteThatCannotBeReadIsLoggedOnceASecond(t *testing.T) {
+	t.Parallel()
+	testkit.InBubble(t, func(t *testing.T, rdb redis.UniversalClient) {
+		var out logLines
+		volatile := cache.WriteBehindOptions{AcceptVolatile: testkit.VolatileIsFine}
+		newer := testkit.NewBehind(t, rdb, nil, volatile, cache.WithSchema(2))
+		older := testkit.NewBehind(t, rdb, nil, volatile, cache.WithSchema(1), out.option())
+		require.NoError(t, newer.Set(t.Context(), "k", "v"))
+		read := func(n int) {
+			for range n {
+				_, err := older.Get(t.Context(), "k")
+				require.ErrorIs(t, err, cache.ErrMiss)
+			}
+		}
+		read(100)
+		assert.Len(t, out.with("cannot be read"), 1)
+		time.Sleep(time.Second)
+		read(1)
+		assert.Len(t, out.with("more=99"), 1)
+	})
+}
